@@ -1,0 +1,40 @@
+"""Loads the compiled kernels, and says what was built and why something is missing."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import torch
+
+_reason: str | None = None
+_built: dict[str, Any] = {}
+
+try:
+    _built = importlib.import_module("compositor._C").build_info()
+except ImportError as error:  # never fatal: the reference serves every device
+    _reason = (
+        "the extension was not built: run `pip install --no-build-isolation .`"
+        if isinstance(error, ModuleNotFoundError)
+        else f"the extension was built for another PyTorch or system: {error}"
+    )
+
+
+def build_info() -> dict[str, Any]:
+    """Say what was built, for which PyTorch, and which backends can serve.
+
+    Returns:
+        ``backends`` maps each backend's name to "available" or to the reason why it is missing;
+        ``torch`` is the running PyTorch. Where the extension is there: ``built_with_torch``,
+        ``oldest_torch`` that can load it, ``compiler``, ``vector_instructions`` compiled in, and
+        ``vector_instructions_in_use`` on this machine.
+    """
+    backends = {"reference": "available", "cpu": _reason or "available"}
+    return {"backends": backends, "torch": torch.__version__, **_built}
+
+
+def require(backend: str) -> None:
+    """Raise RuntimeError, with the reason, where ``backend`` is missing."""
+    status = build_info()["backends"][backend]
+    if status != "available":
+        raise RuntimeError(f"backend: {backend!r} is not available: {status}")

@@ -1,0 +1,298 @@
+"""The operation in plain PyTorch: the truth every kernel is tested against.
+
+``blend`` is written for reading, not for speed, and is differentiable by PyTorch's own autograd.
+``blend_backward`` spells the same derivatives out; the dispatcher uses it, as it uses ``blend``,
+on any device without a kernel of its own, and the tests hold it against autograd in float64.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+
+def compute_dtype(images: torch.dtype) -> torch.dtype:
+    """Return the type of coordinates, weights and sums: float64 for float64, else float32."""
+    return torch.float64 if images == torch.float64 else torch.float32
+
+
+def gaussian_taps(sigma: float, radius: int, dtype: torch.dtype) -> list[float]:
+    """Return the taps ``[g(0), ..., g(radius)]`` of the normalised Gaussian.
+
+    The outer taps are rounded to multiples of half an ulp of 1 and the centre takes the rest, so
+    every partial sum is exact: where the mask is 1 all around, alpha is exactly 1.
+    """
+    offsets = torch.arange(radius + 1, dtype=torch.float64)
+    weights = torch.exp(-0.5 * (offsets / sigma) ** 2) if sigma > 0 else (offsets == 0).double()
+    weights = weights / (2 * weights.sum() - weights[0])
+    grid = 2.0 ** (24 if dtype == torch.float32 else 53)
+    outer = torch.round(weights[1:] * grid) / grid
+    return [float(1 - 2 * outer.sum()), *outer.tolist()]
+
+
+class _Corners(NamedTuple):
+    """The four source pixels around each sample, and the sample's place between them."""
+
+    index: tuple[Tensor, Tensor, Tensor, Tensor]  # into the flattened image, (N, P) each
+    weight: tuple[Tensor, Tensor]  # (tx, ty) in [0, 1), (N, P) each
+    valid: tuple[Tensor, Tensor, Tensor, Tensor]  # corner inside the frame, (N, P) each
+
+
+def _coordinates(
+    theta: Tensor, source: tuple[int, int], canvas: tuple[int, int], grow: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Source coordinates (u, v), (N, H + 2 grow, W + 2 grow), and the centred canvas grid (x, y).
+
+    The map is composed once per image in float64 and evaluated about the two centres, which makes
+    the identity, flips and quarter turns exact.
+    """
+    (h, w), (height, width) = source, canvas
+    t = theta.double()
+    to_u = torch.stack([t[:, 0, 0] * w / width, t[:, 0, 1] * w / height, t[:, 0, 2] * w / 2], -1)
+    to_v = torch.stack([t[:, 1, 0] * h / width, t[:, 1, 1] * h / height, t[:, 1, 2] * h / 2], -1)
+    centre = torch.tensor([0.0, 0.0, (w - 1) / 2], dtype=torch.float64, device=theta.device)
+    au, bu, cu = (to_u + centre).to(dtype)[:, None, None].unbind(-1)
+    centre = torch.tensor([0.0, 0.0, (h - 1) / 2], dtype=torch.float64, device=theta.device)
+    av, bv, cv = (to_v + centre).to(dtype)[:, None, None].unbind(-1)
+    x = torch.arange(-grow, width + grow, device=theta.device).to(dtype) - (width - 1) / 2
+    y = torch.arange(-grow, height + grow, device=theta.device).to(dtype)[:, None]
+    y = y - (height - 1) / 2
+    return au * x + (bu * y + cu), av * x + (bv * y + cv), x, y
+
+
+def _corners(u: Tensor, v: Tensor, h: int, w: int) -> _Corners:
+    u, v = u.flatten(1), v.flatten(1)
+    # Written so that NaN compares false and takes the safe branch, before any cast to int.
+    touches = (u >= -1) & (u < w) & (v >= -1) & (v < h)
+    x0 = torch.where(touches, u, 0).floor()
+    y0 = torch.where(touches, v, 0).floor()
+    index, valid = [], []
+    for y, x in ((y0, x0), (y0, x0 + 1), (y0 + 1, x0), (y0 + 1, x0 + 1)):
+        valid.append(touches & (x >= 0) & (x < w) & (y >= 0) & (y < h))
+        index.append(y.clamp(0, h - 1).long() * w + x.clamp(0, w - 1).long())
+    return _Corners(
+        (index[0], index[1], index[2], index[3]),
+        (u - x0.detach(), v - y0.detach()),
+        (valid[0], valid[1], valid[2], valid[3]),
+    )
+
+
+def _clamp_to_frame(u: Tensor, v: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:
+    """Move samples outside the frame to its edge; NaN goes to the corner (its alpha is 0)."""
+    u = torch.where(u == u, u, 0).clamp(0, w - 1)
+    v = torch.where(v == v, v, 0).clamp(0, h - 1)
+    return u, v
+
+
+def _gather(image: Tensor, corners: _Corners, outside_is_zero: bool) -> list[Tensor]:
+    """Values of the four corners, (N, C, P) each."""
+    flat = image.flatten(2)
+    values = [flat.gather(2, i[:, None].expand(-1, flat.shape[1], -1)) for i in corners.index]
+    if outside_is_zero:
+        values = [
+            torch.where(ok[:, None], p, 0) for p, ok in zip(values, corners.valid, strict=True)
+        ]
+    return values
+
+
+def _lerp(values: list[Tensor], corners: _Corners) -> Tensor:
+    """Nested lerps ``p + t (q - p)``: a constant neighbourhood is reproduced exactly."""
+    tx, ty = (t[:, None] for t in corners.weight)
+    top = values[0] + tx * (values[1] - values[0])
+    bottom = values[2] + tx * (values[3] - values[2])
+    return top + ty * (bottom - top)
+
+
+def _blur(s: Tensor, taps: list[float]) -> Tensor:
+    """Valid separable convolution, rows first: (N, 1, H + 2r, W + 2r) -> (N, 1, H, W)."""
+    radius = len(taps) - 1
+    for dim in (3, 2):
+        size = s.shape[dim] - 2 * radius
+        total = s.narrow(dim, radius, size) * taps[0]
+        for k in range(1, radius + 1):
+            pair = s.narrow(dim, radius - k, size) + s.narrow(dim, radius + k, size)
+            total = total + pair * taps[k]
+        s = total
+    return s
+
+
+def _coverage(
+    mask: Tensor | None, corners: _Corners, shape: tuple[int, ...], dtype: torch.dtype
+) -> tuple[list[Tensor], Tensor]:
+    """Corner values of the mask (ones where it is None) and its sample m, (N, 1, H', W')."""
+    if mask is None:
+        values = [ok[:, None].to(dtype) for ok in corners.valid]
+    else:
+        values = _gather(mask.to(dtype), corners, outside_is_zero=True)
+    return values, _lerp(values, corners).reshape(shape)
+
+
+def blend(
+    foreground: Tensor,
+    mask: Tensor | None,
+    background: Tensor,
+    theta: Tensor,
+    threshold: float,
+    sigma: float,
+    radius: int,
+    straight_through: bool,
+    return_alpha: bool,
+) -> tuple[Tensor, Tensor]:
+    """Composite the foreground onto the background; see :func:`compositor.blend`.
+
+    Returns:
+        The composite, (N, C, H, W), laid out as the background is, and alpha, (N, 1, H, W), or an
+        empty tensor where it was not asked for.
+    """
+    n, _, height, width = background.shape
+    h, w = foreground.shape[2:]
+    dtype = compute_dtype(background.dtype)
+    taps = gaussian_taps(sigma, radius, dtype)
+
+    u, v, _, _ = _coordinates(theta, (h, w), (height, width), radius, dtype)
+    _, m = _coverage(mask, _corners(u, v, h, w), (n, 1, *u.shape[1:]), dtype)
+    floor = torch.tensor(threshold, dtype=dtype, device=m.device)
+    s = torch.relu(m - floor) / (1 - floor)
+    if straight_through:
+        s = s.detach() + (m - m.detach())
+    alpha = _blur(s, taps)
+
+    inner = (slice(None), slice(radius, radius + height), slice(radius, radius + width))
+    corners = _corners(*_clamp_to_frame(u[inner], v[inner], h, w), h, w)
+    colour = _gather(foreground.to(dtype), corners, outside_is_zero=False)
+    f = _lerp(colour, corners).reshape(n, -1, height, width)
+
+    b = background.to(dtype)
+    # Behind alpha 0 any colour may stand, infinities too; it must not reach the sum below.
+    f = torch.where((alpha == 0) & ~f.isfinite(), b, f)
+    composite = alpha * f + (1 - alpha) * b
+    with torch.no_grad():  # the same value, but for the sign of a zero; the gradient stays
+        composite.copy_(torch.where(alpha == 0, b, composite))
+    finite = theta.isfinite().flatten(1).all(1)[:, None, None, None]
+    composite = torch.where(finite, composite, torch.nan).to(background.dtype)
+    composite = torch.empty_like(background).copy_(composite)
+    if not return_alpha:
+        return composite, background.new_empty(0)
+    return composite, torch.where(finite, alpha, torch.nan).to(background.dtype).contiguous()
+
+
+def _bilinear_backward(
+    grad: Tensor, values: list[Tensor], corners: _Corners
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Gradients of ``_lerp``: of the four corner values (N, C, P), of u and of v (N, P)."""
+    tx, ty = (t[:, None] for t in corners.weight)
+    left, right = grad * (1 - tx), grad * tx
+    to_values = [left * (1 - ty), right * (1 - ty), left * ty, right * ty]
+    top, bottom = values[1] - values[0], values[3] - values[2]
+    along_x = top + ty * (bottom - top)
+    left_side, right_side = values[2] - values[0], values[3] - values[1]
+    along_y = left_side + tx * (right_side - left_side)
+    return to_values, (grad * along_x).sum(1), (grad * along_y).sum(1)
+
+
+def _scatter(image: Tensor, grads: list[Tensor], corners: _Corners) -> Tensor:
+    """Adjoint of ``_gather``: the corners' gradients summed per pixel of ``image``, (N, C, h w)."""
+    n, c, h, w = image.shape
+    total = grads[0].new_zeros((n, c, h * w))
+    for grad, index in zip(grads, corners.index, strict=True):
+        total.scatter_add_(2, index[:, None].expand(-1, c, -1), grad)
+    return total
+
+
+def _theta_gradient(du: Tensor, dv: Tensor, x: Tensor, y: Tensor, scale: list[float]) -> Tensor:
+    """Sum the coordinate gradients against (x, y, 1); ``scale`` is d(u, v)/d(theta) per column."""
+    moments = [
+        torch.stack([(d * x).sum((1, 2)), (d * y).sum((1, 2)), d.sum((1, 2))], -1) for d in (du, dv)
+    ]
+    factors = torch.tensor(scale, dtype=du.dtype, device=du.device).reshape(2, 3)
+    return torch.stack(moments, 1) * factors
+
+
+def blend_backward(
+    grad_composite: Tensor,
+    grad_alpha: Tensor | None,
+    foreground: Tensor,
+    mask: Tensor | None,
+    background: Tensor,
+    theta: Tensor,
+    threshold: float,
+    sigma: float,
+    radius: int,
+    straight_through: bool,
+    foreground_grad: bool,
+    mask_grad: bool,
+    background_grad: bool,
+    theta_grad: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of ``blend`` for (foreground, mask, background, theta); empty where not asked for.
+
+    An image whose theta is not finite has NaN in each of its gradients, as in its composite.
+    """
+    n, _, height, width = background.shape
+    h, w = foreground.shape[2:]
+    dtype = compute_dtype(background.dtype)
+    taps = gaussian_taps(sigma, radius, dtype)
+    grad = grad_composite.to(dtype)
+
+    # alpha, as forward
+    u, v, x, y = _coordinates(theta, (h, w), (height, width), radius, dtype)
+    mask_corners = _corners(u, v, h, w)
+    cover, m = _coverage(mask, mask_corners, (n, 1, *u.shape[1:]), dtype)
+    floor = torch.tensor(threshold, dtype=dtype, device=m.device)
+    alpha = _blur(torch.relu(m - floor) / (1 - floor), taps)
+    visible = alpha != 0
+
+    # colour: f, and what flows into its sample
+    inner = (slice(None), slice(radius, radius + height), slice(radius, radius + width))
+    iu, iv = u[inner], v[inner]
+    corners = _corners(*_clamp_to_frame(iu, iv, h, w), h, w)
+    colour = _gather(foreground.to(dtype), corners, outside_is_zero=False)
+    f = _lerp(colour, corners).reshape(n, -1, height, width)
+    grad_f = torch.where(visible, alpha * grad, 0).flatten(2)
+    # Behind alpha 0 any colour may stand, infinities too; 0 * inf must not reach theta.
+    shown = visible.flatten(2)
+    colour = [torch.where(shown, p, 0) for p in colour]
+    to_colour, du_f, dv_f = _bilinear_backward(grad_f, colour, corners)
+    du_f = torch.where((iu >= 0) & (iu <= w - 1), du_f.view_as(iu), 0)
+    dv_f = torch.where((iv >= 0) & (iv <= h - 1), dv_f.view_as(iv), 0)
+
+    # alpha -> s -> m
+    b = background.to(dtype)
+    contrast = torch.where(visible | f.isfinite(), f - b, 0)
+    grad_a = (grad * contrast).sum(1, keepdim=True)
+    if grad_alpha is not None:
+        grad_a = grad_a + grad_alpha.to(dtype)
+    grad_m = _blur(pad(grad_a, [2 * radius] * 4), taps)
+    if not straight_through:
+        grad_m = grad_m * ((m > floor) / (1 - floor))
+    to_cover, du_m, dv_m = _bilinear_backward(grad_m.flatten(2), cover, mask_corners)
+
+    finite = theta.isfinite().flatten(1).all(1)
+
+    def finish(value: Tensor, like: Tensor) -> Tensor:
+        keep = finite.reshape(-1, *[1] * (like.dim() - 1))
+        value = torch.where(keep, value.reshape(like.shape), torch.nan)
+        return torch.empty_like(like).copy_(value)
+
+    d_foreground, d_mask, d_background = (background.new_empty(0) for _ in range(3))
+    d_theta = theta.new_empty(0)
+    if foreground_grad:
+        d_foreground = finish(_scatter(foreground, to_colour, corners), foreground)
+    if mask_grad and mask is not None:
+        to_cover = [
+            torch.where(ok[:, None], grad, 0)
+            for grad, ok in zip(to_cover, mask_corners.valid, strict=True)
+        ]
+        d_mask = finish(_scatter(mask, to_cover, mask_corners), mask)
+    if background_grad:
+        d_background = finish((1 - alpha) * grad, background)
+    if theta_grad:
+        du, dv = du_m.view_as(u), dv_m.view_as(v)
+        du[inner] += du_f
+        dv[inner] += dv_f
+        scale = [w / width, w / height, w / 2, h / width, h / height, h / 2]
+        d_theta = finish(_theta_gradient(du, dv, x, y, scale), theta)
+    return d_foreground, d_mask, d_background, d_theta
