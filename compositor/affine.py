@@ -1,0 +1,179 @@
+"""Affine placements of a foreground on a canvas, as ``theta`` for :func:`compositor.blend`.
+
+``theta`` (..., 2, 3) maps **output to input**: a point of the canvas to the point of the foreground
+that lands there, both in normalised coordinates ([-1, 1] from edge to edge, x to the right, y down,
+``align_corners=False``), as in ``torch.nn.functional.affine_grid``.
+
+The parameters (..., 6) describe what a user has in mind, the **forward** motion of the object on
+the canvas, in pixels of the same size in x and y, so that a rotation is one on any canvas. In the
+order of :data:`PARAMETERS`, and applied to the foreground in the order scale, shear, turn, move:
+
+- ``angle``: degrees, counter-clockwise as seen, about the foreground's centre;
+- ``shear``: slope: x grows by ``shear`` times y, so lower rows move to the right;
+- ``scale_x``, ``scale_y``: canvas pixels per foreground pixel, not 0; a negative one mirrors;
+- ``translate_x``, ``translate_y``: canvas pixels to the right and down, from the canvas's centre.
+
+``(0, 0, 1, 1, 0, 0)`` thus puts the foreground in the middle of the canvas at its own size. Where
+foreground and canvas have the same size, that is the identity.
+
+Everything here is differentiable, elementwise (autocast leaves it alone) and keeps float32 or
+float64.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from compositor import _geometry
+from compositor.visibility import boxes as _tight_boxes
+
+PARAMETERS = ("angle", "shear", "scale_x", "scale_y", "translate_x", "translate_y")
+
+
+def from_parameters(
+    parameters: Tensor, foreground_size: Sequence[int], canvas_size: Sequence[int]
+) -> Tensor:
+    """Turn parameters of the object's forward motion into theta (output to input, normalised).
+
+    Multiples of 90 degrees are exact: their cosine and sine are 0, 1 or -1.
+
+    Args:
+        parameters: (..., 6), float32 or float64, in the order of :data:`PARAMETERS`: angle in
+            degrees counter-clockwise as seen, shear as a slope, two scales in canvas pixels per
+            foreground pixel, two translations in canvas pixels from the canvas's centre.
+        foreground_size: (h, w) in pixels.
+        canvas_size: (H, W) in pixels.
+
+    Returns:
+        theta (..., 2, 3) in the dtype of ``parameters``; inf or NaN where a scale is 0.
+
+    Raises:
+        TypeError: ``parameters`` is neither float32 nor float64.
+        ValueError: ``parameters`` does not end in 6, or a size is not two positive numbers.
+    """
+    _geometry.check_precise("parameters", parameters)
+    if parameters.shape[-1:] != (6,):
+        raise ValueError(f"parameters: got shape {tuple(parameters.shape)}, wanted (..., 6)")
+    h, w = _geometry.check_size("foreground_size", foreground_size)
+    height, width = _geometry.check_size("canvas_size", canvas_size)
+
+    angle, shear, scale_x, scale_y, translate_x, translate_y = parameters.unbind(-1)
+    cosine, sine = _cosine_sine(angle)
+    # Undo the turn, then the shear, then the scale: rows (xx, xy) and (yx, yy), in pixels.
+    yx, yy = sine / scale_y, cosine / scale_y
+    xx, xy = (cosine - shear * sine) / scale_x, -(sine + shear * cosine) / scale_x
+    return _geometry.pack(
+        xx * (width / w),
+        xy * (height / w),
+        -(xx * translate_x + xy * translate_y) * (2 / w),
+        yx * (width / h),
+        yy * (height / h),
+        -(yx * translate_x + yy * translate_y) * (2 / h),
+    )
+
+
+def to_parameters(
+    theta: Tensor, foreground_size: Sequence[int], canvas_size: Sequence[int]
+) -> Tensor:
+    """Turn theta (output to input, normalised) into parameters of the object's forward motion.
+
+    The inverse of :func:`from_parameters`. Two sets of parameters give each theta; the one returned
+    has ``scale_x > 0``, so that a mirrored object has ``scale_y < 0``.
+
+    Args:
+        theta: (..., 2, 3), float32 or float64.
+        foreground_size: (h, w) in pixels.
+        canvas_size: (H, W) in pixels.
+
+    Returns:
+        (..., 6) in the order and units of :data:`PARAMETERS`, in the dtype of ``theta``, the angle
+        in [-180, 180]; NaN where ``theta`` is singular.
+
+    Raises:
+        TypeError: ``theta`` is neither float32 nor float64.
+        ValueError: ``theta`` does not end in (2, 3), or a size is not two positive numbers.
+    """
+    _geometry.check_theta(theta)
+    h, w = _geometry.check_size("foreground_size", foreground_size)
+    height, width = _geometry.check_size("canvas_size", canvas_size)
+
+    xx, xy, x, yx, yy, y = _geometry.unpack(_geometry.inverse(theta))
+    xx, xy, x = xx * (width / w), xy * (width / h), x * (width / 2)
+    yx, yy, y = yx * (height / w), yy * (height / h), y * (height / 2)
+    # The forward map is a turn times [[scale_x, shear * scale_y], [0, scale_y]].
+    determinant = xx * yy - xy * yx
+    scale_x = torch.hypot(xx, yx)
+    angle = torch.rad2deg(torch.atan2(-yx, xx))
+    shear = (xx * xy + yx * yy) / determinant
+    return torch.stack((angle, shear, scale_x, determinant / scale_x, x, y), -1)
+
+
+def invert(theta: Tensor) -> Tensor:
+    """Turn theta around: from output to input into input to output (foreground to canvas).
+
+    Args:
+        theta: (..., 2, 3), normalised coordinates on both sides, float32 or float64.
+
+    Returns:
+        (..., 2, 3) in the dtype of ``theta``, normalised coordinates; inf or NaN where ``theta`` is
+        singular.
+
+    Raises:
+        TypeError: ``theta`` is neither float32 nor float64.
+        ValueError: ``theta`` does not end in (2, 3).
+    """
+    _geometry.check_theta(theta)
+    return _geometry.inverse(theta)
+
+
+def from_boxes(mask: Tensor, boxes: Tensor, canvas_size: Sequence[int]) -> Tensor:
+    """Find the theta (output to input, normalised) that puts each mask on a box of the canvas.
+
+    The tight box of the mask's pixels above 0.5 lands on the given box, stretched to fill it, with
+    no turn. Differentiable in ``boxes``; the mask's own box carries no gradient.
+
+    Args:
+        mask: (N, 1, h, w), floating point, in [0, 1].
+        boxes: (N, 4), float32 or float64: (x1, y1, x2, y2) in canvas pixels, right and bottom
+            exclusive, fractions allowed, on the canvas or beyond it. x2 < x1 mirrors.
+        canvas_size: (H, W) in pixels.
+
+    Returns:
+        theta (N, 2, 3) in the dtype of ``boxes``. An empty mask gives NaN, and so a composite of
+        NaN: It does not pass in silence. A box without width or height gives inf or NaN.
+
+    Raises:
+        TypeError: ``mask`` is not floating point, or ``boxes`` is neither float32 nor float64.
+        ValueError: A shape differs from the above, or the batch sizes do.
+    """
+    source, visible = _tight_boxes(mask)
+    _geometry.check_precise("boxes", boxes)
+    _geometry.check_beside("boxes", boxes, (mask.shape[0], 4), mask)
+    height, width = _geometry.check_size("canvas_size", canvas_size)
+
+    source = torch.where(visible.unsqueeze(-1), source.to(boxes.dtype), math.nan)
+    xx, x = _axis(source[:, 0::2], boxes[:, 0::2], mask.shape[3], width)
+    yy, y = _axis(source[:, 1::2], boxes[:, 1::2], mask.shape[2], height)
+    zero = torch.zeros_like(xx)
+    return _geometry.pack(xx, zero, x, zero, yy, y)
+
+
+def _cosine_sine(degrees: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine, exact at multiples of 90 (rounding passes no gradient, so it stays true)."""
+    quarter = (degrees / 90).round()
+    rest = torch.deg2rad(degrees - quarter * 90)
+    cosine, sine = rest.cos(), rest.sin()
+    turn = quarter.remainder(4)
+    turn_cosine = (turn == 0).to(degrees.dtype) - (turn == 2).to(degrees.dtype)
+    turn_sine = (turn == 1).to(degrees.dtype) - (turn == 3).to(degrees.dtype)
+    return cosine * turn_cosine - sine * turn_sine, sine * turn_cosine + cosine * turn_sine
+
+
+def _axis(source: Tensor, target: Tensor, size: int, canvas: int) -> tuple[Tensor, Tensor]:
+    """Factor and offset that take ``target`` (N, 2) pixels of the canvas to ``source`` (N, 2)."""
+    ratio = (source[:, 1] - source[:, 0]) / (target[:, 1] - target[:, 0])
+    # Pixels are measured from the two centres, where the normalised coordinates are 0.
+    offset = source[:, 0] - size / 2 - (target[:, 0] - canvas / 2) * ratio
+    return ratio * (canvas / size), offset * (2 / size)
