@@ -163,7 +163,7 @@ def blend(
     inner = (slice(None), slice(radius, radius + height), slice(radius, radius + width))
     corners = _corners(*_clamp_to_frame(u[inner], v[inner], h, w), h, w)
     colour = _gather(foreground.to(dtype), corners, outside_is_zero=False)
-    f = _lerp(colour, corners).reshape(n, -1, height, width)
+    f = _lerp(colour, corners).reshape(background.shape)
 
     b = background.to(dtype)
     # Behind alpha 0 any colour may stand, infinities too; it must not reach the sum below.
@@ -250,7 +250,7 @@ def blend_backward(
     iu, iv = u[inner], v[inner]
     corners = _corners(*_clamp_to_frame(iu, iv, h, w), h, w)
     colour = _gather(foreground.to(dtype), corners, outside_is_zero=False)
-    f = _lerp(colour, corners).reshape(n, -1, height, width)
+    f = _lerp(colour, corners).reshape(background.shape)
     grad_f = torch.where(visible, alpha * grad, 0).flatten(2)
     # Behind alpha 0 any colour may stand, infinities too; 0 * inf must not reach theta.
     shown = visible.flatten(2)

@@ -1,0 +1,113 @@
+// alpha, row by row: mask samples, threshold, and both passes of the blur over a sliding window of
+// cache-resident rows. Included once per instruction set.
+
+// Calls pass(span, inside) for the parts of `span` with and without bounds to check.
+template <typename T, typename Pass>
+inline void in_parts(const RowMap<T>& row, int h, int w, Span span, Pass&& pass) {
+  const Span middle = inside(row, h, w, span);
+  if (middle.empty()) return pass(span, false);
+  if (span.begin < middle.begin) pass(Span{span.begin, middle.begin}, false);
+  pass(middle, true);
+  if (middle.end < span.end) pass(Span{middle.end, span.end}, false);
+}
+
+// Adds rows number - radius .. number + radius of a ring, blurred, into out; returns where.
+template <typename T>
+inline Span blur_window(const Ring<T>& ring, int number, const T* taps, int radius,
+                        const T** window, Span within, T* out) {
+  Span span;
+  for (int k = -radius; k <= radius; ++k) {
+    window[radius + k] = ring.row(number + k);
+    span = hull(span, ring.span(number + k));
+  }
+  span = intersect(span, within);
+  if (!span.empty()) blur_rows(window, taps, radius, out, span);
+  return span;
+}
+
+// Blurs `row`, nonzero on `span`, along itself into the ring; its margins are zeroed here.
+template <typename T>
+inline void push_blurred(Ring<T>& ring, int number, T* row, Span span, const T* taps, int radius,
+                         const T** window, Span within) {
+  if (span.empty()) {
+    ring.replace(number, {});
+    return;
+  }
+  __builtin_memset(row + span.begin - 2 * radius, 0, sizeof(T) * 2 * radius);
+  __builtin_memset(row + span.end, 0, sizeof(T) * 2 * radius);
+  const Span reached = intersect(grow(span, radius), within);
+  T* out = ring.replace(number, reached);
+  for (int k = -radius; k <= radius; ++k) window[radius + k] = row + k;
+  if (!reached.empty()) blur_rows(window, taps, radius, out, reached);
+}
+
+template <typename S, typename T, typename I>
+class AlphaSweep {
+ public:
+  AlphaSweep(const BlendParams& p, int64_t image, const AffineMap<T>& map, const Box& box,
+             const T* taps, const T** window, Rows& rows)
+      : p_(p),
+        mask_(p.mask.data ? plane<S>(p.mask, image) : nullptr),
+        map_(map),
+        box_(box),
+        taps_(taps),
+        window_(window),
+        s_(rows.take<T>()),
+        blurred_(rows, 2 * p.radius + 1) {}
+
+  static int rows_needed(int radius) { return 1 + 2 * radius + 1; }
+
+  // Takes canvas row `number`, which may lie beyond the canvas, into the window. With slope rows,
+  // also fills those, and returns the columns that a mask pixel in the box can move.
+  template <bool kSlopes>
+  Span push(int number, T* slope_u, T* slope_v) {
+    const int h = p_.size.h, w = p_.size.w, width = p_.size.width, radius = p_.radius;
+    const RowMap<T> row = row_map(map_, number);
+    const Span touched = touching(row, box_, {-radius, width + radius});
+    Span shown = touched;
+    if (!touched.empty()) {
+      in_parts(row, h, w, touched, [&](Span part, bool inside) {
+        cover<kSlopes>(row, part, inside, slope_u, slope_v);
+      });
+      while (!shown.empty() && s_[shown.begin] == T(0)) ++shown.begin;
+      while (!shown.empty() && s_[shown.end - 1] == T(0)) --shown.end;
+    }
+    push_blurred(blurred_, number, s_, shown, taps_, radius, window_, {0, width});
+    return touched;
+  }
+
+  // alpha of canvas row `number`, the window's middle, where it is not all zero.
+  Span alpha(int number, T* out) const {
+    return blur_window(blurred_, number, taps_, p_.radius, window_,
+                       {0, static_cast<int>(p_.size.width)}, out);
+  }
+
+ private:
+  template <bool kSlopes>
+  void cover(const RowMap<T>& row, Span part, bool inside, T* slope_u, T* slope_v) {
+    const int h = p_.size.h, w = p_.size.w;
+    const I sy = p_.mask.y, sx = p_.mask.x;
+    const T threshold = p_.threshold;
+    if (inside && !mask_) {
+      for (int j = part.begin; j < part.end; ++j) s_[j] = T(1);
+      if (kSlopes) {
+        for (int j = part.begin; j < part.end; ++j) slope_u[j] = slope_v[j] = T(0);
+      }
+    } else if (inside) {
+      cover_row<true, kSlopes>(mask_, sy, sx, h, w, row, part, threshold, p_.straight_through, s_,
+                               slope_u, slope_v);
+    } else {
+      cover_row<false, kSlopes>(mask_, sy, sx, h, w, row, part, threshold, p_.straight_through, s_,
+                                slope_u, slope_v);
+    }
+  }
+
+  const BlendParams& p_;
+  const S* mask_;
+  const AffineMap<T>& map_;
+  const Box& box_;
+  const T* taps_;
+  const T** window_;
+  T* s_;
+  Ring<T> blurred_;
+};

@@ -1,0 +1,194 @@
+// The backward: one sweep again, three stages behind each other. Canvas row r enters alpha's window;
+// row r - radius then has its alpha and yields dL/dalpha and the colours' pull on theta; row
+// r - 2 radius then has its dL/ds and yields the mask's pull. Included once per instruction set.
+
+template <typename S, bool kUnit>
+class Backward {
+  using T = typename Compute<S>::type;
+  using I = typename Index<kUnit>::type;
+
+ public:
+  Backward(const BlendParams& p, const Task& task)
+      : p_(p), task_(task), n_(task.image),
+        h_(p.size.h), w_(p.size.w), height_(p.size.height), width_(p.size.width),
+        radius_(p.radius),
+        first_(task.first_block * kBlockRows),
+        last_(min_of(height_, static_cast<int>(task.last_block * kBlockRows))),
+        moves_mask_(p.theta_partials || p.grad_mask.data),
+        map_(make_map<T>(p.theta + 6 * n_, p.size)),
+        box_(p.grad_mask.data ? Box{0, 0, h_, w_} : nonzero_box<S, kUnit>(p.mask, n_, h_, w_)),
+        taps_(p.taps, radius_),
+        rows_(width_, radius_, AlphaSweep<S, T, I>::rows_needed(radius_) + 3 * (2 * radius_ + 1) + 7,
+              sizeof(T)),
+        index_rows_(width_, radius_, 3, sizeof(I)),
+        sweep_(p, n_, map_, box_, taps_.values(), taps_.window(), rows_),
+        slope_u_(rows_, 2 * radius_ + 1),
+        slope_v_(rows_, 2 * radius_ + 1),
+        blurred_(rows_, 2 * radius_ + 1),
+        alpha_(rows_.take<T>()), grad_alpha_(rows_.take<T>()), grad_s_(rows_.take<T>()),
+        grad_u_(rows_.take<T>()), grad_v_(rows_.take<T>()),
+        sources_{index_rows_.take<I>(), index_rows_.take<I>(), index_rows_.take<I>(),
+                 rows_.take<T>(), rows_.take<T>()},
+        grad_foreground_(p.grad_foreground, p.channels, h_, w_),
+        grad_mask_(p.grad_mask, 1, h_, w_) {}
+
+  void run() {
+    // Rows of s beyond the canvas belong to the first and the last block.
+    const int first_s = first_ == 0 ? -radius_ : first_;
+    const int last_s = last_ == height_ ? height_ + radius_ : last_;
+    const int first_alpha = max_of(0, first_s - radius_);
+    const int last_alpha = min_of(height_, last_s + radius_);
+    for (int r = first_alpha - radius_; r < last_s + 2 * radius_; ++r) {
+      if (r < height_ + radius_) push(r);
+      const int i = r - radius_;
+      if (i >= first_alpha && i < last_alpha) colour_row(i);
+      if (i >= last_alpha && moves_mask_) blurred_.replace(i, {});
+      const int q = r - 2 * radius_;
+      if (q >= first_s && q < last_s && moves_mask_) mask_row(q);
+    }
+    grad_foreground_.write(n_);
+    grad_mask_.write(n_);
+  }
+
+ private:
+  void push(int r) {
+    if (!moves_mask_) {
+      sweep_.template push<false>(r, nullptr, nullptr);
+      return;
+    }
+    T* slope_u = slope_u_.replace(r, {});
+    T* slope_v = slope_v_.replace(r, {});
+    Span span = sweep_.template push<true>(r, slope_u, slope_v);
+    const auto flat = [&](int j) { return slope_u[j] == T(0) && slope_v[j] == T(0); };
+    if (!p_.grad_mask.data) {
+      while (!span.empty() && flat(span.begin)) ++span.begin;
+      while (!span.empty() && flat(span.end - 1)) --span.end;
+    }
+    slope_u_.hold(r, span);
+    slope_v_.hold(r, span);
+  }
+
+  void colour_row(int i) {
+    const Span shown = sweep_.alpha(i, alpha_);
+    Span wanted;  // where dL/dalpha is: around every pixel of s that theta or the mask can move
+    if (moves_mask_) {
+      for (int q = i - radius_; q <= i + radius_; ++q) wanted = hull(wanted, slope_u_.span(q));
+      wanted = intersect(grow(wanted, radius_), {0, width_});
+    }
+    const bool mine = i >= first_ && i < last_;
+    if (mine && p_.grad_background.data) background_row(i, shown);
+    if (mine && p_.grad_foreground.data) {
+      scatter_colour_row(grad_foreground_, p_.channels, w_, row_map(map_, i), h_, alpha_,
+                         p_.grad_composite, n_, i, shown);
+    }
+    if (!moves_mask_) return;
+    const Span span = hull(wanted, shown);
+    if (span.empty()) {
+      blurred_.replace(i, {});
+      return;
+    }
+    zero_around(alpha_, shown, span);
+    const size_t bytes = sizeof(T) * (span.end - span.begin);
+    for (T* row : {grad_alpha_, grad_u_, grad_v_}) __builtin_memset(row + span.begin, 0, bytes);
+    in_parts(row_map(map_, i), h_, w_, span, [&](Span part, bool inside) {
+      const auto locate = inside ? locate_row<true, T, I> : locate_row<false, T, I>;
+      const auto slopes = inside ? colour_slopes_row<true, kUnit, S, T, I>
+                                 : colour_slopes_row<false, kUnit, S, T, I>;
+      const I sy = p_.foreground.y, sx = p_.foreground.x;
+      locate(row_map(map_, i), part, h_, w_, sy, sx, sources_);
+      for (int64_t c = 0; c < p_.channels; ++c) {
+        slopes(plane<S>(p_.foreground, n_, c), sy, sx, sources_, alpha_,
+               plane<S>(p_.background, n_, c) + i * p_.background.y, {p_.background.x},
+               plane<S>(p_.grad_composite, n_, c) + i * p_.grad_composite.y,
+               {p_.grad_composite.x}, grad_alpha_, grad_u_, grad_v_, part);
+      }
+    });
+    if (p_.grad_alpha.data) {
+      const S* grad = plane<S>(p_.grad_alpha, n_) + i * p_.grad_alpha.y;
+      for (int j = span.begin; j < span.end; ++j) grad_alpha_[j] += load(grad[j * p_.grad_alpha.x]);
+    }
+    if (mine && p_.theta_partials) add(alpha_, grad_u_, grad_v_, i, shown);
+    push_blurred(blurred_, i, grad_alpha_, span, taps_.values(), radius_, taps_.window(),
+                 {-radius_, width_ + radius_});
+  }
+
+  void mask_row(int q) {
+    const Span held = slope_u_.span(q);
+    if (held.empty()) return;
+    const Span span = blur_window(blurred_, q, taps_.values(), radius_, taps_.window(), held, grad_s_);
+    if (span.empty()) return;
+    if (p_.theta_partials) add(grad_s_, slope_u_.row(q), slope_v_.row(q), q, span);
+    if (p_.grad_mask.data) {
+      scatter_mask_row(grad_mask_, p_, plane<S>(p_.mask, n_), row_map(map_, q), grad_s_, span);
+    }
+  }
+
+  // dL/dbackground = (1 - alpha) G.
+  void background_row(int i, Span shown) {
+    for (int64_t c = 0; c < p_.channels; ++c) {
+      const S* grad = plane<S>(p_.grad_composite, n_, c) + i * p_.grad_composite.y;
+      S* out = mutable_plane<S>(p_.grad_background, n_, c) + i * p_.grad_background.y;
+      const int64_t from = p_.grad_composite.x, to = p_.grad_background.x;
+      const Span before{0, shown.empty() ? width_ : shown.begin};
+      for (int j = before.begin; j < before.end; ++j) out[j * to] = grad[j * from];
+      for (int j = shown.begin; j < shown.end; ++j) {
+        store(out[j * to], (T(1) - alpha_[j]) * load(grad[j * from]));
+      }
+      for (int j = shown.empty() ? width_ : shown.end; j < width_; ++j) out[j * to] = grad[j * from];
+    }
+  }
+
+  void add(const T* weight, const T* du, const T* dv, int row, Span span) {
+    RowSums sums;
+    add_products(weight, du, dv, map_.centre_x, span, sums);
+    const int block = min_of(max_of(row, 0), height_ - 1) / static_cast<int>(kBlockRows);
+    double* moments = p_.theta_partials + (n_ * count_blocks(height_) + block) * 6;
+    const double y = row - static_cast<double>(map_.centre_y);
+    moments[0] += sums.ux, moments[1] += sums.u * y, moments[2] += sums.u;
+    moments[3] += sums.vx, moments[4] += sums.v * y, moments[5] += sums.v;
+  }
+
+  static void zero_around(T* row, Span held, Span span) {
+    for (int j = span.begin; j < (held.empty() ? span.end : held.begin); ++j) row[j] = T(0);
+    for (int j = held.empty() ? span.end : held.end; j < span.end; ++j) row[j] = T(0);
+  }
+
+  const BlendParams& p_;
+  const Task& task_;
+  const int64_t n_;
+  const int h_, w_, height_, width_, radius_;
+  const int first_, last_;  // canvas rows of this task
+  const bool moves_mask_;   // theta or the mask is asked for, so dL/dalpha is needed
+  const AffineMap<T> map_;
+  const Box box_;
+  Taps<T> taps_;
+  Rows rows_, index_rows_;
+  AlphaSweep<S, T, I> sweep_;
+  Ring<T> slope_u_, slope_v_, blurred_;
+  T *alpha_, *grad_alpha_, *grad_s_, *grad_u_, *grad_v_;
+  Sources<T, I> sources_;
+  Accumulator<S> grad_foreground_, grad_mask_;
+};
+
+template <typename S, bool kUnit>
+void backward(const BlendParams& p, const Task& task) {
+  const int64_t n = task.image;
+  if (all_finite(p.theta + 6 * n)) return Backward<S, kUnit>(p, task).run();
+
+  // As its composite, every gradient of an image without a finite map is NaN.
+  const double nan = __builtin_nan("");
+  using T = typename Compute<S>::type;
+  const int64_t first = task.first_block * kBlockRows;
+  const int64_t last = min_of(p.size.height, task.last_block * kBlockRows);
+  if (p.grad_background.data) {
+    fill<S>(p.grad_background, n, p.channels, first, last, p.size.width, static_cast<T>(nan));
+  }
+  if (p.grad_foreground.data) {
+    fill<S>(p.grad_foreground, n, p.channels, 0, p.size.h, p.size.w, static_cast<T>(nan));
+  }
+  if (p.grad_mask.data) fill<S>(p.grad_mask, n, 1, 0, p.size.h, p.size.w, static_cast<T>(nan));
+  if (p.theta_partials) {
+    double* moments = p.theta_partials + (n * count_blocks(p.size.height) + task.first_block) * 6;
+    for (int k = 0; k < 6; ++k) moments[k] = nan;
+  }
+}

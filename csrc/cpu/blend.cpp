@@ -1,0 +1,219 @@
+// compositor::blend and its backward on CPU tensors: checks, outputs, tasks. LibTorch stable ABI.
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+#include <torch/headeronly/util/Exception.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "kernels.h"
+
+namespace compositor::cpu {
+
+const char* capability() {
+#ifdef COMPOSITOR_BUILD_AVX2
+  static const bool avx2 = [] {
+    const char* wanted = std::getenv("COMPOSITOR_CPU_CAPABILITY");
+    if (wanted && std::strcmp(wanted, "baseline") == 0) return false;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  }();
+  if (avx2) return "avx2";
+#endif
+  return "baseline";
+}
+
+namespace {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+Scalar scalar_of(const Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case ScalarType::Double: return Scalar::kFloat64;
+    case ScalarType::Float: return Scalar::kFloat32;
+    case ScalarType::BFloat16: return Scalar::kBFloat16;
+    case ScalarType::Half: return Scalar::kFloat16;
+    default: STD_TORCH_CHECK(false, "compositor.blend: wanted floating-point images");
+  }
+}
+
+View view_of(const Tensor& tensor) {
+  const auto strides = tensor.strides();
+  return {tensor.data_ptr(), strides[0], strides[1], strides[2], strides[3]};
+}
+
+View view_of(const std::optional<Tensor>& tensor) { return tensor ? view_of(*tensor) : View{}; }
+
+// Python's checks say what is wrong; these keep a direct call of the op inside memory.
+void check_like(const Tensor& tensor, int64_t n, int64_t c, int64_t y, int64_t x, ScalarType type,
+                const char* name) {
+  const bool fits = tensor.dim() == 4 && tensor.size(0) == n && tensor.size(1) == c &&
+                    tensor.size(2) == y && tensor.size(3) == x;
+  STD_TORCH_CHECK(fits && tensor.scalar_type() == type && tensor.is_cpu(),
+                  "compositor.blend: ", name, " does not fit the other arguments");
+}
+
+// The arguments both directions share, with what they point to kept alive.
+struct Arguments {
+  BlendParams params;
+  int64_t batch;
+  std::vector<double> taps;
+  Tensor theta;
+
+  Arguments(const Tensor& foreground, const std::optional<Tensor>& mask, const Tensor& background,
+            const Tensor& theta_given, double threshold, double sigma, int64_t radius,
+            bool straight_through) {
+    STD_TORCH_CHECK(foreground.dim() == 4 && background.dim() == 4 && theta_given.dim() == 3,
+                    "compositor.blend: wanted (N, C, height, width) images and (N, 2, 3) theta");
+    batch = foreground.size(0);
+    const int64_t channels = foreground.size(1), h = foreground.size(2), w = foreground.size(3);
+    const int64_t height = background.size(2), width = background.size(3);
+    const ScalarType type = foreground.scalar_type();
+    check_like(background, batch, channels, height, width, type, "background");
+    if (mask) check_like(*mask, batch, 1, h, w, type, "mask");
+    STD_TORCH_CHECK(theta_given.size(0) == batch && theta_given.size(1) == 2 &&
+                        theta_given.size(2) == 3 && theta_given.is_cpu(),
+                    "compositor.blend: theta does not fit the other arguments");
+    // Columns and rows are counted in 32 bits, offsets in 64. The margin is for the blur's reach.
+    const int64_t most = std::numeric_limits<int32_t>::max() / 4;
+    STD_TORCH_CHECK(std::max({h, w, height, width}) <= most && radius >= 0 && radius <= most / 4,
+                    "compositor.blend: wanted sides below 2^29 pixels");
+    STD_TORCH_CHECK(std::min({h, w, height, width, channels}) > 0,
+                    "compositor.blend: wanted no empty dimension but N");
+
+    const bool wide = scalar_of(foreground) == Scalar::kFloat64;
+    taps = gaussian_taps(sigma, radius, wide ? 53 : 24);
+    theta = torch::stable::contiguous(torch::stable::to(theta_given, ScalarType::Double));
+    params.size = {h, w, height, width};
+    params.channels = channels;
+    params.foreground = view_of(foreground);
+    params.mask = view_of(mask);
+    params.background = view_of(background);
+    params.theta = theta.const_data_ptr<double>();
+    params.taps = taps.data();
+    params.radius = static_cast<int>(radius);
+    params.threshold = threshold;
+    params.straight_through = straight_through;
+  }
+};
+
+// Neighbouring columns are neighbours in memory, and 32 bits index all of a plane.
+bool unit_stride(const BlendParams& p) {
+  for (const View* view : {&p.foreground, &p.mask, &p.background, &p.composite, &p.grad_composite,
+                           &p.grad_background}) {
+    if (view->data && view->x != 1) return false;
+  }
+  const int64_t reach = std::max(p.foreground.y, p.mask.y) * p.size.h + p.size.w;
+  return reach < std::numeric_limits<int32_t>::max();
+}
+
+Kernels choose(Scalar scalar, bool unit_stride) {
+#ifdef COMPOSITOR_BUILD_AVX2
+  if (std::strcmp(capability(), "avx2") == 0) return avx2::kernels(scalar, unit_stride);
+#endif
+  return baseline::kernels(scalar, unit_stride);
+}
+
+// Runs the kernel over images, and over blocks of rows where there are fewer images than threads.
+void run(void (*kernel)(const BlendParams&, const Task&), const BlendParams& params, int64_t batch,
+         bool whole_images) {
+  const int64_t blocks = count_blocks(params.size.height);
+  const int64_t threads = torch::stable::get_num_threads();
+  int64_t parts = 1;
+  if (!whole_images && batch > 0 && batch % threads != 0 && batch < 4 * threads) {
+    parts = std::min(blocks, (2 * threads + batch - 1) / batch);
+  }
+  torch::stable::parallel_for(0, batch * parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      const int64_t part = k % parts;
+      kernel(params, {k / parts, blocks * part / parts, blocks * (part + 1) / parts});
+    }
+  });
+}
+
+std::tuple<Tensor, Tensor> blend(const Tensor& foreground, const std::optional<Tensor>& mask,
+                                 const Tensor& background, const Tensor& theta, double threshold,
+                                 double sigma, int64_t radius, bool straight_through,
+                                 bool return_alpha) {
+  Arguments arguments(foreground, mask, background, theta, threshold, sigma, radius,
+                      straight_through);
+  BlendParams& params = arguments.params;
+  Tensor composite = torch::stable::empty_like(background);
+  Tensor alpha = return_alpha ? torch::stable::new_empty(background, {arguments.batch, 1,
+                                                                      params.size.height,
+                                                                      params.size.width})
+                              : torch::stable::new_empty(background, {0});
+  params.composite = view_of(composite);
+  if (return_alpha) params.alpha = view_of(alpha);
+  run(choose(scalar_of(foreground), unit_stride(params)).forward, params, arguments.batch, false);
+  return {composite, alpha};
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> blend_backward(
+    const Tensor& grad_composite, const std::optional<Tensor>& grad_alpha, const Tensor& foreground,
+    const std::optional<Tensor>& mask, const Tensor& background, const Tensor& theta,
+    double threshold, double sigma, int64_t radius, bool straight_through, bool foreground_grad,
+    bool mask_grad, bool background_grad, bool theta_grad) {
+  Arguments arguments(foreground, mask, background, theta, threshold, sigma, radius,
+                      straight_through);
+  BlendParams& params = arguments.params;
+  const Sizes size = params.size;
+  const int64_t batch = arguments.batch;
+  check_like(grad_composite, batch, params.channels, size.height, size.width,
+             foreground.scalar_type(), "grad_composite");
+  if (grad_alpha) {
+    check_like(*grad_alpha, batch, 1, size.height, size.width, foreground.scalar_type(),
+               "grad_alpha");
+  }
+  const auto output = [](const Tensor& like, bool wanted) {
+    return wanted ? torch::stable::empty_like(like) : torch::stable::new_empty(like, {0});
+  };
+  Tensor to_foreground = output(foreground, foreground_grad);
+  Tensor to_mask = output(mask ? *mask : background, mask_grad && mask);
+  Tensor to_background = output(background, background_grad);
+  Tensor to_theta = output(theta, theta_grad);
+  params.grad_composite = view_of(grad_composite);
+  params.grad_alpha = view_of(grad_alpha);
+  if (foreground_grad) params.grad_foreground = view_of(to_foreground);
+  if (mask_grad && mask) params.grad_mask = view_of(to_mask);
+  if (background_grad) params.grad_background = view_of(to_background);
+  const int64_t blocks = count_blocks(size.height);
+  std::vector<double> partials(theta_grad ? batch * blocks * 6 : 0);
+  if (theta_grad) params.theta_partials = partials.data();
+
+  // A scattered gradient is summed in row order by one thread an image: the same bits every run.
+  const bool whole_images = foreground_grad || (mask_grad && mask);
+  run(choose(scalar_of(foreground), unit_stride(params)).backward, params, batch, whole_images);
+
+  if (theta_grad) {
+    const double w = size.w, h = size.h, width = size.width, height = size.height;
+    const double scale[6] = {w / width, w / height, w / 2, h / width, h / height, h / 2};
+    std::vector<double> sums(batch * 6);
+    for (int64_t n = 0; n < batch; ++n) {
+      for (int64_t block = 0; block < blocks; ++block) {
+        for (int k = 0; k < 6; ++k) {
+          sums[n * 6 + k] += partials[(n * blocks + block) * 6 + k] * scale[k];
+        }
+      }
+    }
+    Tensor in_float64 = torch::stable::from_blob(sums.data(), {batch, 2, 3}, {6, 3, 1},
+                                                 theta.device(), ScalarType::Double);
+    torch::stable::copy_(to_theta, in_float64);
+  }
+  return {to_foreground, to_mask, to_background, to_theta};
+}
+
+}  // namespace
+}  // namespace compositor::cpu
+
+STABLE_TORCH_LIBRARY_IMPL(compositor, CPU, m) {
+  m.impl("blend", TORCH_BOX(&compositor::cpu::blend));
+  m.impl("blend_backward", TORCH_BOX(&compositor::cpu::blend_backward));
+}

@@ -1,0 +1,89 @@
+// The forward: one sweep over an image's rows. Included once per instruction set.
+
+// Copies the background in runs: from one object row's end to the next one's start in one piece.
+template <typename S, bool kUnit>
+class BackgroundCopy {
+ public:
+  BackgroundCopy(const BlendParams& p, int64_t image, int64_t first_row)
+      : p_(p), image_(image), copied_(first_row * p.size.width) {}
+
+  // Copies up to (row, column); the pixels from there to `resume` are the caller's to write.
+  void up_to(int64_t row, int64_t column, int64_t resume) {
+    const int64_t width = p_.size.width, end = row * width + column;
+    const bool dense = kUnit && p_.background.y == width && p_.composite.y == width;
+    for (int64_t c = 0; c < p_.channels; ++c) {
+      const S* from = plane<S>(p_.background, image_, c);
+      S* to = mutable_plane<S>(p_.composite, image_, c);
+      if (dense) {
+        __builtin_memcpy(to + copied_, from + copied_, sizeof(S) * (end - copied_));
+        continue;
+      }
+      for (int64_t at = copied_; at < end; ++at) {
+        const int64_t i = at / width, j = at % width;
+        to[i * p_.composite.y + j * p_.composite.x] = from[i * p_.background.y + j * p_.background.x];
+      }
+    }
+    copied_ = row * width + resume;
+  }
+
+ private:
+  const BlendParams& p_;
+  int64_t image_, copied_;
+};
+
+template <typename S, bool kUnit>
+void forward(const BlendParams& p, const Task& task) {
+  using T = typename Compute<S>::type;
+  using I = typename Index<kUnit>::type;
+  const int h = p.size.h, w = p.size.w, height = p.size.height, width = p.size.width;
+  const int radius = p.radius;
+  const int first = task.first_block * kBlockRows;
+  const int last = min_of(height, static_cast<int>(task.last_block * kBlockRows));
+  const int64_t n = task.image;
+  const double* theta = p.theta + 6 * n;
+
+  // A map that is not finite: NaN, and nothing is sampled.
+  const bool finite = all_finite(theta);
+  const T nan = static_cast<T>(__builtin_nan(""));
+  if (p.alpha.data) fill<S>(p.alpha, n, 1, first, last, width, finite ? T(0) : nan);
+  if (!finite) return fill<S>(p.composite, n, p.channels, first, last, width, nan);
+
+  BackgroundCopy<S, kUnit> copy(p, n, first);
+  const Box box = nonzero_box<S, kUnit>(p.mask, n, h, w);
+  if (!box.empty()) {
+    Rows rows(width, radius, AlphaSweep<S, T, I>::rows_needed(radius) + 3, sizeof(T));
+    Rows index_rows(width, radius, 3, sizeof(I));
+    Taps<T> taps(p.taps, radius);
+    const AffineMap<T> map = make_map<T>(theta, p.size);
+    AlphaSweep<S, T, I> sweep(p, n, map, box, taps.values(), taps.window(), rows);
+    T* alpha = rows.take<T>();
+    const Sources<T, I> sources{index_rows.take<I>(), index_rows.take<I>(), index_rows.take<I>(),
+                                rows.take<T>(), rows.take<T>()};
+    const I sy = p.foreground.y, sx = p.foreground.x;
+
+    for (int ahead = first - radius; ahead < last + radius; ++ahead) {
+      sweep.template push<false>(ahead, nullptr, nullptr);
+      const int i = ahead - radius;
+      if (i < first) continue;
+      const Span span = sweep.alpha(i, alpha);
+      if (span.empty()) continue;
+      copy.up_to(i, span.begin, span.end);
+      if (p.alpha.data) {
+        S* out = mutable_plane<S>(p.alpha, n) + i * p.alpha.y;
+        for (int j = span.begin; j < span.end; ++j) store(out[j * p.alpha.x], alpha[j]);
+      }
+      in_parts(row_map(map, i), h, w, span, [&](Span part, bool inside) {
+        const auto locate = inside ? locate_row<true, T, I> : locate_row<false, T, I>;
+        const auto blend = inside ? blend_row<true, kUnit, S, T, I> : blend_row<false, kUnit, S, T, I>;
+        locate(row_map(map, i), part, h, w, sy, sx, sources);
+        for (int64_t c = 0; c < p.channels; ++c) {
+          blend(plane<S>(p.foreground, n, c), sy, sx, sources, alpha,
+                plane<S>(p.background, n, c) + i * p.background.y, Stride<kUnit>{p.background.x},
+                mutable_plane<S>(p.composite, n, c) + i * p.composite.y,
+                Stride<kUnit>{p.composite.x}, part);
+        }
+      });
+    }
+  }
+  copy.up_to(last, 0, 0);
+}

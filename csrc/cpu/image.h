@@ -1,0 +1,148 @@
+// One image of a task: its planes, its map, and the row buffers. Included once per instruction set.
+
+struct Buffer {
+  explicit Buffer(size_t bytes)
+      : data(static_cast<char*>(::operator new(bytes, std::align_val_t(64)))) {}
+  ~Buffer() { ::operator delete(data, std::align_val_t(64)); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  char* data;
+};
+
+// Hands out row buffers from one allocation. A row's pointer stands at canvas column 0, with room
+// for 3 radius columns on either side.
+class Rows {
+ public:
+  Rows(int width, int radius, int count, size_t element)
+      : margin_(3 * radius + 16),
+        stride_((static_cast<size_t>(width) + 2 * margin_) * element),
+        buffer_(stride_ * count) {}
+
+  template <typename T>
+  T* take() {
+    T* row = reinterpret_cast<T*>(buffer_.data + stride_ * taken_++) + margin_;
+    return row;
+  }
+
+  // A row that starts as zeros, margins included.
+  template <typename T>
+  T* take_zeroed() {
+    __builtin_memset(buffer_.data + stride_ * taken_, 0, stride_);
+    return take<T>();
+  }
+
+ private:
+  int margin_;
+  size_t stride_;
+  Buffer buffer_;
+  size_t taken_ = 0;
+};
+
+// The last `size` rows of a sweep, by row number. Zero outside their spans.
+template <typename T>
+class Ring {
+ public:
+  Ring(Rows& rows, int size)
+      : size_(size), rows_(size * sizeof(T*)), spans_(size * sizeof(Span)) {
+    for (int k = 0; k < size; ++k) {
+      row_pointers()[k] = rows.take_zeroed<T>();
+      span_values()[k] = {};
+    }
+  }
+
+  T* row(int number) const { return row_pointers()[slot(number)]; }
+  Span span(int number) const { return span_values()[slot(number)]; }
+
+  // The row to write for `number`, on `span`; what it held before is gone.
+  T* replace(int number, Span span) {
+    T* row = row_pointers()[slot(number)];
+    Span& held = span_values()[slot(number)];
+    if (!held.empty()) __builtin_memset(row + held.begin, 0, sizeof(T) * (held.end - held.begin));
+    held = span;
+    return row;
+  }
+
+  // Narrows the span of a row just written.
+  void hold(int number, Span span) { span_values()[slot(number)] = span; }
+
+ private:
+  int slot(int number) const { return (number % size_ + size_) % size_; }
+  T** row_pointers() const { return reinterpret_cast<T**>(rows_.data); }
+  Span* span_values() const { return reinterpret_cast<Span*>(spans_.data); }
+  int size_;
+  Buffer rows_, spans_;
+};
+
+// The blur's taps in the computation type, and room for the rows of one blur.
+template <typename T>
+class Taps {
+ public:
+  Taps(const double* taps, int radius)
+      : values_((radius + 1) * sizeof(T)), window_((2 * radius + 1) * sizeof(T*)) {
+    for (int k = 0; k <= radius; ++k) values()[k] = static_cast<T>(taps[k]);
+  }
+  T* values() const { return reinterpret_cast<T*>(values_.data); }
+  const T** window() const { return reinterpret_cast<const T**>(window_.data); }
+
+ private:
+  Buffer values_, window_;
+};
+
+template <typename S>
+inline const S* plane(const View& view, int64_t image, int64_t channel = 0) {
+  return static_cast<const S*>(view.data) + image * view.n + channel * view.c;
+}
+
+template <typename S>
+inline S* mutable_plane(const View& view, int64_t image, int64_t channel = 0) {
+  return static_cast<S*>(view.data) + image * view.n + channel * view.c;
+}
+
+inline bool all_finite(const double* theta) {
+  for (int k = 0; k < 6; ++k) {
+    if (!(theta[k] - theta[k] == 0)) return false;
+  }
+  return true;
+}
+
+template <typename S>
+inline void fill(const View& view, int64_t image, int64_t channels, int64_t first_row,
+                 int64_t last_row, int64_t columns, typename Compute<S>::type value) {
+  for (int64_t c = 0; c < channels; ++c) {
+    for (int64_t i = first_row; i < last_row; ++i) {
+      S* row = mutable_plane<S>(view, image, c) + i * view.y;
+      for (int64_t j = 0; j < columns; ++j) store(row[j * view.x], value);
+    }
+  }
+}
+
+// The tight box of the mask's nonzero pixels (NaN counts); a null mask is 1 all over.
+template <typename S, bool kUnit>
+inline Box nonzero_box(const View& mask, int64_t image, int h, int w) {
+  if (!mask.data) return {0, 0, h, w};
+  Buffer seen(static_cast<size_t>(w));
+  char* __restrict columns = seen.data;
+  __builtin_memset(columns, 0, w);
+  Box box{h, w, 0, 0};
+  for (int y = 0; y < h; ++y) {
+    const S* __restrict row = plane<S>(mask, image) + y * mask.y;
+    const Stride<kUnit> at{mask.x};
+    char any = 0;
+    for (int x = 0; x < w; ++x) {
+      const char nonzero = !(load(row[at(x)]) == 0);
+      columns[x] |= nonzero;
+      any |= nonzero;
+    }
+    if (any) {
+      box.y0 = min_of(box.y0, y);
+      box.y1 = y + 1;
+    }
+  }
+  for (int x = 0; x < w; ++x) {
+    if (columns[x]) {
+      box.x0 = min_of(box.x0, x);
+      box.x1 = x + 1;
+    }
+  }
+  return box;
+}

@@ -1,0 +1,67 @@
+// What the dispatcher hands to a CPU kernel: plain pointers, strides and options, no tensors.
+#pragma once
+
+#include <cstdint>
+
+#include "../common/affine_map.h"
+
+namespace compositor::cpu {
+
+// A (N, C, rows, columns) tensor; strides in elements. A mask or alpha has one channel.
+struct View {
+  void* data = nullptr;  // null: not given, or not asked for
+  int64_t n = 0, c = 0, y = 0, x = 0;
+};
+
+struct BlendParams {
+  Sizes size;
+  int64_t channels;
+  View foreground, mask, background;
+  const double* theta;  // (N, 2, 3), contiguous
+  const double* taps;   // [g(0), ..., g(radius)]
+  int radius;
+  double threshold;
+  bool straight_through;
+
+  View composite, alpha;  // forward: written
+
+  View grad_composite, grad_alpha;                   // backward: read
+  View grad_foreground, grad_mask, grad_background;  // backward: written
+  double* theta_partials = nullptr;                  // backward: written, (N, row blocks, 6)
+};
+
+// theta's gradient is summed over blocks of canvas rows, then over the blocks in order, so that it
+// depends neither on the number of threads nor on the batch.
+inline constexpr int64_t kBlockRows = 64;
+
+inline int64_t count_blocks(int64_t height) { return (height + kBlockRows - 1) / kBlockRows; }
+
+// Some row blocks, [first, last), of one image.
+struct Task {
+  int64_t image;
+  int64_t first_block, last_block;
+};
+
+enum class Scalar { kFloat64, kFloat32, kBFloat16, kFloat16 };
+
+struct Kernels {
+  void (*forward)(const BlendParams&, const Task&);
+  void (*backward)(const BlendParams&, const Task&);
+};
+
+// The same source, compiled once per instruction set into a namespace of its own. `unit_stride`:
+// neighbouring columns are neighbours in memory and 32 bits index all of a plane.
+namespace baseline {
+Kernels kernels(Scalar scalar, bool unit_stride);
+}
+#if defined(__x86_64__) && defined(__GNUC__)
+#define COMPOSITOR_BUILD_AVX2 1
+namespace avx2 {
+Kernels kernels(Scalar scalar, bool unit_stride);
+}
+#endif
+
+// The instruction set in use on this machine, "avx2" or "baseline".
+const char* capability();
+
+}  // namespace compositor::cpu

@@ -1,0 +1,24 @@
+// For x86-64 processors with AVX2 and FMA, chosen at run time.
+#include <cstddef>
+#include <cstdint>
+#include <new>
+
+#include "kernels.h"
+
+#ifdef COMPOSITOR_BUILD_AVX2
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+
+#define COMPOSITOR_INSTRUCTION_SET avx2
+#include "kernels_impl.h"
+
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif

@@ -1,0 +1,37 @@
+// The CPU kernels, compiled once per instruction set: the including file defines
+// COMPOSITOR_INSTRUCTION_SET, the namespace everything lands in. No standard headers from here on:
+// an inline function of theirs compiled for AVX2 could be the copy the linker keeps for all.
+
+namespace compositor::cpu::COMPOSITOR_INSTRUCTION_SET {
+namespace {
+
+// clang-format off
+#include "scalar.h"
+#include "spans.h"
+#include "rows.h"
+#include "image.h"
+#include "alpha.h"
+#include "scatter.h"
+#include "forward.h"
+#include "backward.h"
+// clang-format on
+
+template <typename S>
+Kernels kernels_of(bool unit_stride) {
+  return unit_stride ? Kernels{forward<S, true>, backward<S, true>}
+                     : Kernels{forward<S, false>, backward<S, false>};
+}
+
+}  // namespace
+
+Kernels kernels(Scalar scalar, bool unit_stride) {
+  switch (scalar) {
+    case Scalar::kFloat64: return kernels_of<double>(unit_stride);
+    case Scalar::kFloat32: return kernels_of<float>(unit_stride);
+    case Scalar::kBFloat16: return kernels_of<BFloat16>(unit_stride);
+    case Scalar::kFloat16: return kernels_of<Float16>(unit_stride);
+  }
+  return {};
+}
+
+}  // namespace compositor::cpu::COMPOSITOR_INSTRUCTION_SET

@@ -1,0 +1,61 @@
+// Storage types of images and the type each is computed in. Included once per instruction set,
+// inside its namespace: nothing here may be shared between builds.
+
+// bfloat16 and float16 are bits only: these conversions vectorise on every compiler.
+struct BFloat16 {
+  uint16_t bits;
+};
+struct Float16 {
+  uint16_t bits;
+};
+
+template <typename S>
+struct Compute {
+  using type = float;
+};
+template <>
+struct Compute<double> {
+  using type = double;
+};
+
+template <typename To, typename From>
+inline To bit_cast(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  __builtin_memcpy(&to, &from, sizeof(to));
+  return to;
+}
+
+inline double load(double value) { return value; }
+inline float load(float value) { return value; }
+inline float load(BFloat16 value) {
+  return bit_cast<float>(static_cast<uint32_t>(value.bits) << 16);
+}
+inline float load(Float16 value) {
+  // Shift the exponent into place and rescale; subnormals by the usual magic number.
+  const uint32_t word = static_cast<uint32_t>(value.bits) << 16;
+  const uint32_t sign = word & 0x80000000u, magnitude = word + word;
+  const float normal = bit_cast<float>((magnitude >> 4) + (0xE0u << 23)) * 0x1.0p-112f;
+  const float subnormal = bit_cast<float>((magnitude >> 17) | (126u << 23)) - 0.5f;
+  const float result = magnitude < (1u << 27) ? subnormal : normal;
+  return bit_cast<float>(sign | bit_cast<uint32_t>(result));
+}
+
+inline void store(double& to, double value) { to = value; }
+inline void store(float& to, float value) { to = value; }
+inline void store(BFloat16& to, float value) {
+  const uint32_t word = bit_cast<uint32_t>(value);
+  const uint32_t rounded = (word + 0x7FFFu + ((word >> 16) & 1u)) >> 16;  // to nearest, ties even
+  to.bits = static_cast<uint16_t>(value == value ? rounded : 0x7FC0u);
+}
+inline void store(Float16& to, float value) {
+  const uint32_t word = bit_cast<uint32_t>(value);
+  const uint32_t sign = word & 0x80000000u, magnitude = word + word;
+  float base = (bit_cast<float>(word & 0x7FFFFFFFu) * 0x1.0p+112f) * 0x1.0p-110f;
+  uint32_t bias = magnitude & 0xFF000000u;
+  bias = bias < 0x71000000u ? 0x71000000u : bias;
+  base = bit_cast<float>((bias >> 1) + 0x07800000u) + base;
+  const uint32_t bits = bit_cast<uint32_t>(base);
+  const uint32_t finite = ((bits >> 13) & 0x00007C00u) + (bits & 0x00000FFFu);
+  to.bits = static_cast<uint16_t>((sign >> 16) | (magnitude > 0xFF000000u ? 0x7E00u : finite));
+}
