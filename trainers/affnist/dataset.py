@@ -1,0 +1,150 @@
+"""affNIST: MNIST digits under random affine transformations, official or regenerated."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+import torch
+from torch import Tensor
+
+import compositor
+from trainers.affnist import mnist
+from trainers.affnist.config import DataConfig
+from trainers.affnist.mnist import DataError
+from trainers.affnist.placement import SIZE, Digits, pad, place, uniform
+from trainers.files import replacing
+
+SEED = 20190618
+"""Of the regenerated sets: fixed, so that every run is judged on the same images."""
+CHUNK = 2000
+VERSIONS = 32
+"""How many transformed versions of each digit affNIST has."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images (N, 1, 40, 40) uint8 and labels (N,) int64."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Data:
+    """All that an AffNIST run reads.
+
+    Attributes:
+        train: MNIST's training digits, padded: what T trains on and what is placed.
+        validation: affNIST made from the digits held out, or None.
+        test: affNIST's test images.
+        sources: Where MNIST and affNIST came from, in words.
+    """
+
+    train: Digits
+    validation: Labelled | None
+    test: Labelled
+    sources: dict[str, str]
+
+
+def prepare(config: DataConfig) -> Data:
+    """Get MNIST, and read affNIST where the user has it, else make it."""
+    digits = mnist.load(config.mnist, config.downloads)
+    train = pad(*digits.train)
+    kept = len(train) - config.validation_digits
+    validation = None
+    if config.validation_digits:
+        validation = regenerate(train[kept:], 1, SEED + 1)
+    if config.affnist is None:
+        name = f"affnist-test-{_key(digits.test[0], config.versions)}.pt"
+        test = _cached(config.downloads / name, pad(*digits.test), config.versions)
+        origin = f"regenerated affNIST ({len(digits.test[1])} digits x {config.versions})"
+    else:
+        test = read_official(config.affnist, config.versions)
+        origin = f"official affNIST ({config.affnist}, {len(test)} images)"
+    return Data(train[:kept], validation, test, {"mnist": digits.source, "affnist": origin})
+
+
+def regenerate(digits: Digits, versions: int, seed: int) -> Labelled:
+    """Make affNIST by its recipe: ``versions`` random affine versions of each digit.
+
+    The versions of all digits come one after the other, as in the official batches.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.empty(versions, len(digits), 1, SIZE, SIZE, dtype=torch.uint8)
+    for version in range(versions):
+        for start in range(0, len(digits), CHUNK):
+            part = digits[start : start + CHUNK]
+            theta = place(uniform(len(part), generator), part.outline)
+            images[version, start : start + len(part)] = to_bytes(composite(part, theta))
+    return Labelled(images.flatten(0, 1), digits.labels.repeat(versions))
+
+
+def composite(digits: Digits, theta: Tensor) -> Tensor:
+    """Put digits on black by ``theta``: (N, 1, 40, 40) float32, a plain spatial transformer."""
+    foreground = digits.foregrounds()
+    return compositor.blend(
+        foreground, None, torch.zeros_like(foreground), theta, threshold=0, sigma=0
+    )
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Images in [0, 1] as uint8, which is how MNIST and affNIST are stored."""
+    return (images.detach() * 255).round().to(torch.uint8)
+
+
+def read_official(folder: Path, versions: int = VERSIONS) -> Labelled:
+    """Read affNIST's official test set: ``test.mat``, or the batches as they are unpacked.
+
+    Args:
+        folder: Holds ``test.mat``, or ``test_batches/*.mat`` directly or under ``32x/transformed``.
+        versions: How many of the 32 batches to read.
+
+    Raises:
+        DataError: No such file is there, or one is partial or corrupt.
+    """
+    batches = next(
+        (
+            found
+            for place in ("test.mat", "test_batches/*.mat", "32x/transformed/test_batches/*.mat")
+            if (found := sorted(folder.glob(place), key=lambda p: (len(p.name), p.name)))
+        ),
+        None,
+    )
+    if batches is None:
+        raise DataError(f"{folder}: has neither test.mat nor test_batches/*.mat of affNIST")
+    parts = [_read_mat(path) for path in batches[:versions]]
+    return Labelled(torch.cat([p.images for p in parts]), torch.cat([p.labels for p in parts]))
+
+
+def _read_mat(path: Path) -> Labelled:
+    try:
+        content = scipy.io.loadmat(path)["affNISTdata"][0, 0]
+        images = np.ascontiguousarray(content["image"].T).reshape(-1, 1, SIZE, SIZE)
+        labels = content["label_int"].reshape(-1)
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise DataError(f"{path}: is no affNIST file, partial or corrupt ({error})") from error
+    if len(images) != len(labels):
+        raise DataError(f"{path}: has {len(images)} images but {len(labels)} labels")
+    return Labelled(
+        torch.from_numpy(images.astype(np.uint8)), torch.from_numpy(labels.astype(np.int64))
+    )
+
+
+def _cached(path: Path, digits: Digits, versions: int) -> Labelled:
+    if path.exists():
+        return Labelled(**torch.load(path, weights_only=True))
+    made = regenerate(digits, versions, SEED)
+    with replacing(path) as partial:
+        torch.save({"images": made.images, "labels": made.labels}, partial)
+    return made
+
+
+def _key(images: Tensor, versions: int) -> str:
+    """A name for what the made set depends on, so that another set is never taken for it."""
+    text = f"{SEED} {versions} ".encode() + images.numpy().tobytes()
+    return hashlib.sha256(text).hexdigest()[:12]

@@ -1,0 +1,74 @@
+"""The batches T learns from: MNIST's digits and the added images."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, Dataset
+
+from trainers.affnist.config import TargetConfig
+from trainers.affnist.placement import Digits
+from trainers.cache import HardExampleCache
+
+
+class Mixture(Dataset[tuple[Tensor, Tensor]]):
+    """MNIST's digits and, numbered after them, the added images."""
+
+    def __init__(self, digits: Digits, cache: HardExampleCache) -> None:
+        self.digits, self.cache = digits, cache
+
+    def __len__(self) -> int:
+        return len(self.digits) + len(self.cache)
+
+    def __getitems__(self, index: list[int]) -> tuple[Tensor, Tensor]:
+        """A batch: images (n, 1, 40, 40) uint8 and labels (n,)."""
+        chosen = torch.tensor(index)
+        added = chosen >= len(self.digits)
+        images = self.digits.images[chosen.where(~added, 0)]
+        labels = self.digits.labels[chosen.where(~added, 0)]
+        if added.any():
+            place = chosen[added] - len(self.digits)
+            images[added] = self.cache["images"][place]
+            labels[added] = self.cache["labels"][place]
+        return images, labels
+
+
+class MixtureSampler(BatchSampler):
+    """A phase's batches over a :class:`Mixture`, the same on every process.
+
+    Args:
+        mixture: What to draw from; while nothing is added, every batch is MNIST.
+        config: Batch size and mix.
+        seed: Of the run.
+    """
+
+    def __init__(self, mixture: Mixture, config: TargetConfig, seed: int) -> None:
+        self.mixture, self.config, self.seed = mixture, config, seed
+        self.batch_size, self.drop_last = config.batch, True
+        self.cycle = 0
+        """Which phase the batches are for; 0 is MNIST alone."""
+
+    def __len__(self) -> int:
+        return self.config.iterations if self.cycle else self.config.mnist_iterations
+
+    def __iter__(self) -> Iterator[list[int]]:
+        # From the seed and the cycle alone: nothing of the order needs to be saved.
+        generator = torch.Generator().manual_seed(1000 * self.seed + self.cycle)
+        digits, added = len(self.mixture.digits), len(self.mixture.cache)
+        count = len(self) * self.batch_size
+        if added and self.config.mix == "half":
+            parts = (
+                _shuffled(digits, count // 2, generator),
+                digits + _shuffled(added, count // 2, generator),
+            )
+            # Alternating, so that each process's part of a batch is half and half too.
+            order = torch.stack(parts, 1).flatten()
+        else:
+            order = _shuffled(digits + added, count, generator)
+        yield from order.view(len(self), self.batch_size).tolist()
+
+
+def _shuffled(size: int, count: int, generator: torch.Generator) -> Tensor:
+    """``count`` indices: all of ``size`` in random order, again and again."""
+    rounds = -(-count // size)
+    return torch.cat([torch.randperm(size, generator=generator) for _ in range(rounds)])[:count]

@@ -1,0 +1,105 @@
+"""The pictures of the AffNIST experiment: the paper's figures 7 and 4 with our results."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import torch
+from torch import Tensor
+
+from trainers.affnist.sampling import CLASSES
+from trainers.files import replacing
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402
+
+NAMES = {
+    "synthesizer": "synthesizer",
+    "random": "random affine",
+    "random_hard": "random affine, hard",
+    "image_hard": "per-image hard",
+}
+COLOURS = {
+    "synthesizer": "tab:green",
+    "random": "tab:red",
+    "random_hard": "tab:orange",
+    "image_hard": "tab:blue",
+}
+
+
+def curve(path: Path, results: dict[str, Any]) -> None:
+    """Draw figure 7: accuracy against added images, ours with spread, beside the paper's points."""
+    figure, axes = plt.subplots(figsize=(7.5, 5), layout="constrained")
+    for way, points in results["curve"].items():
+        added, accuracy = (torch.tensor(column) for column in zip(*points, strict=True))
+        axes.plot(added, accuracy, color=COLOURS[way], marker=".", label=NAMES[way])
+        if results["spread"][way]:
+            spread = torch.tensor(results["spread"][way])
+            axes.fill_between(
+                added, accuracy - spread, accuracy + spread, color=COLOURS[way], alpha=0.15, lw=0
+            )
+    most = max(points[-1][0] for points in results["curve"].values())
+    for way, points in results["paper"]["figure7"].items():
+        near = [point for point in points if point[0] <= most * 1.1]
+        far = [f"{y:.0f} % at {x}" for x, y in points if x > most * 1.1]
+        label = f"paper: {NAMES[way]}" + (f" (and {', '.join(far)})" if far else "")
+        axes.plot(*zip(*near, strict=True), color=COLOURS[way], marker="D", ls="none", label=label)
+    seeds = len(results["seeds"])
+    axes.set(
+        xlabel="added images",
+        ylabel="accuracy on affNIST (%)",
+        xlim=(-most * 0.02, most * 1.05),
+        title=f"{results['data']['affnist']}, mean of {seeds} seed{'s' * (seeds > 1)}",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize="small")
+    _save(figure, path)
+
+
+def hard_examples(
+    path: Path, fields: dict[str, Tensor], history: list[dict[str, Any]], title: str
+) -> None:
+    """Draw figure 4: a row of the images added in a cycle, top to bottom, for up to ten cycles.
+
+    Args:
+        path: Of the picture.
+        fields: The cache's: ``images`` (n, 1, h, w) uint8 and ``labels`` (n,).
+        history: Of the run; ``added`` says where each cycle's images end.
+        title: Above the picture.
+    """
+    cycles = len(history) - 1
+    shown = sorted({round(1 + i * (cycles - 1) / 9) for i in range(10)}) if cycles else []
+    rows = []
+    for cycle in shown:
+        new = slice(history[cycle - 1]["added"], history[cycle]["added"])
+        rows.append(_row(fields["images"][new], fields["labels"][new]))
+    if not rows:
+        return
+    grid = torch.cat(rows)
+    figure, axes = plt.subplots(
+        figsize=(grid.shape[1] / 75, grid.shape[0] / 75 + 0.4), layout="constrained"
+    )
+    axes.imshow(grid, cmap="gray", vmin=0, vmax=255)
+    height = len(rows[0])
+    labels = [f"cycle {cycle}" for cycle in shown]
+    axes.set_yticks([height * (i + 0.5) for i in range(len(rows))], labels)
+    axes.set_xticks([])
+    axes.set_title(title, fontsize="medium")
+    _save(figure, path)
+
+
+def _row(images: Tensor, labels: Tensor, each: int = 2) -> Tensor:
+    """``each`` images of every class side by side (h + 2, width), black where one is missing."""
+    side = images.shape[-1]
+    row = torch.zeros(CLASSES, each, side + 2, side + 2, dtype=torch.uint8)
+    row[..., -2:, :] = row[..., -2:] = 90
+    for number in range(CLASSES):
+        for place, image in enumerate(images[labels == number][:each]):
+            row[number, place, :side, :side] = image[0]
+    return row.flatten(0, 1).permute(1, 0, 2).flatten(1)
+
+
+def _save(figure: Any, path: Path) -> None:
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=120)
+    plt.close(figure)

@@ -1,0 +1,137 @@
+"""What an experiment leaves behind: results.json, curve.png, hard_examples.png and a table."""
+
+import json
+import os
+import platform
+import statistics
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+import compositor
+from trainers import checkpoint
+from trainers.affnist import pictures
+from trainers.affnist.config import Config, Way, plain
+from trainers.affnist.run import checkpoint_path
+from trainers.files import replacing
+
+Histories = dict[tuple[Way, int], list[dict[str, Any]]]
+
+PAPER = {
+    "synthesizer": [[0, 17.0], [5000, 80.0], [12000, 90.0]],
+    "random": [[0, 17.0], [5000, 40.0], [25000, 90.0]],
+}
+"""Figure 7 of the paper as its text reads it: [added images, accuracy %]."""
+PAPER_TABLE1 = 99.01
+"""Accuracy (%) of the paper's deep classifier, table 1."""
+
+
+def write(config: Config, sources: dict[str, str], histories: Histories, seconds: float) -> None:
+    """Write the files into the output folder and print the table."""
+    results = summarise(config, sources, histories) | {"seconds": round(seconds, 1)}
+    with replacing(config.output / "results.json") as partial:
+        partial.write_text(json.dumps(results, indent=1) + "\n")
+    pictures.curve(config.output / "curve.png", results)
+    # The synthesizer's where it ran: the paper's figure 4.
+    way, seed = config.ways[0], config.seeds[0]
+    content = checkpoint.load(checkpoint_path(config, way, seed))
+    pictures.hard_examples(
+        config.output / "hard_examples.png",
+        content["parts"]["cache"]["fields"],
+        histories[way, seed],
+        f"{way}, seed {seed}, {sources['affnist'].split(' (')[0]}",
+    )
+    print(table(results))
+    print(f"{config.output}: results.json, curve.png, hard_examples.png ({seconds / 60:.1f} min)")
+
+
+def summarise(config: Config, sources: dict[str, str], histories: Histories) -> dict[str, Any]:
+    """All of results.json but the time it took."""
+    results: dict[str, Any] = {
+        "config": plain(config),
+        "seeds": list(config.seeds),
+        "versions": {
+            "python": platform.python_version(),
+            "compositor": compositor.__version__,
+            **{name: version(name) for name in ("torch", "torchvision", "accelerate", "numpy")},
+        },
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count()}
+        | {"gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None},
+        "compositor": compositor.build_info(),
+        "data": sources,
+        "paper": {"figure7": PAPER, "table1": PAPER_TABLE1},
+    }
+    per_way = {way: {seed: histories[way, seed] for seed in config.seeds} for way in config.ways}
+    results["curve"] = {way: _curve(runs) for way, runs in per_way.items()}
+    results["spread"] = {way: _spread(runs) for way, runs in per_way.items()}
+    results["per_seed"] = {
+        way: {str(seed): [[r["added"], r["accuracy"]] for r in run] for seed, run in runs.items()}
+        for way, runs in per_way.items()
+    }
+    results["search"] = {way: _search(runs) for way, runs in per_way.items()}
+    results["cycles"] = {
+        way: {str(seed): run for seed, run in runs.items()} for way, runs in per_way.items()
+    }
+    return results
+
+
+def _curve(runs: dict[int, list[dict[str, Any]]]) -> list[list[float]]:
+    """[added images, accuracy %] a cycle, each the mean over the seeds."""
+    cycles = zip(*runs.values(), strict=True)
+    return [
+        [statistics.mean(r[k] for r in cycle) for k in ("added", "accuracy")] for cycle in cycles
+    ]
+
+
+def _spread(runs: dict[int, list[dict[str, Any]]]) -> list[float] | None:
+    """Standard deviation of the accuracy over the seeds, a cycle; None for one seed."""
+    if len(runs) < 2:
+        return None
+    cycles = zip(*runs.values(), strict=True)
+    return [statistics.stdev(record["accuracy"] for record in cycle) for cycle in cycles]
+
+
+def _search(runs: dict[int, list[dict[str, Any]]]) -> dict[str, Any]:
+    """What finding the images cost, summed over the seeds."""
+
+    def ratio(records: list[dict[str, Any]], below: str) -> float | None:
+        count = sum(record[below] for record in records)
+        return sum(record["passes"] for record in records) / count if count else None
+
+    cycles = [list(cycle) for cycle in zip(*(run[1:] for run in runs.values()), strict=True)]
+    everything = [record for cycle in cycles for record in cycle]
+    return {
+        "passes_per_accepted": ratio(everything, "accepted"),
+        "passes_per_added": ratio(everything, "taken"),
+        "passes_per_accepted_by_cycle": [ratio(cycle, "accepted") for cycle in cycles],
+        "shortfall": sum(record["shortfall"] for record in everything),
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    """Accuracies at a few counts of added images, mean and spread over the seeds, and the cost."""
+    curves, spreads = results["curve"], results["spread"]
+    length = max(len(curve) for curve in curves.values())
+    columns = sorted({round(i * (length - 1) / 5) for i in range(6)})
+    most = [max(curve[i][0] for curve in curves.values()) for i in columns]
+    rows = [["added images", *(f"{added:.0f}" for added in most)]]
+    rows[0] += ["passes of T/hard", "/added", "shortfall"]
+    for way, curve in curves.items():
+        row = [pictures.NAMES[way]]
+        for i in columns:
+            spread = f" ±{spreads[way][i]:.1f}" if spreads[way] else ""
+            row.append(f"{curve[i][1]:.1f}{spread}")
+        cost = results["search"][way]
+        for key in ("passes_per_accepted", "passes_per_added"):
+            row.append("-" if cost[key] is None else f"{cost[key]:.1f}")
+        rows.append([*row, str(cost["shortfall"])])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
+    seeds = len(results["seeds"])
+    head = f"Accuracy (%) on {results['data']['affnist']}, {seeds} seed(s), T's averaged weights"
+    figure7 = "; ".join(
+        f"{pictures.NAMES[way]} " + ", ".join(f"{y:.0f} at {x}" for x, y in points)
+        for way, points in results["paper"]["figure7"].items()
+    )
+    return "\n".join([head, *lines, f"Paper, figure 7: {figure7}"])

@@ -1,0 +1,207 @@
+"""One AffNIST run: one way to add data, one seed."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.utils import set_seed
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.optim import SGD, Adam
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from trainers.affnist import sampling
+from trainers.affnist.config import Config, Way
+from trainers.affnist.dataset import Data, Labelled
+from trainers.affnist.mixture import Mixture, MixtureSampler
+from trainers.affnist.networks import MNISTClassifier, MNISTClassifierDeep, Synthesizer
+from trainers.cache import HardExampleCache
+from trainers.files import replacing
+from trainers.loop import Loop, Player
+
+EVALUATION_BATCH = 500
+
+
+def checkpoint_path(config: Config, way: Way, seed: int) -> Path:
+    """The file of one run's state."""
+    return config.output / "checkpoints" / f"seed{seed}" / f"{way}.pt"
+
+
+class AffNISTRun(Loop):
+    """One way to add data against T, from a T trained on MNIST alone.
+
+    Args:
+        config: Of the experiment.
+        way: How data is added.
+        seed: Of all but the test set. Runs of one seed start from the same T.
+        data: What it reads.
+        line: Of the terminal, for its progress bar.
+    """
+
+    def __init__(self, config: Config, way: Way, seed: int, data: Data, line: int = 0) -> None:
+        accelerator = Accelerator(
+            cpu=config.cpu,
+            mixed_precision=config.precision,
+            # A batch is split over the processes, so that their number changes no setting.
+            dataloader_config=DataLoaderConfiguration(split_batches=True),
+        )
+        self.config, self.way, self.seed, self.data, self.line = config, way, seed, data, line
+        self._seed()
+        super().__init__(
+            accelerator,
+            checkpoint_path(config, way, seed),
+            config.identity() | {"way": way, "seed": seed} | data.sources,
+            target=_target(accelerator, config),
+            synthesizer=_synthesizer(accelerator, config) if way == "synthesizer" else None,
+            log_folder=config.output / "tensorboard" / f"seed{seed}-{way}",
+        )
+        self.cache = HardExampleCache(sampling.CLASSES)
+        self.average = AveragedModel(self.target.network, use_buffers=True)
+        self.parts |= {"cache": self.cache, "average": self.average}
+        mixture = Mixture(data.train, self.cache)
+        self._sampler = MixtureSampler(mixture, config.target, seed)
+        loader = DataLoader(mixture, batch_sampler=self._sampler, collate_fn=_as_it_is)
+        self._loader = accelerator.prepare(loader)
+        self._way = self._sampling()
+        self._tally = sampling.Tally()
+        self._clock = time.perf_counter()
+
+    def start(self) -> None:
+        """Train T on MNIST alone, or take the T that another run of this seed has trained."""
+        path = self.path.with_name("mnist.pt")
+        parts = {"target": self.target.network, "average": self.average}
+        if path.exists():
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            for name, network in parts.items():
+                network.load_state_dict(content[name])
+        else:
+            self.learn()
+            if self.accelerator.is_main_process:
+                with replacing(path) as partial:
+                    torch.save({n: net.state_dict() for n, net in parts.items()}, partial)
+            self.accelerator.wait_for_everyone()
+        # Trained here or read, the cycles have to see the same random numbers and a fresh momentum.
+        self.target.optimizer.state.clear()
+        self._seed()
+
+    def synthesize(self) -> None:
+        """Fill the quotas of this cycle."""
+        self.cache.open(self.config.images_per_cycle // sampling.CLASSES)
+        self._tally = self._way.fill(self.cache, self.target.network)
+
+    def learn(self) -> None:
+        """Fine-tune T on MNIST and all added images, averaging its weights at the end."""
+        config, cycle = self.config.target, len(self.history)
+        if config.late_cycle is not None and cycle > config.late_cycle:
+            for group in self.target.optimizer.param_groups:
+                group["lr"] = config.late_learning_rate
+        self._sampler.cycle = cycle
+        self.average.n_averaged.zero_()
+        for iteration, (images, labels) in enumerate(self._bar(cycle), 1):
+            logits = self.target.model(images.float() / 255)
+            self.update(self.target, cross_entropy(logits, labels), "target")
+            if iteration > len(self._sampler) - config.averaged:
+                self.average.update_parameters(self.target.network)
+
+    def evaluate(self) -> dict[str, Any]:
+        """Accuracies (%) of T's averaged weights, and what the added images cost and are like."""
+        record: dict[str, Any] = {
+            "added": len(self.cache),
+            "accuracy": self._accuracy(self.data.test),
+        }
+        if self.data.validation is not None:
+            record["validation"] = self._accuracy(self.data.validation)
+        if self.history:
+            record |= vars(self._tally) | self._likeness()
+        now = time.perf_counter()
+        record["seconds"], self._clock = now - self._clock, now
+        self.log({f"cycle/{k}": v for k, v in record.items() if not isinstance(v, list)})
+        return record
+
+    def _bar(self, cycle: int) -> "tqdm[Any]":
+        """T's batches of this cycle, with a progress bar."""
+        doing = f"cycle {cycle}/{self.config.cycles}" if cycle else "MNIST alone"
+        bar = tqdm(
+            self._loader,
+            f"{self.way}, seed {self.seed}, {doing}",
+            leave=False,
+            position=self.line,
+            # None: no bar where there is no terminal.
+            disable=None if self.accelerator.is_main_process else True,
+        )
+        if self.history:
+            bar.set_postfix(accuracy=f"{self.history[-1]['accuracy']:.1f}%", refresh=False)
+        return bar
+
+    def _likeness(self) -> dict[str, Any]:
+        """What the images added in this cycle are like."""
+        new = slice(self.history[-1]["added"], None)
+        if len(self.cache["labels"][new]) < 2:
+            return {}
+        spread = sampling.relative_spread(self.cache["position"][new])
+        return {
+            "spread": [float(value) for value in spread],
+            "mean_spread": float(spread.mean()),
+            "out_of_frame": float(1 - self.cache["visible"][new].mean()),
+            "diversity": sampling.diversity(self.cache["images"][new], self.cache["labels"][new]),
+        }
+
+    @torch.no_grad()
+    def _accuracy(self, labelled: Labelled) -> float:
+        network = self.average.eval()
+        device = self.accelerator.device
+        mine = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
+        correct = torch.zeros((), device=device)
+        images, labels = labelled.images[mine], labelled.labels[mine]
+        for start in range(0, len(labels), EVALUATION_BATCH):
+            part = slice(start, start + EVALUATION_BATCH)
+            guess = network(images[part].to(device).float() / 255).argmax(1)
+            correct += (guess == labels[part].to(device)).sum()
+        return float(self.accelerator.reduce(correct, "sum")) * 100 / len(labelled)
+
+    def _sampling(self) -> sampling.Way:
+        common = (self.accelerator, self.config, self.data.train)
+        if self.synthesizer is not None:
+            return sampling.Synthesis(*common, self.synthesizer, self.update, self.log)
+        tries = {"random": None, "random_hard": 1, "image_hard": self.config.tries}[self.way]
+        return sampling.RandomAffine(*common, tries)
+
+    def _seed(self) -> None:
+        # Each process its own noise; all start from the main process's weights.
+        set_seed(self.seed, device_specific=True)
+
+
+def _target(accelerator: Accelerator, config: Config) -> Player:
+    network = {"shallow": MNISTClassifier, "deep": MNISTClassifierDeep}[config.target.network]()
+    optimizer = SGD(
+        network.parameters(),
+        config.target.learning_rate,
+        config.target.momentum,
+        weight_decay=config.target.weight_decay,
+        fused=True,
+    )
+    return Player(accelerator, _fast(network), optimizer)
+
+
+def _synthesizer(accelerator: Accelerator, config: Config) -> Player:
+    network = Synthesizer(config.synthesizer.dropout, config.synthesizer.gain)
+    optimizer = Adam(
+        network.parameters(),
+        config.synthesizer.learning_rate,
+        weight_decay=config.synthesizer.weight_decay,
+        fused=True,
+    )
+    return Player(accelerator, _fast(network), optimizer)
+
+
+def _fast(network: nn.Module) -> nn.Module:
+    # Half the time of a step at these sizes on a CPU.
+    return network.to(memory_format=torch.channels_last)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

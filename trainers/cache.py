@@ -1,0 +1,69 @@
+"""The cache of hard examples that the synthesizer fills and the target learns from."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+
+class HardExampleCache:
+    """Examples kept with a quota for each class; any tensors whose first dimension is the batch.
+
+    Args:
+        classes: How many classes there are; a task without classes uses one.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self._room = torch.zeros(classes, dtype=torch.int64)
+        self._chunks: dict[str, list[Tensor]] = {"labels": [torch.zeros(0, dtype=torch.int64)]}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._chunks["labels"]))
+
+    def __getitem__(self, name: str) -> Tensor:
+        """All examples' tensor of that name, in the order in which they came."""
+        chunks = self._chunks[name]
+        chunks[:] = [torch.cat(chunks)]
+        return chunks[0]
+
+    @property
+    def room(self) -> Tensor:
+        """(classes,) int64: how many more examples of each class are wanted."""
+        return self._room.clone()
+
+    def open(self, per_class: int) -> None:
+        """Want ``per_class`` more examples of every class; what was missing before is forgotten."""
+        self._room.fill_(per_class)
+
+    def add(self, labels: Tensor, **fields: Tensor) -> Tensor:
+        """Add a batch's examples, in order, each as far as its class has room.
+
+        Args:
+            labels: (n,) int64.
+            **fields: Tensors (n, ...), the same names at every call.
+
+        Returns:
+            (n,) bool, on the CPU: which were taken.
+
+        Raises:
+            ValueError: The names differ from those of the first call.
+        """
+        labels = labels.cpu()
+        if len(self._chunks) > 1 and self._chunks.keys() != {"labels", *fields}:
+            raise ValueError(f"fields: got {sorted(fields)}, wanted {sorted(self._chunks)}")
+        # The how-many-eth of its class each one is in this batch, from 1 on.
+        rank = one_hot(labels, self.classes).cumsum(0).gather(1, labels[:, None])[:, 0]
+        taken = rank <= self._room[labels]
+        self._room -= torch.bincount(labels[taken], minlength=self.classes)
+        for name, values in {"labels": labels, **fields}.items():
+            self._chunks.setdefault(name, []).append(values.detach().cpu()[taken])
+        return taken
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"room": self.room, "fields": {name: self[name] for name in self._chunks}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._room = state["room"].clone()
+        self._chunks = {name: [values] for name, values in state["fields"].items()}

@@ -1,0 +1,200 @@
+"""The three-player loop of the paper's section 3: S against T and D, in cycles.
+
+A trainer derives from :class:`Loop`, says how its synthesizer makes hard examples, how its target
+(and discriminator) learn and how a cycle is judged; the loop freezes who has to be still, counts
+the updates, stops on a loss that is not finite, and saves so that a run killed at any moment goes
+on from its last whole cycle with the same bits.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.tensorboard import SummaryWriter
+
+from trainers import checkpoint
+from trainers.checkpoint import Stateful
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss became NaN or infinite; the last checkpoint is from before."""
+
+
+class OtherRunError(ValueError):
+    """A checkpoint is of a run with other settings."""
+
+
+@contextmanager
+def frozen(*networks: nn.Module) -> Iterator[None]:
+    """Hold networks still: eval mode and no parameter gradients, then each as it was before.
+
+    Gradients still flow through a frozen network to its input, which is how S learns from T.
+    """
+    modes = [(module, module.training) for net in networks for module in net.modules()]
+    gradients = [(p, p.requires_grad) for net in networks for p in net.parameters()]
+    try:
+        for net in networks:
+            net.eval().requires_grad_(False)
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter, requires_grad in gradients:
+            parameter.requires_grad_(requires_grad)
+
+
+class Player:
+    """A network with its optimizer, made ready for the devices and processes at hand.
+
+    Attributes:
+        network: The bare network: what others look through while this player is frozen.
+        model: The same network as its own updates run it (data-parallel on several processes).
+    """
+
+    def __init__(self, accelerator: Accelerator, network: nn.Module, optimizer: Optimizer) -> None:
+        self._accelerator = accelerator
+        self.model, self.optimizer = accelerator.prepare(network, optimizer)
+        self.network = network
+
+    def update(self, loss: Tensor) -> None:
+        """One step of the optimizer down ``loss``."""
+        self.optimizer.zero_grad()
+        self._accelerator.backward(loss)
+        self.optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+class Loop(ABC):
+    """Cycles of synthesis and learning over up to three players.
+
+    Args:
+        accelerator: Devices, processes and precision.
+        path: The checkpoint's file. Where it exists, :meth:`run` goes on from it.
+        identity: What makes this run this run; a checkpoint of another one is refused.
+        target: T.
+        synthesizer: S, or None where hard examples come without a network.
+        discriminator: D, or None for the game of two.
+        log_folder: Where TensorBoard's files go, or None for no logs.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        path: Path,
+        identity: Mapping[str, Any],
+        *,
+        target: Player,
+        synthesizer: Player | None = None,
+        discriminator: Player | None = None,
+        log_folder: Path | None = None,
+    ) -> None:
+        self.accelerator = accelerator
+        self.path = path
+        self.identity = dict(identity)
+        self.target, self.synthesizer, self.discriminator = target, synthesizer, discriminator
+        self._log_folder = log_folder
+        self._writer: SummaryWriter | None = None
+        self.updates = 0
+        self.history: list[dict[str, Any]] = []
+        self._players: dict[str, Player | None] = {
+            "synthesizer": synthesizer,
+            "target": target,
+            "discriminator": discriminator,
+        }
+        self.parts: dict[str, Stateful] = {n: p for n, p in self._players.items() if p is not None}
+
+    @abstractmethod
+    def start(self) -> None:
+        """Make T (and D) ready for the first cycle, where they do not come ready."""
+
+    @abstractmethod
+    def synthesize(self) -> None:
+        """Make this cycle's hard examples; T and D are frozen."""
+
+    @abstractmethod
+    def learn(self) -> None:
+        """Let T, and D where there is one, learn; S is frozen."""
+
+    @abstractmethod
+    def evaluate(self) -> dict[str, Any]:
+        """Judge the cycle: a record of plain values for the history."""
+
+    def run(self, cycles: int) -> list[dict[str, Any]]:
+        """Run until ``cycles`` cycles are done; returns the history, with cycle 0 the start."""
+        resumed = self.path.exists()
+        if resumed:
+            self._resume()
+        if self._log_folder is not None and self.accelerator.is_main_process:
+            # TensorBoard forgets what a killed run logged after its last checkpoint.
+            purge = self.updates + 1 if resumed else 0
+            self._writer = SummaryWriter(self._log_folder, purge_step=purge)
+        if not resumed:
+            self.start()
+            self._finish_cycle()
+        while len(self.history) <= cycles:
+            with self._still("target", "discriminator"):
+                self.synthesize()
+            with self._still("synthesizer"):
+                self.learn()
+            self._finish_cycle()
+        if self._writer is not None:
+            self._writer.close()
+        return self.history
+
+    def update(self, player: Player, loss: Tensor, name: str) -> float:
+        """One update of ``player``, logged as ``name``; returns the loss.
+
+        Raises:
+            NonFiniteLossError: The loss is NaN or infinite; the player is left as it was.
+        """
+        # The mean over the processes, so that all of them stop together.
+        value = float(self.accelerator.reduce(loss.detach().float(), "mean"))
+        if not math.isfinite(value):
+            raise NonFiniteLossError(
+                f"loss/{name}: is {value} in cycle {len(self.history)} after {self.updates} "
+                f"updates (learning rate {player.optimizer.param_groups[0]['lr']:g}); "
+                f"the checkpoint of the last whole cycle stays in {self.path}"
+            )
+        player.update(loss)
+        self.updates += 1
+        self.log({f"loss/{name}": value})
+        return value
+
+    def log(self, values: Mapping[str, float]) -> None:
+        """Write scalars to TensorBoard against the updates done by all players so far."""
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, self.updates)
+
+    def _still(self, *names: str) -> Any:
+        return frozen(*(p.network for n in names if (p := self._players[n]) is not None))
+
+    def _finish_cycle(self) -> None:
+        self.history.append(self.evaluate())
+        header = {"identity": self.identity, "history": self.history, "updates": self.updates}
+        checkpoint.save(self.path, self.accelerator, self.parts, header)
+
+    def _resume(self) -> None:
+        content = checkpoint.load(self.path)
+        header = content["header"]
+        for name in self.identity.keys() | header["identity"].keys():
+            was, now = header["identity"].get(name), self.identity.get(name)
+            if was != now:
+                raise OtherRunError(
+                    f"{self.path}: was made with {name} {was!r}, this run has {now!r}; "
+                    "use the old value, restart, or write to another folder"
+                )
+        checkpoint.restore(content, self.accelerator, self.parts)
+        self.history, self.updates = header["history"], header["updates"]
