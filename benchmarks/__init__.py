@@ -1,0 +1,1 @@
+"""Speed and memory of `compositor.blend` beside its peers: `python -m benchmarks --help`."""

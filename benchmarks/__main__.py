@@ -1,0 +1,94 @@
+"""One command: the op's tests, then the measurements, then one table and one small JSON.
+
+python -m benchmarks            all shapes, about 7 minutes on 2 cores
+python -m benchmarks --quick    the shape of the floors in float32, about a minute
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import compositor
+from benchmarks import figures, floors, machine, report
+
+OP_TESTS = (sys.executable, "-m", "pytest", "tests/ops", "-q", "-x")
+
+
+def _run(command: Sequence[str], threads: int) -> int:
+    """Run a command in the repository; what it says is progress, not the table."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    run = subprocess.run(command, cwd=machine.ROOT, env=environment, stdout=2)
+    return run.returncode
+
+
+def measure(threads: int, quick: bool) -> dict[str, Any] | None:
+    """Run pytest-benchmark in a process of its own: compiled code is for a number of threads."""
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder) / "raw.json"
+        command = [sys.executable, "-m", "pytest", "benchmarks", "-q", "-x"]
+        command += ["-p", "no:cacheprovider", "--benchmark-quiet", "--benchmark-disable-gc"]
+        command += [f"--benchmark-json={raw}", f"--threads={threads}"] + ["--quick"] * quick
+        print(f"measuring with {threads} thread(s)", file=sys.stderr, flush=True)
+        if _run(command, threads) != 0:
+            return None
+        result: dict[str, Any] = json.loads(raw.read_text())
+        return result
+
+
+def main(arguments: Sequence[str], op_tests: Sequence[str] = OP_TESTS) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="only the shape of the floors, in float32"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="exit with an error where a floor is missed"
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=machine.RESULTS,
+        help="folder of the table and the JSON (default: benchmarks/results)",
+    )
+    options = parser.parse_args(arguments)
+
+    status = compositor.build_info()["backends"]["cpu"]
+    if status != "available":
+        print(f"no figures: the kernel to measure is missing: {status}", file=sys.stderr)
+        return 1
+    about = machine.describe(arguments)  # before anything here can touch the tree
+    cores = machine.cores()
+    if _run(op_tests, cores) != 0:
+        print("no figures: the op's tests failed, so its speed means nothing", file=sys.stderr)
+        return 1
+    raws = []
+    for threads in sorted({1, cores}):
+        raw = measure(threads, options.quick)
+        if raw is None:
+            print("no figures: a measurement failed, or a peer's composite is off", file=sys.stderr)
+            return 1
+        raws.append(raw)
+
+    lines = figures.summarise(raws)
+    verdicts = floors.check(lines, cores)
+    text = report.table(about, lines, verdicts)
+    stem = machine.stem(about, options.quick)
+    report.write(options.results / f"{stem}.json", report.record(about, lines, verdicts))
+    report.write(options.results / f"{stem}.md", text)
+    print(text)
+    return 1 if options.check and not all(floor.passed for floor in verdicts) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,73 @@
+"""From pytest-benchmark's raw files to lines of figures."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.cases import COPY
+from benchmarks.peers import MODES
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What was measured of one peer in one line."""
+
+    ms: float  # the fastest round
+    median_ms: float  # median over sweeps of each sweep's median
+    rounds: int
+    peak_mib: float | None
+
+
+@dataclass
+class Line:
+    """One line of the table: the same work by every peer."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    threads: int
+    coverage: float  # as asked for
+    mode: str
+    covered: float  # as measured
+    figures: dict[str, Figure] = field(default_factory=dict)
+    floor_ms: float = 0.0
+
+    def ratio(self, peer: str) -> float:
+        """Return how many times our time the peer takes."""
+        return self.figures[peer].ms / self.figures["compositor"].ms
+
+
+def summarise(raws: Iterable[dict[str, Any]]) -> list[Line]:
+    """Gather the sweeps of every case of pytest-benchmark's files into lines."""
+    sweeps: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    copies: dict[tuple[Any, ...], list[dict[str, Any]]] = {}  # the same at any coverage
+    for raw in raws:
+        for run in raw["benchmarks"]:
+            info = run["extra_info"]
+            where = (tuple(info["shape"]), info["dtype"], info["threads"])
+            if info["peer"] == COPY:
+                copies.setdefault(where, []).append(run)
+            else:
+                key = (*where, info["coverage"], info["mode"], info["covered"])
+                sweeps.setdefault((key, info["peer"]), []).append(run)
+
+    lines: dict[tuple[Any, ...], Line] = {}
+    for (where, peer), runs in sweeps.items():
+        line = lines.setdefault(where, Line(*where))
+        line.figures[peer] = _figure(runs)
+        # The backward for theta moves as many bytes again.
+        line.floor_ms = _figure(copies[where[:3]]).ms * (1 + MODES.index(line.mode))
+    return list(lines.values())
+
+
+def _figure(runs: Sequence[dict[str, Any]]) -> Figure:
+    stats = [run["stats"] for run in runs]
+    peak = runs[0]["extra_info"]["peak_bytes"]
+    return Figure(
+        ms=1e3 * min(one["min"] for one in stats),
+        median_ms=1e3 * statistics.median(one["median"] for one in stats),
+        rounds=sum(one["rounds"] for one in stats),
+        peak_mib=None if peak is None else peak / 2**20,
+    )

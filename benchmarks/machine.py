@@ -1,0 +1,78 @@
+"""Where, when and with what the figures were taken."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shlex
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import compositor
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def cores() -> int:
+    """Count the cores that this process may use: "all threads" in the table."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu() -> str:
+    """Name the CPU."""
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*: (.+)$", info.read_text(), re.M) if info.exists() else []
+    return names[0].strip() if names else platform.processor() or platform.machine()
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        run = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return run.stdout.strip() if run.returncode == 0 else None
+
+
+def describe(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return machine, commit, versions, command and date."""
+    # Results are no source: writing those of one machine leaves the next one's tree clean.
+    changes = _git("status", "--porcelain", "--", ".", f":!{RESULTS.relative_to(ROOT)}")
+    build = compositor.build_info()
+    return {
+        "machine": {
+            "cpu": cpu(),
+            "cores": cores(),
+            "system": f"{platform.system()} {platform.machine()}",
+            "load": round(os.getloadavg()[0], 2),  # above a few tenths, others were at work
+        },
+        "commit": _git("rev-parse", "--short=12", "HEAD") or "unknown",
+        "dirty": changes != "",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["python", "-m", "benchmarks", *arguments]),
+        "versions": {
+            "python": platform.python_version(),
+            "compositor": compositor.__version__,
+            **{
+                name: version(name)
+                for name in ("torch", "kornia", "opencv-python-headless", "numpy")
+            },
+        },
+        "build": {key: value for key, value in build.items() if key not in ("backends", "torch")},
+    }
+
+
+def stem(about: dict[str, Any], quick: bool) -> str:
+    """Name the result's files: one per machine and commit."""
+    machine = about["machine"]
+    slug = re.sub(r"[^a-z0-9]+", "-", f"{machine['cpu']} {machine['cores']} cores".lower())
+    words = [slug.strip("-"), about["commit"]]
+    words += ["dirty"] * about["dirty"] + ["quick"] * quick
+    return "-".join(words)

@@ -1,0 +1,123 @@
+"""From lines of figures to one table and one small JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figures import Line
+from benchmarks.floors import Floor
+from benchmarks.peers import PEERS
+
+METHOD = (
+    "ms: the fastest round of all sweeps (each sweep times every peer in turn). (x): how many"
+    " times our time. MiB: by how much resident memory peaks over the inputs, result included."
+    " floor: the bytes that the op cannot avoid, (3 C + 1) values a pixel forward and as many"
+    " again backward, at the bandwidth of a copy of as many bytes timed in the same sweeps; (x):"
+    " how many times the floor we take. object: the warped masks' share of the canvas, measured."
+    " backward: theta's gradient alone."
+)
+
+
+def _number(value: float) -> str:
+    """Three digits at least, and every digit before the point."""
+    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
+
+
+def _cells(line: Line) -> list[str]:
+    own = line.figures["compositor"]
+    cells = [
+        " x ".join(map(str, line.shape)),
+        line.dtype,
+        str(line.threads),
+        f"{100 * line.covered:.1f} %",
+        line.mode,
+    ]
+    for peer in PEERS:
+        figure = line.figures.get(peer)
+        if figure is None:
+            cells.append("-")
+            continue
+        ratio = "" if figure is own else f" ({_number(line.ratio(peer))}x)"
+        memory = "" if figure.peak_mib is None else f", {_number(figure.peak_mib)} MiB"
+        cells.append(f"{_number(figure.ms)} ms{ratio}{memory}")
+    cells.insert(6, f"{_number(line.floor_ms)} ms ({_number(own.ms / line.floor_ms)}x)")
+    return cells
+
+
+def table(about: dict[str, Any], lines: Sequence[Line], floors: Sequence[Floor]) -> str:
+    """Lay everything out as Markdown that reads well in a terminal too."""
+    head = ["N x C x H x W", "dtype", "threads", "object", "pass", "compositor", "floor"]
+    rows = [[*head, *PEERS[1:]], *map(_cells, lines)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, ["-" * width for width in widths])
+    machine, versions = about["machine"], about["versions"]
+    commit = about["commit"] + (", with changes not committed" if about["dirty"] else "")
+    return "\n".join(
+        [
+            f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, load"
+            f" {machine['load']} before; commit {commit};"
+            f" {about['date']}; `{about['command']}`",
+            "",
+            ", ".join(f"{name} {number}" for name, number in versions.items()),
+            "",
+            *(
+                "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
+                for row in rows
+            ),
+            "",
+            METHOD,
+            "",
+            *(f"- {floor}" for floor in floors),
+            "",
+        ]
+    )
+
+
+def record(about: dict[str, Any], lines: Sequence[Line], floors: Sequence[Floor]) -> str:
+    """Put the figures into JSON, a line of the table on a line of the file."""
+
+    def rounded(value: float | None) -> float | None:
+        return None if value is None else float(f"{value:.4g}")
+
+    def compact(line: Line) -> str:
+        figures = {
+            peer: [rounded(f.ms), rounded(f.median_ms), f.rounds, rounded(f.peak_mib)]
+            for peer, f in line.figures.items()
+        }
+        entry = {
+            "shape": line.shape,
+            "dtype": line.dtype,
+            "threads": line.threads,
+            "coverage": rounded(line.covered),
+            "pass": line.mode,
+            "floor_ms": rounded(line.floor_ms),
+            **figures,
+        }
+        return json.dumps(entry)
+
+    columns = ["ms (fastest round)", "ms (median)", "rounds", "MiB (peak over the inputs)"]
+    verdicts = [
+        {
+            "floor": f.what,
+            "wanted": rounded(f.wanted),
+            "measured": rounded(f.measured),
+            "pass": f.passed,
+        }
+        for f in floors
+    ]
+    top = {**about, "method": METHOD, "floors": verdicts, "columns": columns}
+    entries = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in top.items()]
+    results = ",\n".join("  " + compact(line) for line in lines)
+    return "{\n" + ",\n".join(entries) + ',\n "results": [\n' + results + "\n ]\n}\n"
+
+
+def write(path: Path, text: str) -> None:
+    """Write a whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    os.replace(partial, path)
