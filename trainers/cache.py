@@ -51,8 +51,9 @@ class HardExampleCache:
             ValueError: The names differ from those of the first call.
         """
         labels = labels.cpu()
-        if len(self._chunks) > 1 and self._chunks.keys() != {"labels", *fields}:
-            raise ValueError(f"fields: got {sorted(fields)}, wanted {sorted(self._chunks)}")
+        known = self._chunks.keys() - {"labels"}
+        if known and known != fields.keys():
+            raise ValueError(f"fields: got {sorted(fields)}, wanted {sorted(known)}")
         # The how-many-eth of its class each one is in this batch, from 1 on.
         rank = one_hot(labels, self.classes).cumsum(0).gather(1, labels[:, None])[:, 0]
         taken = rank <= self._room[labels]

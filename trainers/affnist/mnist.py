@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.datasets import MNIST as TorchvisionMNIST
 from tqdm import tqdm
 
 from trainers.files import replacing
@@ -99,6 +98,9 @@ def _download(folder: Path) -> None:
 
 
 def _from_torchvision(folder: Path) -> None:
+    # Only here, since importing it takes seconds and most runs need no download.
+    from torchvision.datasets import MNIST as TorchvisionMNIST
+
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:

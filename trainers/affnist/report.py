@@ -33,8 +33,8 @@ def write(config: Config, sources: dict[str, str], histories: Histories, seconds
     with replacing(config.output / "results.json") as partial:
         partial.write_text(json.dumps(results, indent=1) + "\n")
     pictures.curve(config.output / "curve.png", results)
-    # The synthesizer's where it ran: the paper's figure 4.
-    way, seed = config.ways[0], config.seeds[0]
+    way: Way = "synthesizer" if "synthesizer" in config.ways else config.ways[0]
+    seed = config.seeds[0]
     content = checkpoint.load(checkpoint_path(config, way, seed))
     pictures.hard_examples(
         config.output / "hard_examples.png",

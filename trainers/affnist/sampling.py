@@ -139,6 +139,8 @@ class RandomAffine(Way):
             passes += len(digits)
             found.append((digits[hard], position[hard], images[hard]))
             digits = digits[~hard]
+            if not len(digits):
+                break
         parts, positions, images_found = zip(*found, strict=True)
         return passes, Digits.cat(parts), torch.cat(positions), torch.cat(images_found)
 
