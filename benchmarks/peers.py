@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, conv2d, grid_sample, relu
 
 import compositor
-from benchmarks.scenes import RADIUS, SIGMA, THRESHOLD, Scene, Shape, forward_bytes
+from benchmarks.scenes import RADIUS, SIGMA, THRESHOLD, Scene, Shape, forward_bytes, off_heap
 
 MODES = ("forward", "forward + backward")
 # A composite as a function of the affine parameter: theta, or kornia's pixel matrix.
@@ -100,7 +100,7 @@ def prepare_opencv(scene: Scene, threshold: float) -> Callable[[], list[np.ndarr
     """OpenCV on float32 arrays in its own layout, (H, W, C), an image at a time."""
 
     def arrays(images: Tensor) -> list[np.ndarray]:
-        return [np.ascontiguousarray(image) for image in images.permute(0, 2, 3, 1).numpy()]
+        return list(off_heap(images.permute(0, 2, 3, 1).contiguous()).numpy())
 
     foregrounds, masks, backgrounds = map(arrays, (scene.foreground, scene.mask, scene.background))
     matrices = list(scene.pixel_matrix(scene.theta.double()).numpy())
@@ -127,8 +127,8 @@ def prepare_opencv(scene: Scene, threshold: float) -> Callable[[], list[np.ndarr
 
 def prepare_copy(shape: Shape, dtype: str) -> Callable[[], Tensor]:
     """A copy that moves as many bytes, read and written, as the op's forward must."""
-    source = torch.ones(forward_bytes(shape, dtype) // 8)
-    target = torch.zeros_like(source)
+    source = off_heap(torch.ones(forward_bytes(shape, dtype) // 2 // 4))
+    target = off_heap(torch.zeros_like(source))
     return lambda: target.copy_(source)
 
 
