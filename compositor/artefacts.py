@@ -1,15 +1,41 @@
 """Blending artefacts on background regions, so that a blended edge tells nothing (section 3.1)."""
 
-from typing import Any
+from typing import Any, Literal, overload
 
 from torch import Tensor
 
-from compositor._geometry import check_coverage
-from compositor.ops import blend
+from compositor._geometry import check_coverage, check_floating
+from compositor.ops.blend import blend
 
 
+@overload
 def blending_artefacts(
-    images: Tensor, others: Tensor, masks: Tensor, theta: Tensor, **blend_options: Any
+    images: Tensor,
+    others: Tensor,
+    masks: Tensor,
+    theta: Tensor,
+    *,
+    return_alpha: Literal[False] = False,
+    **blend_options: Any,
+) -> Tensor: ...
+@overload
+def blending_artefacts(
+    images: Tensor,
+    others: Tensor,
+    masks: Tensor,
+    theta: Tensor,
+    *,
+    return_alpha: Literal[True],
+    **blend_options: Any,
+) -> tuple[Tensor, Tensor]: ...
+def blending_artefacts(
+    images: Tensor,
+    others: Tensor,
+    masks: Tensor,
+    theta: Tensor,
+    *,
+    return_alpha: bool = False,
+    **blend_options: Any,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Paste foreground-shaped cut-outs of other backgrounds into images (paper, section 3.1).
 
@@ -28,21 +54,23 @@ def blending_artefacts(
             frame is no foreground's shape.
         theta: (N, 2, 3), output to input (canvas to mask frame), normalised coordinates, float32
             or float64.
+        return_alpha: Also return alpha, (N, 1, H, W).
         **blend_options: What the composites are blended with (``threshold``, ``sigma``, ...); see
             :func:`compositor.blend`. The same values belong in both places.
 
     Returns:
-        (N, C, H, W), or with ``return_alpha=True`` that and alpha (N, 1, H, W), as
-        :func:`compositor.blend`, differentiable likewise.
+        The images with artefacts, (N, C, H, W), or the pair (images, alpha); differentiable as
+        :func:`compositor.blend` is.
 
     Raises:
         TypeError: A dtype is not what :func:`compositor.blend` takes, or ``masks`` is no tensor.
         ValueError: A shape differs from the above, or an option is out of its range.
     """
     check_coverage("masks", masks)
+    check_floating("others", others)
     if others.shape[-2:] != masks.shape[-2:]:
         raise ValueError(
             f"others: got shape {tuple(others.shape)}, wanted the masks' frame,"
             f" (N, C, {masks.shape[-2]}, {masks.shape[-1]})"
         )
-    return blend(others, masks, images, theta, **blend_options)
+    return blend(others, masks, images, theta, return_alpha=return_alpha, **blend_options)

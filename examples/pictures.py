@@ -1,0 +1,43 @@
+"""Read and write pictures for the examples: tensors (1, C, H, W), float32 in [0, 1]."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor, to_pil_image
+
+
+def from_image(image: Image.Image) -> Tensor:
+    """Turn a Pillow image into a tensor."""
+    levels: Tensor = pil_to_tensor(image)
+    return levels.unsqueeze(0) / 255
+
+
+def to_image(picture: Tensor) -> Image.Image:
+    """Turn a tensor into a Pillow image, clamped to what that can hold."""
+    image: Image.Image = to_pil_image(picture[0].detach().clamp(0, 1))
+    return image
+
+
+def read(path: Path, mode: str) -> Tensor:
+    """Read any picture that Pillow reads, the right way up, in one of Pillow's modes."""
+    try:
+        return from_image(ImageOps.exif_transpose(Image.open(path)).convert(mode))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or 'wanted a picture'}") from error
+
+
+def check_output(path: Path) -> None:
+    """Raise unless Pillow can write such a file: before the work, not after it."""
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise ValueError(f"--output: got {path}, wanted a picture's name such as {path.stem}.png")
+
+
+def write(image: Image.Image, path: Path, **options: Any) -> None:
+    """Write a picture under a temporary name and rename it: no half a file is left behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+    image.save(temporary, **options)
+    os.replace(temporary, path)
