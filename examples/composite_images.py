@@ -1,4 +1,4 @@
-"""Paste cut-outs on backgrounds, draw their boxes, and write one picture of all composites.
+r"""Paste cut-outs on backgrounds, draw their boxes, and write one picture of all composites.
 
 With no files it flies balloons it draws itself; so the picture in the README was made:
 
