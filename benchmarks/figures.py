@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.cases import COPY
 from benchmarks.peers import MODES
+from benchmarks.scenes import DTYPES
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,13 @@ def summarise(raws: Iterable[dict[str, Any]]) -> list[Line]:
         line.figures[peer] = _figure(runs)
         # The backward for theta moves as many bytes again.
         line.floor_ms = _figure(copies[where[:3]]).ms * (1 + MODES.index(line.mode))
-    return list(lines.values())
+    return sorted(lines.values(), key=_place)
+
+
+def _place(line: Line) -> tuple[float, ...]:
+    """Order lines for the reader, whatever the order of measuring."""
+    dtype, mode = list(DTYPES).index(line.dtype), MODES.index(line.mode)
+    return (*line.shape[2:], dtype, line.threads, mode, line.coverage)
 
 
 def _figure(runs: Sequence[dict[str, Any]]) -> Figure:

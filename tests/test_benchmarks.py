@@ -193,6 +193,9 @@ def test_a_case_is_rehearsed():
 def test_lines_take_the_median_and_the_floor_doubles_with_the_backward():
     lines = figures.summarise([raw(1), raw(2)])
     assert len(lines) == 2 * 2 * 2 * 2 * len(SHAPES)  # threads, dtypes, coverages, passes
+    first = [(line.dtype, line.threads, line.mode, line.coverage) for line in lines[:5]]
+    modes = [(mode, share) for mode in peers.MODES for share in COVERAGES]
+    assert first == [*(("float32", 1, *mode) for mode in modes), ("float32", 2, *modes[0])]
     for line in lines:
         own = line.figures["compositor"]
         assert own.ms == pytest.approx(1.0 if line.coverage == 0.5 else 0.5)
