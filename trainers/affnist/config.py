@@ -157,7 +157,8 @@ TINY = replace(
     cycles=2,
     images_per_cycle=40,
     margin=0.0,
-    max_passes=2000,
+    tries=4,
+    max_passes=500,
     target=TargetConfig(batch=16, mnist_iterations=20, iterations=6, averaged=3),
     synthesizer=SynthesizerConfig(batch=64, max_steps=3),
 )

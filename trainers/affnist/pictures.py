@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,10 +32,10 @@ def curve(path: Path, results: dict[str, Any]) -> None:
     """Draw figure 7: accuracy against added images, ours with spread, beside the paper's points."""
     figure, axes = plt.subplots(figsize=(7.5, 5), layout="constrained")
     for way, points in results["curve"].items():
-        added, accuracy = (torch.tensor(column) for column in zip(*points, strict=True))
+        added, accuracy = np.transpose(points)
         axes.plot(added, accuracy, color=COLOURS[way], marker=".", label=NAMES[way])
         if results["spread"][way]:
-            spread = torch.tensor(results["spread"][way])
+            spread = np.array(results["spread"][way])
             axes.fill_between(
                 added, accuracy - spread, accuracy + spread, color=COLOURS[way], alpha=0.15, lw=0
             )
@@ -79,7 +80,7 @@ def hard_examples(
     figure, axes = plt.subplots(
         figsize=(grid.shape[1] / 75, grid.shape[0] / 75 + 0.4), layout="constrained"
     )
-    axes.imshow(grid, cmap="gray", vmin=0, vmax=255)
+    axes.imshow(grid.numpy(), cmap="gray", vmin=0, vmax=255)
     height = len(rows[0])
     labels = [f"cycle {cycle}" for cycle in shown]
     axes.set_yticks([height * (i + 0.5) for i in range(len(rows))], labels)

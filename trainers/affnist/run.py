@@ -117,6 +117,8 @@ class AffNISTRun(Loop):
             record["validation"] = self._accuracy(self.data.validation)
         if self.history:
             record |= vars(self._tally) | self._likeness()
+            if self._tally.passes:
+                record["hard_rate"] = self._tally.accepted / self._tally.passes
         now = time.perf_counter()
         record["seconds"], self._clock = now - self._clock, now
         self.log({f"cycle/{k}": v for k, v in record.items() if not isinstance(v, list)})

@@ -1,5 +1,6 @@
 """The ways to add data: random affine, the same kept only where hard, and the synthesizer."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -120,10 +121,15 @@ class RandomAffine(Way):
     def fill(self, cache: HardExampleCache, target: nn.Module) -> Tally:
         tally = Tally()
         while (room := cache.room).any() and tally.passes < self.config.max_passes:
-            # No more than it takes where all are accepted, so that the last batch wastes little.
-            digits = self._draw(min(BATCH, int(room.sum())), room)
+            digits = self._draw(self._batch(int(room.sum()), tally), room)
             self._add(cache, tally, *self._search(digits, target))
         return tally
+
+    def _batch(self, missing: int, tally: Tally) -> int:
+        """As many digits as should do by the rate so far: more passes would be wasted."""
+        tried = tally.passes / (self.tries or 1)
+        wanted = max(missing, missing * tried / max(tally.accepted, 1))
+        return min(BATCH, math.ceil(wanted / self.accelerator.num_processes))
 
     @torch.no_grad()
     def _search(self, digits: Digits, target: nn.Module) -> tuple[int, Digits, Tensor, Tensor]:
@@ -177,7 +183,12 @@ class Synthesis(Way):
             logits = target(images)
             self.update(self.synthesizer, -cross_entropy(logits, digits.labels), "synthesizer")
             hard = margin(logits.detach(), digits.labels) > self.config.margin
-            self.log({"synthesizer/spread": float(relative_spread(position).mean())})
+            self.log(
+                {
+                    "synthesizer/hard_rate": float(hard.float().mean()),
+                    "synthesizer/spread": float(relative_spread(position).mean()),
+                }
+            )
             self._add(cache, tally, batch, digits[hard], position[hard], images[hard])
         return tally
 

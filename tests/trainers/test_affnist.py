@@ -1,0 +1,257 @@
+"""The AffNIST experiment as users run it, on a tiny MNIST."""
+
+import importlib.metadata
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import tiny_affnist
+import torch
+import two_processes
+from PIL import Image
+
+from trainers.affnist import __main__ as command
+from trainers.affnist import dataset
+from trainers.affnist.config import FIGURE7, TABLE1, TINY, WAYS, DataConfig, TargetConfig
+from trainers.affnist.run import AffNISTRun
+
+SCRIPT = Path(tiny_affnist.__file__)
+
+
+def arguments(mnist: Path, output: Path, *more: str) -> list[str]:
+    """A command line of a run that takes a second."""
+    line = f"--preset tiny --data {mnist} --output {output} --data.downloads {output / 'data'}"
+    line += " --images-per-cycle 20 --synthesizer.max-steps 2 --workers 1 --cpu"
+    return [*line.split(), *more]
+
+
+def start(
+    *parts: object, script: Path = SCRIPT, launcher: tuple[str, ...] = ()
+) -> "subprocess.Popen[str]":
+    """Run the tiny experiment in another process."""
+    return subprocess.Popen(
+        [sys.executable, *launcher, str(script), *map(str, parts)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process: "subprocess.Popen[str]") -> str:
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    return output
+
+
+def state(path: Path) -> dict[str, Any]:
+    """A checkpoint without the times it took."""
+    content: dict[str, Any] = torch.load(path, weights_only=True)
+    for record in content["header"]["history"]:
+        del record["seconds"]
+    return content
+
+
+def same(first: Any, second: Any) -> bool:
+    """Whether two checkpoints are the same, tensors by bits."""
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return bool(first == second)
+
+
+def test_a_run_leaves_every_file_and_going_on_gives_the_same_bits(
+    tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    command.main(arguments(tiny_mnist, whole, "--seeds", "0", "1"))
+    printed = capsys.readouterr().out
+    assert "regenerated affNIST (60 digits x 1)" in printed
+    assert "per-image hard" in printed
+
+    results = json.loads((whole / "results.json").read_text())
+    assert results["seeds"] == [0, 1]
+    assert results["config"]["synthesizer"]["dropout"] == 0.5
+    assert results["versions"]["torch"] == importlib.metadata.version("torch")
+    assert str(tiny_mnist) in results["data"]["mnist"]
+    assert set(results["curve"]) == set(WAYS)
+    for way, curve in results["curve"].items():
+        runs = results["per_seed"][way].values()
+        assert curve[0][0] == 0
+        assert len(curve) == 3
+        for i, (added, accuracy) in enumerate(curve):
+            assert added == pytest.approx(sum(run[i][0] for run in runs) / 2)
+            assert accuracy == pytest.approx(sum(run[i][1] for run in runs) / 2)
+        # All ways of a seed start from the same T.
+        assert [run[0] for run in runs] == [r[0] for r in results["per_seed"]["random"].values()]
+    assert results["curve"]["random"][2][0] == 40
+    assert results["search"]["random"]["passes_per_added"] == 0
+    for way in ("random_hard", "image_hard"):
+        assert results["search"][way]["passes_per_accepted"] >= 1
+    for name in ("curve.png", "hard_examples.png"):
+        assert min(Image.open(whole / name).size) > 100
+    for way in WAYS:
+        assert any((whole / "tensorboard" / f"seed1-{way}").glob("events*"))
+
+    two = ("--ways", "synthesizer", "image_hard")
+    command.main(arguments(tiny_mnist, parts, "--cycles", "1", *two))
+    torch.rand(3)
+    command.main(arguments(tiny_mnist, parts, "--cycles", "2", *two))
+    for way in two[1:]:
+        name = f"checkpoints/seed0/{way}.pt"
+        assert same(state(whole / name), state(parts / name)), way
+
+
+def test_logs_hold_what_tells_a_collapse(tiny_mnist: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    command.main(arguments(tiny_mnist, tmp_path, "--ways", "synthesizer"))
+    events = EventAccumulator(str(tmp_path / "tensorboard" / "seed0-synthesizer"))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) >= {
+        "loss/synthesizer",
+        "loss/target",
+        "synthesizer/spread",
+        "synthesizer/hard_rate",
+        "cycle/hard_rate",
+        "cycle/accuracy",
+        "cycle/mean_spread",
+        "cycle/out_of_frame",
+        "cycle/diversity",
+        "cycle/shortfall",
+    }
+
+
+def test_the_deep_classifier_the_other_mix_and_validation(tiny_mnist: Path, tmp_path: Path) -> None:
+    config = replace(
+        TINY,
+        output=tmp_path,
+        cpu=True,
+        data=DataConfig(tiny_mnist, downloads=tmp_path, validation_digits=50),
+        target=TargetConfig(
+            network="deep", mix="concatenate", batch=16, mnist_iterations=4, iterations=2,
+            averaged=2, late_cycle=1,
+        ),
+    )  # fmt: skip
+    data = dataset.prepare(config.data)
+    run = AffNISTRun(config, "random", 0, data)
+    history = run.run(1)
+    assert run.target.optimizer.param_groups[0]["lr"] == 1e-2
+    assert all(0 <= record["validation"] <= 100 for record in history)
+    again = AffNISTRun(config, "random", 0, data)
+    assert len(again.run(2)) == 3
+    assert again.target.optimizer.param_groups[0]["lr"] == 1e-3
+
+
+def test_the_figure_is_of_the_averaged_weights(tiny_mnist: Path, tmp_path: Path) -> None:
+    config = replace(
+        TINY, output=tmp_path, cpu=True, data=DataConfig(tiny_mnist, downloads=tmp_path)
+    )
+    seen = []
+
+    class Watched(AffNISTRun):
+        def update(self, *details: Any) -> float:
+            loss = super().update(*details)
+            seen.append([p.detach().clone() for p in self.target.network.parameters()])
+            return loss
+
+    run = Watched(config, "random", 0, dataset.prepare(config.data))
+    run.run(1)
+    last = seen[-config.target.averaged :]
+    for values, average in zip(zip(*last, strict=True), run.average.parameters(), strict=True):
+        torch.testing.assert_close(torch.stack(values).mean(0), average)
+
+
+def test_what_a_user_can_put_right_is_one_line(tiny_mnist: Path, tmp_path: Path) -> None:
+    command.main(arguments(tiny_mnist, tmp_path, "--ways", "random"))
+    with pytest.raises(SystemExit, match="was made with margin 0.0, this run has 0.1"):
+        command.main(arguments(tiny_mnist, tmp_path, "--ways", "random", "--margin", "0.1"))
+    more = ("--ways", "random", "--margin", "0.1", "--restart")
+    command.main(arguments(tiny_mnist, tmp_path, *more))
+    with pytest.raises(SystemExit, match=r"loss/target: is nan in cycle \d"):
+        command.main(arguments(tiny_mnist, tmp_path / "nan", "--target.learning-rate", "1e30"))
+    with pytest.raises(SystemExit, match="has neither train-images"):
+        command.main(arguments(tmp_path / "none", tmp_path / "x"))
+
+
+def test_help_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        command.parse(["--help"])
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    for word in ("--preset", "--seeds", "--target.mix", "--synthesizer.dropout", "--data.mnist"):
+        assert word in text
+
+
+def test_presets() -> None:
+    assert command.parse([]) == FIGURE7
+    assert command.parse(["--preset", "table1", "--cycles", "3"]) == replace(TABLE1, cycles=3)
+    assert TABLE1.target.network == "deep"
+    assert TABLE1.data.validation_digits == 5000
+
+
+def test_kill_at_any_moment_loses_no_finished_file(tiny_mnist: Path, tmp_path: Path) -> None:
+    """After SIGKILL the workers end too, and the next start comes to the same bits."""
+    line = ("--workers", "2", "--cycles", "6", "--ways", "synthesizer", "image_hard")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    path = killed / "checkpoints" / "seed0" / "image_hard.pt"
+    process = start(*arguments(tiny_mnist, killed, *line))
+    deadline = time.monotonic() + 100
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert path.exists()
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive
+    before = {p: state(p) for p in killed.glob("checkpoints/seed0/*.pt") if p.stem != "mnist"}
+    done = {p: len(content["header"]["history"]) for p, content in before.items()}
+    assert min(done.values()) < 7, "it ended before it could be killed"
+
+    for output in (killed, whole):
+        command.main(arguments(tiny_mnist, output, *line, "--workers", "1"))
+    for name in ("synthesizer", "image_hard"):
+        content = state(killed / "checkpoints" / "seed0" / f"{name}.pt")
+        assert same(content, state(whole / "checkpoints" / "seed0" / f"{name}.pt"))
+        assert len(content["header"]["history"]) == 7
+        old = before.get(killed / "checkpoints" / "seed0" / f"{name}.pt")
+        if old is not None:
+            history = old["header"]["history"]
+            assert content["header"]["history"][: len(history)] == history
+    assert json.loads((killed / "results.json").read_text())["curve"]
+
+
+def test_two_processes_train_together(tiny_mnist: Path, tmp_path: Path) -> None:
+    """Under torchrun with gloo: the same networks and cache in both, trained as by one process."""
+    script = SCRIPT.with_name("two_processes.py")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    both, one = tmp_path / "both", tmp_path / "one"
+    output = finish(start(*arguments(tiny_mnist, both), script=script, launcher=launcher))
+    assert output.count("Accuracy (%)") == 1
+    assert output.count("process 1 agrees") == 1
+    results = json.loads((both / "results.json").read_text())
+    assert [point[0] for point in results["curve"]["random"]] == [0, 20, 40]
+    assert set(results["curve"]) == set(WAYS)
+    content = torch.load(both / "checkpoints" / "seed0" / "synthesizer.pt")
+    assert len(content["rng"]) == 2
+    assert not same(*content["rng"]), "both processes would draw the same places"
+
+    two_processes.run_without_dropout(command.parse(arguments(tiny_mnist, one)))
+    trained = [
+        torch.load(p / "undropped" / "checkpoints" / "seed0" / "mnist.pt") for p in (both, one)
+    ]
+    for name, value in trained[1]["target"].items():
+        # Half batches summed in another order, over 20 steps of SGD at 1e-2.
+        torch.testing.assert_close(trained[0]["target"][name], value, rtol=1e-4, atol=1e-6)

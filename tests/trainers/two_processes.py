@@ -1,0 +1,44 @@
+"""Run by every process under torchrun: do they agree, and do they train as one would?"""
+
+import sys
+from dataclasses import replace
+
+import tiny_affnist
+import torch
+from torch import nn
+
+from trainers.affnist import __main__ as command
+from trainers.affnist import dataset, mnist
+from trainers.affnist.config import Config
+from trainers.affnist.run import AffNISTRun
+
+
+def run_without_dropout(config: Config) -> AffNISTRun:
+    """Train T on MNIST alone with nothing random but the order, and then let S play a cycle."""
+    config = replace(config, output=config.output / "undropped")
+    run = AffNISTRun(config, "synthesizer", 0, dataset.prepare(config.data))
+    for module in run.target.network.modules():
+        if isinstance(module, nn.Dropout2d):
+            module.p = 0
+    run.run(1)
+    return run
+
+
+def main() -> None:
+    mnist.CHECKSUMS = tiny_affnist.CHECKSUMS
+    config = command.parse(sys.argv[1:])
+    run = run_without_dropout(config)
+    assert run.synthesizer is not None
+    mine = [run.cache["images"].double().flatten(), run.cache["labels"].double()]
+    for network in (run.target.network, run.synthesizer.network, run.average):
+        mine += [value.double().flatten() for value in network.parameters()]
+    everything = run.accelerator.gather(torch.cat(mine)[None])
+    assert run.accelerator.num_processes == 2
+    assert len(run.cache) > 0
+    assert torch.equal(everything[0], everything[1])
+    print(f"process {run.accelerator.process_index} agrees", flush=True)
+    command.main()
+
+
+if __name__ == "__main__":
+    main()
