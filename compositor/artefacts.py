@@ -5,7 +5,7 @@ from typing import Any, Literal, overload
 from torch import Tensor
 
 from compositor._geometry import check_coverage, check_floating
-from compositor.ops.blend import blend
+from compositor.ops.functional import blend
 
 
 @overload

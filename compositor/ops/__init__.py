@@ -1,5 +1,5 @@
 """The operations, each one torch op whatever the device."""
 
-from compositor.ops.blend import blend
+from compositor.ops.functional import blend
 
 __all__ = ["blend"]

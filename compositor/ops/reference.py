@@ -36,7 +36,7 @@ def gaussian_taps(sigma: float, radius: int, dtype: torch.dtype) -> list[float]:
 class _Corners(NamedTuple):
     """The four source pixels around each sample, and the sample's place between them."""
 
-    index: tuple[Tensor, Tensor, Tensor, Tensor]  # into the flattened image, (N, P) each
+    at: tuple[Tensor, Tensor, Tensor, Tensor]  # into the flattened image, (N, P) each
     weight: tuple[Tensor, Tensor]  # (tx, ty) in [0, 1), (N, P) each
     valid: tuple[Tensor, Tensor, Tensor, Tensor]  # corner inside the frame, (N, P) each
 
@@ -67,8 +67,8 @@ def _corners(u: Tensor, v: Tensor, h: int, w: int) -> _Corners:
     u, v = u.flatten(1), v.flatten(1)
     # Written so that NaN compares false and takes the safe branch, before any cast to int.
     touches = (u >= -1) & (u < w) & (v >= -1) & (v < h)
-    x0 = torch.where(touches, u, 0).floor()
-    y0 = torch.where(touches, v, 0).floor()
+    u, v = torch.where(touches, u, 0), torch.where(touches, v, 0)
+    x0, y0 = u.floor(), v.floor()
     index, valid = [], []
     for y, x in ((y0, x0), (y0, x0 + 1), (y0 + 1, x0), (y0 + 1, x0 + 1)):
         valid.append(touches & (x >= 0) & (x < w) & (y >= 0) & (y < h))
@@ -90,7 +90,7 @@ def _clamp_to_frame(u: Tensor, v: Tensor, h: int, w: int) -> tuple[Tensor, Tenso
 def _gather(image: Tensor, corners: _Corners, outside_is_zero: bool) -> list[Tensor]:
     """Values of the four corners, (N, C, P) each."""
     flat = image.flatten(2)
-    values = [flat.gather(2, i[:, None].expand(-1, flat.shape[1], -1)) for i in corners.index]
+    values = [flat.gather(2, i[:, None].expand(-1, flat.shape[1], -1)) for i in corners.at]
     if outside_is_zero:
         values = [
             torch.where(ok[:, None], p, 0) for p, ok in zip(values, corners.valid, strict=True)
@@ -197,7 +197,7 @@ def _scatter(image: Tensor, grads: list[Tensor], corners: _Corners) -> Tensor:
     """Adjoint of ``_gather``: the corners' gradients summed per pixel of ``image``, (N, C, h w)."""
     n, c, h, w = image.shape
     total = grads[0].new_zeros((n, c, h * w))
-    for grad, index in zip(grads, corners.index, strict=True):
+    for grad, index in zip(grads, corners.at, strict=True):
         total.scatter_add_(2, index[:, None].expand(-1, c, -1), grad)
     return total
 

@@ -1,4 +1,5 @@
-// The affine map of one image, and the blur's taps: what the reference defines and all kernels share.
+// The affine map of one image, and the blur's taps: what the reference defines and all kernels
+// share.
 #pragma once
 
 #include <cmath>

@@ -47,13 +47,15 @@ class AlphaSweep {
   AlphaSweep(const BlendParams& p, int64_t image, const AffineMap<T>& map, const Box& box,
              const T* taps, const T** window, Rows& rows)
       : p_(p),
-        mask_(p.mask.data ? plane<S>(p.mask, image) : nullptr),
+        mask_(p.mask.data ? plane<S>(p.mask, image) : &one_),
         map_(map),
         box_(box),
         taps_(taps),
         window_(window),
         s_(rows.take<T>()),
-        blurred_(rows, 2 * p.radius + 1) {}
+        blurred_(rows, 2 * p.radius + 1) {
+    store(one_, T(1));
+  }
 
   static int rows_needed(int radius) { return 1 + 2 * radius + 1; }
 
@@ -88,7 +90,7 @@ class AlphaSweep {
     const int h = p_.size.h, w = p_.size.w;
     const I sy = p_.mask.y, sx = p_.mask.x;
     const T threshold = p_.threshold;
-    if (inside && !mask_) {
+    if (inside && !p_.mask.data) {
       for (int j = part.begin; j < part.end; ++j) s_[j] = T(1);
       if (kSlopes) {
         for (int j = part.begin; j < part.end; ++j) slope_u[j] = slope_v[j] = T(0);
@@ -103,6 +105,7 @@ class AlphaSweep {
   }
 
   const BlendParams& p_;
+  S one_;  // what stands for the mask where there is none; its strides are 0
   const S* mask_;
   const AffineMap<T>& map_;
   const Box& box_;

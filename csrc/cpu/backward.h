@@ -1,6 +1,7 @@
-// The backward: one sweep again, three stages behind each other. Canvas row r enters alpha's window;
-// row r - radius then has its alpha and yields dL/dalpha and the colours' pull on theta; row
-// r - 2 radius then has its dL/ds and yields the mask's pull. Included once per instruction set.
+// The backward: one sweep again, three stages behind each other. Canvas row r enters alpha's
+// window; row r - radius then has its alpha and yields dL/dalpha and the colours' pull on theta;
+// row r - 2 radius then has its dL/ds and yields the mask's pull. Included once per instruction
+// set.
 
 template <typename S, bool kUnit>
 class Backward {
@@ -9,8 +10,13 @@ class Backward {
 
  public:
   Backward(const BlendParams& p, const Task& task)
-      : p_(p), task_(task), n_(task.image),
-        h_(p.size.h), w_(p.size.w), height_(p.size.height), width_(p.size.width),
+      : p_(p),
+        task_(task),
+        n_(task.image),
+        h_(p.size.h),
+        w_(p.size.w),
+        height_(p.size.height),
+        width_(p.size.width),
         radius_(p.radius),
         first_(task.first_block * kBlockRows),
         last_(min_of(height_, static_cast<int>(task.last_block * kBlockRows))),
@@ -18,15 +24,18 @@ class Backward {
         map_(make_map<T>(p.theta + 6 * n_, p.size)),
         box_(p.grad_mask.data ? Box{0, 0, h_, w_} : nonzero_box<S, kUnit>(p.mask, n_, h_, w_)),
         taps_(p.taps, radius_),
-        rows_(width_, radius_, AlphaSweep<S, T, I>::rows_needed(radius_) + 3 * (2 * radius_ + 1) + 7,
-              sizeof(T)),
+        rows_(width_, radius_,
+              AlphaSweep<S, T, I>::rows_needed(radius_) + 3 * (2 * radius_ + 1) + 7, sizeof(T)),
         index_rows_(width_, radius_, 3, sizeof(I)),
         sweep_(p, n_, map_, box_, taps_.values(), taps_.window(), rows_),
         slope_u_(rows_, 2 * radius_ + 1),
         slope_v_(rows_, 2 * radius_ + 1),
         blurred_(rows_, 2 * radius_ + 1),
-        alpha_(rows_.take<T>()), grad_alpha_(rows_.take<T>()), grad_s_(rows_.take<T>()),
-        grad_u_(rows_.take<T>()), grad_v_(rows_.take<T>()),
+        alpha_(rows_.take<T>()),
+        grad_alpha_(rows_.take<T>()),
+        grad_s_(rows_.take<T>()),
+        grad_u_(rows_.take<T>()),
+        grad_v_(rows_.take<T>()),
         sources_{index_rows_.take<I>(), index_rows_.take<I>(), index_rows_.take<I>(),
                  rows_.take<T>(), rows_.take<T>()},
         grad_foreground_(p.grad_foreground, p.channels, h_, w_),
@@ -99,8 +108,8 @@ class Backward {
       for (int64_t c = 0; c < p_.channels; ++c) {
         slopes(plane<S>(p_.foreground, n_, c), sy, sx, sources_, alpha_,
                plane<S>(p_.background, n_, c) + i * p_.background.y, {p_.background.x},
-               plane<S>(p_.grad_composite, n_, c) + i * p_.grad_composite.y,
-               {p_.grad_composite.x}, grad_alpha_, grad_u_, grad_v_, part);
+               plane<S>(p_.grad_composite, n_, c) + i * p_.grad_composite.y, {p_.grad_composite.x},
+               grad_alpha_, grad_u_, grad_v_, part);
       }
     });
     if (p_.grad_alpha.data) {
@@ -115,7 +124,8 @@ class Backward {
   void mask_row(int q) {
     const Span held = slope_u_.span(q);
     if (held.empty()) return;
-    const Span span = blur_window(blurred_, q, taps_.values(), radius_, taps_.window(), held, grad_s_);
+    const Span span =
+        blur_window(blurred_, q, taps_.values(), radius_, taps_.window(), held, grad_s_);
     if (span.empty()) return;
     if (p_.theta_partials) add(grad_s_, slope_u_.row(q), slope_v_.row(q), q, span);
     if (p_.grad_mask.data) {
@@ -134,7 +144,8 @@ class Backward {
       for (int j = shown.begin; j < shown.end; ++j) {
         store(out[j * to], (T(1) - alpha_[j]) * load(grad[j * from]));
       }
-      for (int j = shown.empty() ? width_ : shown.end; j < width_; ++j) out[j * to] = grad[j * from];
+      for (int j = shown.empty() ? width_ : shown.end; j < width_; ++j)
+        out[j * to] = grad[j * from];
     }
   }
 

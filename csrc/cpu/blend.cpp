@@ -36,11 +36,16 @@ using torch::stable::Tensor;
 
 Scalar scalar_of(const Tensor& tensor) {
   switch (tensor.scalar_type()) {
-    case ScalarType::Double: return Scalar::kFloat64;
-    case ScalarType::Float: return Scalar::kFloat32;
-    case ScalarType::BFloat16: return Scalar::kBFloat16;
-    case ScalarType::Half: return Scalar::kFloat16;
-    default: STD_TORCH_CHECK(false, "compositor.blend: wanted floating-point images");
+    case ScalarType::Double:
+      return Scalar::kFloat64;
+    case ScalarType::Float:
+      return Scalar::kFloat32;
+    case ScalarType::BFloat16:
+      return Scalar::kBFloat16;
+    case ScalarType::Half:
+      return Scalar::kFloat16;
+    default:
+      STD_TORCH_CHECK(false, "compositor.blend: wanted floating-point images");
   }
 }
 
@@ -146,10 +151,10 @@ std::tuple<Tensor, Tensor> blend(const Tensor& foreground, const std::optional<T
                       straight_through);
   BlendParams& params = arguments.params;
   Tensor composite = torch::stable::empty_like(background);
-  Tensor alpha = return_alpha ? torch::stable::new_empty(background, {arguments.batch, 1,
-                                                                      params.size.height,
-                                                                      params.size.width})
-                              : torch::stable::new_empty(background, {0});
+  Tensor alpha = return_alpha
+                     ? torch::stable::new_empty(
+                           background, {arguments.batch, 1, params.size.height, params.size.width})
+                     : torch::stable::new_empty(background, {0});
   params.composite = view_of(composite);
   if (return_alpha) params.alpha = view_of(alpha);
   run(choose(scalar_of(foreground), unit_stride(params)).forward, params, arguments.batch, false);

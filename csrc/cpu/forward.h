@@ -20,7 +20,8 @@ class BackgroundCopy {
       }
       for (int64_t at = copied_; at < end; ++at) {
         const int64_t i = at / width, j = at % width;
-        to[i * p_.composite.y + j * p_.composite.x] = from[i * p_.background.y + j * p_.background.x];
+        to[i * p_.composite.y + j * p_.composite.x] =
+            from[i * p_.background.y + j * p_.background.x];
       }
     }
     copied_ = row * width + resume;
@@ -74,7 +75,8 @@ void forward(const BlendParams& p, const Task& task) {
       }
       in_parts(row_map(map, i), h, w, span, [&](Span part, bool inside) {
         const auto locate = inside ? locate_row<true, T, I> : locate_row<false, T, I>;
-        const auto blend = inside ? blend_row<true, kUnit, S, T, I> : blend_row<false, kUnit, S, T, I>;
+        const auto blend =
+            inside ? blend_row<true, kUnit, S, T, I> : blend_row<false, kUnit, S, T, I>;
         locate(row_map(map, i), part, h, w, sy, sx, sources);
         for (int64_t c = 0; c < p.channels; ++c) {
           blend(plane<S>(p.foreground, n, c), sy, sx, sources, alpha,

@@ -42,8 +42,7 @@ class Rows {
 template <typename T>
 class Ring {
  public:
-  Ring(Rows& rows, int size)
-      : size_(size), rows_(size * sizeof(T*)), spans_(size * sizeof(Span)) {
+  Ring(Rows& rows, int size) : size_(size), rows_(size * sizeof(T*)), spans_(size * sizeof(Span)) {
     for (int k = 0; k < size; ++k) {
       row_pointers()[k] = rows.take_zeroed<T>();
       span_values()[k] = {};

@@ -26,10 +26,14 @@ Kernels kernels_of(bool unit_stride) {
 
 Kernels kernels(Scalar scalar, bool unit_stride) {
   switch (scalar) {
-    case Scalar::kFloat64: return kernels_of<double>(unit_stride);
-    case Scalar::kFloat32: return kernels_of<float>(unit_stride);
-    case Scalar::kBFloat16: return kernels_of<BFloat16>(unit_stride);
-    case Scalar::kFloat16: return kernels_of<Float16>(unit_stride);
+    case Scalar::kFloat64:
+      return kernels_of<double>(unit_stride);
+    case Scalar::kFloat32:
+      return kernels_of<float>(unit_stride);
+    case Scalar::kBFloat16:
+      return kernels_of<BFloat16>(unit_stride);
+    case Scalar::kFloat16:
+      return kernels_of<Float16>(unit_stride);
   }
   return {};
 }

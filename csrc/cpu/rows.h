@@ -29,8 +29,8 @@ inline Coordinate<T> safe_coordinate(T u, int size) {
   return {index, bounded - T(index)};
 }
 
-// Mask samples -> s, and dm/du, dm/dv times ds/dm where slopes are wanted. A null mask is 1 in its
-// frame. `kInside` needs all four source pixels in the frame.
+// Mask samples -> s, and dm/du, dm/dv times ds/dm where slopes are wanted. `kInside` needs all four
+// source pixels in the frame.
 template <bool kInside, bool kSlopes, typename S, typename T, typename I>
 COMPOSITOR_ROW_PASS void cover_row(const S* __restrict mask, I sy, I sx, int h, int w,
                                    RowMap<T> row, Span span, T threshold, bool straight_through,
@@ -48,17 +48,17 @@ COMPOSITOR_ROW_PASS void cover_row(const S* __restrict mask, I sy, I sx, int h, 
       p00 = load(mask[at]), p01 = load(mask[at + sx]);
       p10 = load(mask[at + sy]), p11 = load(mask[at + sy + sx]);
     } else {
-      const auto [x0, fx] = safe_coordinate(u, w);
-      const auto [y0, fy] = safe_coordinate(v, h);
-      tx = fx, ty = fy;
-      const bool left = x0 >= 0 && x0 < w, right = x0 >= -1 && x0 < w - 1;
-      const bool upper = y0 >= 0 && y0 < h, lower = y0 >= -1 && y0 < h - 1;
-      const I cx0 = left ? x0 : 0, cx1 = right ? x0 + 1 : 0;
-      const I cy0 = upper ? y0 : 0, cy1 = lower ? y0 + 1 : 0;
-      p00 = left && upper ? (mask ? T(load(mask[cy0 * sy + cx0 * sx])) : T(1)) : T(0);
-      p01 = right && upper ? (mask ? T(load(mask[cy0 * sy + cx1 * sx])) : T(1)) : T(0);
-      p10 = left && lower ? (mask ? T(load(mask[cy1 * sy + cx0 * sx])) : T(1)) : T(0);
-      p11 = right && lower ? (mask ? T(load(mask[cy1 * sy + cx1 * sx])) : T(1)) : T(0);
+      const Coordinate<T> cu = safe_coordinate(u, w), cv = safe_coordinate(v, h);
+      const int x0 = cu.index, y0 = cv.index;
+      tx = cu.fraction, ty = cv.fraction;
+      const bool left = (x0 >= 0) & (x0 < w), right = (x0 >= -1) & (x0 < w - 1);
+      const bool upper = (y0 >= 0) & (y0 < h), lower = (y0 >= -1) & (y0 < h - 1);
+      const I at0 = I(upper ? y0 : 0) * sy, at1 = I(lower ? y0 + 1 : 0) * sy;
+      const I from0 = I(left ? x0 : 0) * sx, from1 = I(right ? x0 + 1 : 0) * sx;
+      p00 = load(mask[at0 + from0]), p01 = load(mask[at0 + from1]);
+      p10 = load(mask[at1 + from0]), p11 = load(mask[at1 + from1]);
+      p00 = left & upper ? p00 : T(0), p01 = right & upper ? p01 : T(0);
+      p10 = left & lower ? p10 : T(0), p11 = right & lower ? p11 : T(0);
     }
     const T top = p00 + tx * (p01 - p00), bottom = p10 + tx * (p11 - p10);
     const T m = top + ty * (bottom - top);
@@ -137,15 +137,15 @@ COMPOSITOR_ROW_PASS void locate_row(RowMap<T> row, Span span, int h, int w, I sy
       tx[j] = u - T(x0);
       ty[j] = v - T(y0);
     } else {
-      const auto [x0, fx] = safe_coordinate(u, w);
-      const auto [y0, fy] = safe_coordinate(v, h);
-      const bool across = x0 >= 0 && x0 < w - 1, down = y0 >= 0 && y0 < h - 1;
-      const int cx = across ? x0 : (x0 < 0 ? 0 : w - 1), cy = down ? y0 : (y0 < 0 ? 0 : h - 1);
+      const Coordinate<T> cu = safe_coordinate(u, w), cv = safe_coordinate(v, h);
+      const bool across = (cu.index >= 0) & (cu.index < w - 1);
+      const bool down = (cv.index >= 0) & (cv.index < h - 1);
+      const int cx = min_of(max_of(cu.index, 0), w - 1), cy = min_of(max_of(cv.index, 0), h - 1);
       at[j] = I(cy) * sy + I(cx) * sx;
       step_x[j] = across ? sx : I(0);
       step_y[j] = down ? sy : I(0);
-      tx[j] = fx;
-      ty[j] = fy;
+      tx[j] = cu.fraction;
+      ty[j] = cv.fraction;
     }
   }
 }

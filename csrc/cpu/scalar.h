@@ -1,13 +1,9 @@
 // Storage types of images and the type each is computed in. Included once per instruction set,
 // inside its namespace: nothing here may be shared between builds.
 
-// bfloat16 and float16 are bits only: these conversions vectorise on every compiler.
-struct BFloat16 {
-  uint16_t bits;
-};
-struct Float16 {
-  uint16_t bits;
-};
+// bfloat16 and float16 are bits only, and scalars, not structs: so the conversions vectorise.
+enum class BFloat16 : uint16_t {};
+enum class Float16 : uint16_t {};
 
 template <typename S>
 struct Compute {
@@ -28,12 +24,10 @@ inline To bit_cast(From from) {
 
 inline double load(double value) { return value; }
 inline float load(float value) { return value; }
-inline float load(BFloat16 value) {
-  return bit_cast<float>(static_cast<uint32_t>(value.bits) << 16);
-}
+inline float load(BFloat16 value) { return bit_cast<float>(static_cast<uint32_t>(value) << 16); }
 inline float load(Float16 value) {
   // Shift the exponent into place and rescale; subnormals by the usual magic number.
-  const uint32_t word = static_cast<uint32_t>(value.bits) << 16;
+  const uint32_t word = static_cast<uint32_t>(value) << 16;
   const uint32_t sign = word & 0x80000000u, magnitude = word + word;
   const float normal = bit_cast<float>((magnitude >> 4) + (0xE0u << 23)) * 0x1.0p-112f;
   const float subnormal = bit_cast<float>((magnitude >> 17) | (126u << 23)) - 0.5f;
@@ -46,7 +40,7 @@ inline void store(float& to, float value) { to = value; }
 inline void store(BFloat16& to, float value) {
   const uint32_t word = bit_cast<uint32_t>(value);
   const uint32_t rounded = (word + 0x7FFFu + ((word >> 16) & 1u)) >> 16;  // to nearest, ties even
-  to.bits = static_cast<uint16_t>(value == value ? rounded : 0x7FC0u);
+  to = static_cast<BFloat16>(value == value ? rounded : 0x7FC0u);
 }
 inline void store(Float16& to, float value) {
   const uint32_t word = bit_cast<uint32_t>(value);
@@ -57,5 +51,5 @@ inline void store(Float16& to, float value) {
   base = bit_cast<float>((bias >> 1) + 0x07800000u) + base;
   const uint32_t bits = bit_cast<uint32_t>(base);
   const uint32_t finite = ((bits >> 13) & 0x00007C00u) + (bits & 0x00000FFFu);
-  to.bits = static_cast<uint16_t>((sign >> 16) | (magnitude > 0xFF000000u ? 0x7E00u : finite));
+  to = static_cast<Float16>((sign >> 16) | (magnitude > 0xFF000000u ? 0x7E00u : finite));
 }

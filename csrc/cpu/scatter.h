@@ -9,14 +9,15 @@ class Accumulator {
   using T = typename Compute<S>::type;
 
   Accumulator(const View& grad, int64_t channels, int64_t h, int64_t w)
-      : grad_(grad), channels_(grad.data ? channels : 0), h_(h), w_(w),
+      : grad_(grad),
+        channels_(grad.data ? channels : 0),
+        h_(h),
+        w_(w),
         sums_(channels_ * h * w * sizeof(T)) {
     __builtin_memset(sums_.data, 0, channels_ * h * w * sizeof(T));
   }
 
-  T* plane(int64_t channel) const {
-    return reinterpret_cast<T*>(sums_.data) + channel * h_ * w_;
-  }
+  T* plane(int64_t channel) const { return reinterpret_cast<T*>(sums_.data) + channel * h_ * w_; }
 
   void write(int64_t image) const {
     for (int64_t c = 0; c < channels_; ++c) {

@@ -40,7 +40,8 @@ inline RowMap<T> row_map(const AffineMap<T>& map, int row) {
 template <typename T>
 inline Span solve(T a, T offset, T centre, double low, double high, bool widen, Span within) {
   const double slope = a, base = offset, middle = centre;
-  const double left = __builtin_fabs(middle - within.begin), right = __builtin_fabs(middle - within.end);
+  const double left = __builtin_fabs(middle - within.begin),
+               right = __builtin_fabs(middle - within.end);
   const double reach = __builtin_fabs(slope) * (left > right ? left : right) + __builtin_fabs(base);
   if (!(reach <= __builtin_huge_val() / 2)) return {};  // overflowed: outside, whatever the column
   const double epsilon = sizeof(T) == 8 ? 0x1p-52 : 0x1p-23;

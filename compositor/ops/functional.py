@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, overload
 
 import torch
 from torch import Tensor
@@ -14,8 +14,51 @@ from compositor.ops.reference import compute_dtype
 
 IMAGE_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 BACKENDS = ("reference", "cpu")
+MaskGrad = Literal["straight_through", "exact"]
 
 
+@overload
+def blend(
+    foreground: Tensor,
+    mask: Tensor | None,
+    background: Tensor,
+    theta: Tensor,
+    *,
+    threshold: float = ...,
+    sigma: float = ...,
+    radius: int | None = ...,
+    mask_grad: MaskGrad = ...,
+    return_alpha: Literal[False] = ...,
+    backend: str | None = ...,
+) -> Tensor: ...
+@overload
+def blend(
+    foreground: Tensor,
+    mask: Tensor | None,
+    background: Tensor,
+    theta: Tensor,
+    *,
+    threshold: float = ...,
+    sigma: float = ...,
+    radius: int | None = ...,
+    mask_grad: MaskGrad = ...,
+    return_alpha: Literal[True],
+    backend: str | None = ...,
+) -> tuple[Tensor, Tensor]: ...
+@overload
+def blend(
+    foreground: Tensor,
+    mask: Tensor | None,
+    background: Tensor,
+    theta: Tensor,
+    *,
+    threshold: float = ...,
+    sigma: float = ...,
+    radius: int | None = ...,
+    mask_grad: MaskGrad = ...,
+    return_alpha: bool,
+    backend: str | None = ...,
+) -> Tensor | tuple[Tensor, Tensor]: ...
 def blend(
     foreground: Tensor,
     mask: Tensor | None,
@@ -25,7 +68,7 @@ def blend(
     threshold: float = 1 - 1e-7,
     sigma: float = 1.0,
     radius: int | None = None,
-    mask_grad: Literal["straight_through", "exact"] = "straight_through",
+    mask_grad: MaskGrad = "straight_through",
     return_alpha: bool = False,
     backend: str | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
@@ -91,11 +134,12 @@ def _autocast(
     foreground: Tensor, mask: Tensor | None, background: Tensor, theta: Tensor
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
     """Under autocast, bring the images to their widest dtype and theta to float32 at least."""
-    given = [t for t in (foreground, mask, background, theta) if t is not None]
+    given = (foreground, background, theta, *(() if mask is None else (mask,)))
     # Anything but floating-point tensors is for the checks that follow to refuse.
-    if not all(isinstance(t, Tensor) and t.is_floating_point() for t in given) or not (
-        torch.is_autocast_enabled(background.device.type)
-    ):
+    if not all(isinstance(t, Tensor) and t.is_floating_point() for t in given):
+        return foreground, mask, background, theta
+    device = foreground.device.type
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
         return foreground, mask, background, theta
     widest = torch.promote_types(foreground.dtype, background.dtype)
     if mask is not None:
@@ -152,28 +196,22 @@ def _check_options(
     threshold: float, sigma: float, radius: int | None, mask_grad: str, dtype: torch.dtype
 ) -> int:
     """Check what is not a tensor; return the radius in pixels."""
-    # Rounded to the computation type first, where 1 - 1e-9 is 1 and would divide by zero.
-    floor = threshold if compute_dtype(dtype) == torch.float64 else _round_to_float32(threshold)
-    if not 0 <= floor < 1:
+    # It is rounded to the computation type, where 1 - 1e-9 is 1 and would divide by zero.
+    one = 1 if compute_dtype(dtype) == torch.float64 else 1 - 2**-25
+    if not 0 <= threshold < one:
         raise ValueError(
             f"threshold: got {threshold}, wanted a number in [0, 1) after rounding to"
             f" {compute_dtype(dtype)}"
         )
     if not 0 <= sigma < math.inf:
         raise ValueError(f"sigma: got {sigma}, wanted a finite number of pixels, 0 or more")
-    if radius is not None and radius < 0:
+    if radius is not None and (not isinstance(radius, int) or radius < 0):
         raise ValueError(f"radius: got {radius}, wanted None or an integer, 0 or more")
     if mask_grad not in ("straight_through", "exact"):
         raise ValueError(f"mask_grad: got {mask_grad!r}, wanted 'straight_through' or 'exact'")
     if sigma == 0:
         return 0
     return math.ceil(3 * sigma) if radius is None else radius
-
-
-def _round_to_float32(value: float) -> float:
-    """Round a number to 24 bits, without a tensor: this runs while a graph is traced."""
-    mantissa, exponent = math.frexp(value)
-    return math.ldexp(round(math.ldexp(mantissa, 24)), exponent - 24)
 
 
 def _select(backend: str | None, device: torch.device) -> str:

@@ -1,0 +1,62 @@
+"""What is built, what is missing and why, and that importing never fails."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import compositor
+from compositor import _extension
+
+
+def run_python(code):
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_build_info_says_what_serves():
+    info = compositor.build_info()
+    assert info["backends"] == {"reference": "available", "cpu": "available"}
+    assert info["torch"] == torch.__version__
+    assert info["vector_instructions_in_use"] in info["vector_instructions"]
+    assert "baseline" in info["vector_instructions"]
+    assert info["built_with_torch"] and info["oldest_torch"] and info["compiler"]
+
+
+def test_import_needs_torch_alone():
+    run_python(
+        "import sys\n"
+        "import torch\n"
+        "for name in ('torchvision', 'PIL', 'scipy', 'pybind11', 'trainers'):\n"
+        "    assert name not in sys.modules, name\n"
+        "    sys.modules[name] = None\n"
+        "import compositor\n"
+    )
+
+
+def test_without_the_extension_the_reference_serves_and_the_name_raises():
+    printed = run_python(
+        "import sys\n"
+        "import torch\n"
+        "sys.modules['compositor._C'] = None\n"
+        "import compositor\n"
+        "x = torch.rand(1, 3, 8, 8)\n"
+        "theta = torch.eye(2, 3)[None].requires_grad_()\n"
+        "compositor.blend(x, None, x, theta).sum().backward()\n"
+        "print(compositor.build_info()['backends']['cpu'])\n"
+        "try:\n"
+        "    compositor.blend(x, None, x, theta, backend='cpu')\n"
+        "except RuntimeError as error:\n"
+        "    print(error)\n"
+    )
+    reason, error = printed.splitlines()
+    assert "was not built: run" in reason
+    assert error == f"backend: 'cpu' is not available: {reason}"
+
+
+def test_a_library_that_does_not_load_is_told_from_one_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(_extension, "_reason", "built for another PyTorch")
+    with pytest.raises(RuntimeError, match="'cpu' is not available: built for another PyTorch"):
+        _extension.require("cpu")
