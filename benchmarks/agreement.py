@@ -12,8 +12,8 @@ from benchmarks.scenes import THRESHOLD, Scene
 # On the timed inputs, at the paper's threshold: the mean of |difference| over all values.
 # Sampling coordinates computed in normalised float32 are some 1e-6 off, so a full mask comes out
 # an ulp below 1 here and there and the threshold, one ulp wide, halves that pixel's alpha. It is
-# rounding, not other work: 0.002 measured at half coverage. A pasted object that is missing
-# altogether makes 0.3 (0.06 at a tenth), one pasted without the threshold 0.003 to 0.02.
+# rounding, not other work: 0.002 measured at half coverage. An object that is missing altogether
+# makes 0.3 (0.06 at a tenth); finer faults are for the second look.
 MEAN_TOLERANCE = 0.005
 # So a second look where rounding is harmless, threshold 0.5: all but 1 in 1000 values closer than
 # this, where peers measure 1e-6 and a pipeline without the blur is off by 0.1 in 1 of 100.
