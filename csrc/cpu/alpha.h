@@ -41,6 +41,49 @@ inline void push_blurred(Ring<T>& ring, int number, T* row, Span span, const T* 
   if (!reached.empty()) blur_rows(window, taps, radius, out, reached);
 }
 
+// Reads the foreground's rows in memory order just before the sweep samples them in the map's: a
+// fifth of the forward where the object is shrunk, a tenth elsewhere (measured).
+template <typename S>
+class RowToucher {
+ public:
+  RowToucher(const BlendParams& p, int64_t image, const Box& box)
+      : p_(p), image_(image), box_(box) {}
+
+  // Before canvas row `row` is sampled over `span`.
+  template <typename T>
+  void before(const RowMap<T>& row, Span span) {
+    if (span.empty()) return;
+    const T from = row.av * (T(span.begin) - row.centre_x) + row.v0;
+    const T to = row.av * (T(span.end - 1) - row.centre_x) + row.v0;
+    const Coordinate<T> low = safe_coordinate(from < to ? from : to, box_.y1);
+    const Coordinate<T> high = safe_coordinate(from < to ? to : from, box_.y1);
+    const Span wanted = intersect({low.index, high.index + 2}, {box_.y0, box_.y1});
+    if (wanted.empty()) return;
+    touch({wanted.begin, touched_.empty() ? wanted.end : min_of(wanted.end, touched_.begin)});
+    if (!touched_.empty()) touch({max_of(wanted.begin, touched_.end), wanted.end});
+    touched_ = hull(touched_, wanted);
+  }
+
+ private:
+  void touch(Span rows) const {
+    const int64_t bytes = p_.foreground.x * static_cast<int64_t>(sizeof(S));
+    const int step = bytes < 64 ? static_cast<int>(64 / (bytes > 0 ? bytes : 1)) : 1;
+    for (int64_t c = 0; c < p_.channels; ++c) {
+      for (int y = rows.begin; y < rows.end; ++y) {
+        const S* row = plane<S>(p_.foreground, image_, c) + y * p_.foreground.y;
+        for (int x = box_.x0; x < box_.x1; x += step) {
+          asm volatile("" ::"r"(*reinterpret_cast<const char*>(row + x * p_.foreground.x)));
+        }
+      }
+    }
+  }
+
+  const BlendParams& p_;
+  const int64_t image_;
+  const Box& box_;
+  Span touched_;  // source rows
+};
+
 template <typename S, typename T, typename I>
 class AlphaSweep {
  public:
@@ -52,6 +95,7 @@ class AlphaSweep {
         box_(box),
         taps_(taps),
         window_(window),
+        toucher_(p, image, box),
         s_(rows.take<T>()),
         blurred_(rows, 2 * p.radius + 1) {
     store(one_, T(1));
@@ -68,6 +112,7 @@ class AlphaSweep {
     const Span touched = touching(row, box_, {-radius, width + radius});
     Span shown = touched;
     if (!touched.empty()) {
+      toucher_.before(row, touched);
       in_parts(row, h, w, touched, [&](Span part, bool inside) {
         cover<kSlopes>(row, part, inside, slope_u, slope_v);
       });
@@ -111,6 +156,7 @@ class AlphaSweep {
   const Box& box_;
   const T* taps_;
   const T** window_;
+  RowToucher<S> toucher_;
   T* s_;
   Ring<T> blurred_;
 };
