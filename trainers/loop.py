@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
@@ -182,9 +183,19 @@ class Loop(ABC):
         return frozen(*(p.network for n in names if (p := self._players[n]) is not None))
 
     def _finish_cycle(self) -> None:
+        self._agree()
         self.history.append(self.evaluate())
         header = {"identity": self.identity, "history": self.history, "updates": self.updates}
         checkpoint.save(self.path, self.accelerator, self.parts, header)
+
+    def _agree(self) -> None:
+        # BatchNorm's statistics are each process's own; the main process's are saved, so all go on
+        # with those.
+        networks = [p.network if isinstance(p, Player) else p for p in self.parts.values()]
+        for network in networks:
+            if isinstance(network, nn.Module):
+                for buffer in network.buffers():
+                    buffer.copy_(broadcast(buffer))
 
     def _resume(self) -> None:
         content = checkpoint.load(self.path)

@@ -166,11 +166,18 @@ def test_the_figure_is_of_the_averaged_weights(tiny_mnist: Path, tmp_path: Path)
             seen.append([p.detach().clone() for p in self.target.network.parameters()])
             return loss
 
-    run = Watched(config, "random", 0, dataset.prepare(config.data))
+    data = dataset.prepare(config.data)
+    run = Watched(config, "random", 0, data)
     run.run(1)
     last = seen[-config.target.averaged :]
     for values, average in zip(zip(*last, strict=True), run.average.parameters(), strict=True):
         torch.testing.assert_close(torch.stack(values).mean(0), average)
+    # Let the averaged T always answer 3, and ask for nothing else.
+    last_bias = [*run.average.parameters()][-1]
+    with torch.no_grad():
+        last_bias[3] = 1e6
+    run.data = replace(data, test=replace(data.test, labels=torch.full_like(data.test.labels, 3)))
+    assert run.evaluate()["accuracy"] == 100
 
 
 def test_what_a_user_can_put_right_is_one_line(tiny_mnist: Path, tmp_path: Path) -> None:
@@ -183,6 +190,23 @@ def test_what_a_user_can_put_right_is_one_line(tiny_mnist: Path, tmp_path: Path)
         command.main(arguments(tiny_mnist, tmp_path / "nan", "--target.learning-rate", "1e30"))
     with pytest.raises(SystemExit, match="has neither train-images"):
         command.main(arguments(tmp_path / "none", tmp_path / "x"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--seeds", "seeds: got [], wanted one or more"),
+        ("--ways random random", "none twice"),
+        ("--images-per-cycle 505", "images_per_cycle: got 505, wanted a multiple of 10"),
+        ("--target.batch 7", "target.batch: got 7, wanted an even number"),
+    ],
+)
+def test_settings_that_cannot_be_run_are_refused(
+    line: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command.main(line.split())
+    assert message in " ".join(capsys.readouterr().err.replace("│", "").split())
 
 
 def test_help_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:

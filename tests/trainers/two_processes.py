@@ -31,7 +31,7 @@ def main() -> None:
     assert run.synthesizer is not None
     mine = [run.cache["images"].double().flatten(), run.cache["labels"].double()]
     for network in (run.target.network, run.synthesizer.network, run.average):
-        mine += [value.double().flatten() for value in network.parameters()]
+        mine += [value.double().flatten() for value in network.state_dict().values()]
     everything = run.accelerator.gather(torch.cat(mine)[None])
     assert run.accelerator.num_processes == 2
     assert len(run.cache) > 0

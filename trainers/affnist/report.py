@@ -129,7 +129,10 @@ def table(results: dict[str, Any]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
     seeds = len(results["seeds"])
-    head = f"Accuracy (%) on {results['data']['affnist']}, {seeds} seed(s), T's averaged weights"
+    head = (
+        f"Accuracy (%) of T's averaged weights on {results['data']['affnist']}, mean of {seeds} "
+        f"seed(s), {pictures.MIXES[results['config']['target']['mix']]}"
+    )
     figure7 = "; ".join(
         f"{pictures.NAMES[way]} " + ", ".join(f"{y:.0f} at {x}" for x, y in points)
         for way, points in results["paper"]["figure7"].items()

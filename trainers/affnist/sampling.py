@@ -11,7 +11,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from compositor.visibility import visible_fraction
+import compositor
 from trainers.affnist.config import Config
 from trainers.affnist.dataset import composite, to_bytes
 from trainers.affnist.placement import SIZE, Digits, place, uniform
@@ -93,7 +93,7 @@ class Way(ABC):
             "labels": digits.labels,
             "images": to_bytes(images),
             "position": position,
-            "visible": visible_fraction(digits.foregrounds(), theta, (SIZE, SIZE)),
+            "visible": compositor.visible_fraction(digits.foregrounds(), theta, (SIZE, SIZE)),
         }
         everything = gather_object([(passes, {k: v.detach().cpu() for k, v in found.items()})])
         for passes, fields in everything:
