@@ -19,7 +19,7 @@ import two_processes
 from PIL import Image
 
 from trainers.affnist import __main__ as command
-from trainers.affnist import dataset
+from trainers.affnist import dataset, report
 from trainers.affnist.config import FIGURE7, TABLE1, TINY, WAYS, DataConfig, TargetConfig
 from trainers.affnist.run import AffNISTRun
 
@@ -133,11 +133,14 @@ def test_logs_hold_what_tells_a_collapse(tiny_mnist: Path, tmp_path: Path) -> No
     }
 
 
-def test_the_deep_classifier_the_other_mix_and_validation(tiny_mnist: Path, tmp_path: Path) -> None:
+def test_the_deep_classifier_the_other_mix_and_validation(
+    tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = replace(
         TINY,
         output=tmp_path,
         cpu=True,
+        ways=("random",),
         data=DataConfig(tiny_mnist, downloads=tmp_path, validation_digits=50),
         target=TargetConfig(
             network="deep", mix="concatenate", batch=16, mnist_iterations=4, iterations=2,
@@ -152,6 +155,8 @@ def test_the_deep_classifier_the_other_mix_and_validation(tiny_mnist: Path, tmp_
     again = AffNISTRun(config, "random", 0, data)
     assert len(again.run(2)) == 3
     assert again.target.optimizer.param_groups[0]["lr"] == 1e-3
+    report.write(config, data.sources, {("random", 0): again.history}, 0)
+    assert "Paper, table 1: 99.01 in the end" in capsys.readouterr().out
 
 
 def test_the_figure_is_of_the_averaged_weights(tiny_mnist: Path, tmp_path: Path) -> None:

@@ -44,11 +44,14 @@ def curve(path: Path, results: dict[str, Any]) -> None:
                 added, accuracy - spread, accuracy + spread, color=COLOURS[way], alpha=0.15, lw=0
             )
     most = max(points[-1][0] for points in results["curve"].values())
-    for way, points in results["paper"]["figure7"].items():
+    for way, points in results["paper"]["points"].items():
         near = [point for point in points if point[0] <= most * 1.1]
         far = [f"{y:.0f} % at {x}" for x, y in points if x > most * 1.1]
         label = f"paper: {NAMES[way]}" + (f" (and {', '.join(far)})" if far else "")
         axes.plot(*zip(*near, strict=True), color=COLOURS[way], marker="D", ls="none", label=label)
+    if "final" in results["paper"]:
+        final = results["paper"]["final"]
+        axes.axhline(final, color="black", ls=":", label=f"paper, table 1: {final} %")
     seeds = len(results["seeds"])
     axes.set(
         xlabel="added images",

@@ -18,13 +18,18 @@ from trainers.files import replacing
 
 Histories = dict[tuple[Way, int], list[dict[str, Any]]]
 
-PAPER = {
-    "synthesizer": [[0, 17.0], [5000, 80.0], [12000, 90.0]],
-    "random": [[0, 17.0], [5000, 40.0], [25000, 90.0]],
+PAPER: dict[str, dict[str, Any]] = {
+    "shallow": {
+        "where": "figure 7",
+        "points": {
+            "synthesizer": [[0, 17.0], [5000, 80.0], [12000, 90.0]],
+            "random": [[0, 17.0], [5000, 40.0], [25000, 90.0]],
+        },
+    },
+    "deep": {"where": "table 1", "final": 99.01, "points": {}},
 }
-"""Figure 7 of the paper as its text reads it: [added images, accuracy %]."""
-PAPER_TABLE1 = 99.01
-"""Accuracy (%) of the paper's deep classifier, table 1."""
+"""The paper's accuracies (%) for each network: [added images, accuracy] as the text of figure 7 has
+them, or where the training ends."""
 
 
 def write(config: Config, sources: dict[str, str], histories: Histories, seconds: float) -> None:
@@ -60,7 +65,7 @@ def summarise(config: Config, sources: dict[str, str], histories: Histories) -> 
         | {"gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None},
         "compositor": compositor.build_info(),
         "data": sources,
-        "paper": {"figure7": PAPER, "table1": PAPER_TABLE1},
+        "paper": PAPER[config.target.network],
     }
     per_way = {way: {seed: histories[way, seed] for seed in config.seeds} for way in config.ways}
     results["curve"] = {way: _curve(runs) for way, runs in per_way.items()}
@@ -133,8 +138,11 @@ def table(results: dict[str, Any]) -> str:
         f"Accuracy (%) of T's averaged weights on {results['data']['affnist']}, mean of {seeds} "
         f"seed(s), {pictures.MIXES[results['config']['target']['mix']]}"
     )
-    figure7 = "; ".join(
+    paper = results["paper"]
+    theirs = [
         f"{pictures.NAMES[way]} " + ", ".join(f"{y:.0f} at {x}" for x, y in points)
-        for way, points in results["paper"]["figure7"].items()
-    )
-    return "\n".join([head, *lines, f"Paper, figure 7: {figure7}"])
+        for way, points in paper["points"].items()
+    ]
+    if "final" in paper:
+        theirs.append(f"{paper['final']} in the end")
+    return "\n".join([head, *lines, f"Paper, {paper['where']}: {'; '.join(theirs)}"])
