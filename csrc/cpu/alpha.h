@@ -1,16 +1,6 @@
 // alpha, row by row: mask samples, threshold, and both passes of the blur over a sliding window of
 // cache-resident rows. Included once per instruction set.
 
-// Calls pass(span, inside) for the parts of `span` with and without bounds to check.
-template <typename T, typename Pass>
-inline void in_parts(const RowMap<T>& row, int h, int w, Span span, Pass&& pass) {
-  const Span middle = inside(row, h, w, span);
-  if (middle.empty()) return pass(span, false);
-  if (span.begin < middle.begin) pass(Span{span.begin, middle.begin}, false);
-  pass(middle, true);
-  if (middle.end < span.end) pass(Span{middle.end, span.end}, false);
-}
-
 // Adds rows number - radius .. number + radius of a ring, blurred, into out; returns where.
 template <typename T>
 inline Span blur_window(const Ring<T>& ring, int number, const T* taps, int radius,
@@ -84,17 +74,53 @@ class RowToucher {
   Span touched_;  // source rows
 };
 
-template <typename S, typename T, typename I>
+// Samples one plane of colours over `span`, clamped to the frame's edge.
+template <bool kUnit, typename S, typename T, typename I>
+class ColourSampler {
+ public:
+  ColourSampler(const BlendParams& p, int64_t image, Samples<S, T, I> samples)
+      : p_(p), image_(image), samples_(samples) {}
+
+  // Where canvas row `row` samples the foreground, the same in every channel.
+  void locate(const RowMap<T>& row, Span span) {
+    const int h = p_.size.h, w = p_.size.w;
+    const I sy = p_.foreground.y, sx = p_.foreground.x;
+    span_ = span;
+    pairs_ = kUnit ? inside(row, h, w, span) : Span{};
+    if (pairs_.empty()) pairs_ = {span.end, span.end};
+    locate_row<false>(row, {span.begin, pairs_.begin}, h, w, sy, sx, samples_);
+    locate_row<true>(row, pairs_, h, w, sy, sx, samples_);
+    locate_row<false>(row, {pairs_.end, span.end}, h, w, sy, sx, samples_);
+  }
+
+  Samples<S, T, I> gather(int64_t channel) const {
+    const S* colour = plane<S>(p_.foreground, image_, channel);
+    const I sy = p_.foreground.y;
+    gather_row<false>(colour, sy, samples_, {span_.begin, pairs_.begin});
+    gather_row<true>(colour, sy, samples_, pairs_);
+    gather_row<false>(colour, sy, samples_, {pairs_.end, span_.end});
+    return samples_;
+  }
+
+ private:
+  const BlendParams& p_;
+  const int64_t image_;
+  const Samples<S, T, I> samples_;  // room for one row's
+  Span span_, pairs_;
+};
+
+template <bool kUnit, typename S, typename T, typename I>
 class AlphaSweep {
  public:
   AlphaSweep(const BlendParams& p, int64_t image, const AffineMap<T>& map, const Box& box,
-             const T* taps, const T** window, Rows& rows)
+             const T* taps, const T** window, Samples<S, T, I> samples, Rows& rows)
       : p_(p),
         mask_(p.mask.data ? plane<S>(p.mask, image) : &one_),
         map_(map),
         box_(box),
         taps_(taps),
         window_(window),
+        samples_(samples),
         toucher_(p, image, box),
         s_(rows.take<T>()),
         blurred_(rows, 2 * p.radius + 1) {
@@ -107,15 +133,15 @@ class AlphaSweep {
   // also fills those, and returns the columns that a mask pixel in the box can move.
   template <bool kSlopes>
   Span push(int number, T* slope_u, T* slope_v) {
-    const int h = p_.size.h, w = p_.size.w, width = p_.size.width, radius = p_.radius;
+    const int width = p_.size.width, radius = p_.radius;
     const RowMap<T> row = row_map(map_, number);
     const Span touched = touching(row, box_, {-radius, width + radius});
     Span shown = touched;
     if (!touched.empty()) {
       toucher_.before(row, touched);
-      in_parts(row, h, w, touched, [&](Span part, bool inside) {
-        cover<kSlopes>(row, part, inside, slope_u, slope_v);
-      });
+      sample(row, touched);
+      cover_row<kSlopes>(samples_, touched, T(p_.threshold), p_.straight_through, s_, slope_u,
+                         slope_v);
       while (!shown.empty() && s_[shown.begin] == T(0)) ++shown.begin;
       while (!shown.empty() && s_[shown.end - 1] == T(0)) --shown.end;
     }
@@ -130,23 +156,17 @@ class AlphaSweep {
   }
 
  private:
-  template <bool kSlopes>
-  void cover(const RowMap<T>& row, Span part, bool inside, T* slope_u, T* slope_v) {
+  void sample(const RowMap<T>& row, Span span) {
     const int h = p_.size.h, w = p_.size.w;
     const I sy = p_.mask.y, sx = p_.mask.x;
-    const T threshold = p_.threshold;
-    if (inside && !p_.mask.data) {
-      for (int j = part.begin; j < part.end; ++j) s_[j] = T(1);
-      if (kSlopes) {
-        for (int j = part.begin; j < part.end; ++j) slope_u[j] = slope_v[j] = T(0);
+    in_parts(row, h, w, span, [&](Span part, bool inside) {
+      if (inside && p_.mask.data && kUnit) {
+        locate_row<true>(row, part, h, w, sy, sx, samples_);
+        gather_row<true>(mask_, sy, samples_, part);
+      } else {
+        gather_mask_row(mask_, sy, sx, row, h, w, samples_, part);
       }
-    } else if (inside) {
-      cover_row<true, kSlopes>(mask_, sy, sx, h, w, row, part, threshold, p_.straight_through, s_,
-                               slope_u, slope_v);
-    } else {
-      cover_row<false, kSlopes>(mask_, sy, sx, h, w, row, part, threshold, p_.straight_through, s_,
-                                slope_u, slope_v);
-    }
+    });
   }
 
   const BlendParams& p_;
@@ -156,6 +176,7 @@ class AlphaSweep {
   const Box& box_;
   const T* taps_;
   const T** window_;
+  const Samples<S, T, I> samples_;  // room for one row's
   RowToucher<S> toucher_;
   T* s_;
   Ring<T> blurred_;

@@ -7,6 +7,7 @@ template <typename S, bool kUnit>
 class Backward {
   using T = typename Compute<S>::type;
   using I = typename Index<kUnit>::type;
+  using Sweep = AlphaSweep<kUnit, S, T, I>;
 
  public:
   Backward(const BlendParams& p, const Task& task)
@@ -24,10 +25,10 @@ class Backward {
         map_(make_map<T>(p.theta + 6 * n_, p.size)),
         box_(p.grad_mask.data ? Box{0, 0, h_, w_} : nonzero_box<S, kUnit>(p.mask, n_, h_, w_)),
         taps_(p.taps, radius_),
-        rows_(width_, radius_,
-              AlphaSweep<S, T, I>::rows_needed(radius_) + 3 * (2 * radius_ + 1) + 7, sizeof(T)),
-        index_rows_(width_, radius_, 3, sizeof(I)),
-        sweep_(p, n_, map_, box_, taps_.values(), taps_.window(), rows_),
+        rows_(width_, radius_, Sweep::rows_needed(radius_) + 3 * (2 * radius_ + 1) + 5, sizeof(T)),
+        sample_rows_(width_, radius_),
+        sweep_(p, n_, map_, box_, taps_.values(), taps_.window(), sample_rows_.samples(), rows_),
+        colours_(p, n_, sample_rows_.samples()),
         slope_u_(rows_, 2 * radius_ + 1),
         slope_v_(rows_, 2 * radius_ + 1),
         blurred_(rows_, 2 * radius_ + 1),
@@ -36,8 +37,6 @@ class Backward {
         grad_s_(rows_.take<T>()),
         grad_u_(rows_.take<T>()),
         grad_v_(rows_.take<T>()),
-        sources_{index_rows_.take<I>(), index_rows_.take<I>(), index_rows_.take<I>(),
-                 rows_.take<T>(), rows_.take<T>()},
         grad_foreground_(p.grad_foreground, p.channels, h_, w_),
         grad_mask_(p.grad_mask, 1, h_, w_) {}
 
@@ -99,19 +98,14 @@ class Backward {
     zero_around(alpha_, shown, span);
     const size_t bytes = sizeof(T) * (span.end - span.begin);
     for (T* row : {grad_alpha_, grad_u_, grad_v_}) __builtin_memset(row + span.begin, 0, bytes);
-    in_parts(row_map(map_, i), h_, w_, span, [&](Span part, bool inside) {
-      const auto locate = inside ? locate_row<true, T, I> : locate_row<false, T, I>;
-      const auto slopes = inside ? colour_slopes_row<true, kUnit, S, T, I>
-                                 : colour_slopes_row<false, kUnit, S, T, I>;
-      const I sy = p_.foreground.y, sx = p_.foreground.x;
-      locate(row_map(map_, i), part, h_, w_, sy, sx, sources_);
-      for (int64_t c = 0; c < p_.channels; ++c) {
-        slopes(plane<S>(p_.foreground, n_, c), sy, sx, sources_, alpha_,
-               plane<S>(p_.background, n_, c) + i * p_.background.y, {p_.background.x},
-               plane<S>(p_.grad_composite, n_, c) + i * p_.grad_composite.y, {p_.grad_composite.x},
-               grad_alpha_, grad_u_, grad_v_, part);
-      }
-    });
+    colours_.locate(row_map(map_, i), span);
+    for (int64_t c = 0; c < p_.channels; ++c) {
+      colour_slopes_row(colours_.gather(c), alpha_,
+                        plane<S>(p_.background, n_, c) + i * p_.background.y,
+                        Stride<kUnit>{p_.background.x},
+                        plane<S>(p_.grad_composite, n_, c) + i * p_.grad_composite.y,
+                        Stride<kUnit>{p_.grad_composite.x}, grad_alpha_, grad_u_, grad_v_, span);
+    }
     if (p_.grad_alpha.data) {
       const S* grad = plane<S>(p_.grad_alpha, n_) + i * p_.grad_alpha.y;
       for (int j = span.begin; j < span.end; ++j) grad_alpha_[j] += load(grad[j * p_.grad_alpha.x]);
@@ -173,11 +167,12 @@ class Backward {
   const AffineMap<T> map_;
   const Box box_;
   Taps<T> taps_;
-  Rows rows_, index_rows_;
-  AlphaSweep<S, T, I> sweep_;
+  Rows rows_;
+  const SampleRows<S, T, I> sample_rows_;
+  Sweep sweep_;
+  ColourSampler<kUnit, S, T, I> colours_;
   Ring<T> slope_u_, slope_v_, blurred_;
   T *alpha_, *grad_alpha_, *grad_s_, *grad_u_, *grad_v_;
-  Sources<T, I> sources_;
   Accumulator<S> grad_foreground_, grad_mask_;
 };
 

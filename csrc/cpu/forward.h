@@ -52,15 +52,14 @@ void forward(const BlendParams& p, const Task& task) {
   BackgroundCopy<S, kUnit> copy(p, n, first);
   const Box box = nonzero_box<S, kUnit>(p.mask, n, h, w);
   if (!box.empty()) {
-    Rows rows(width, radius, AlphaSweep<S, T, I>::rows_needed(radius) + 3, sizeof(T));
-    Rows index_rows(width, radius, 3, sizeof(I));
-    Taps<T> taps(p.taps, radius);
+    using Sweep = AlphaSweep<kUnit, S, T, I>;
+    Rows rows(width, radius, Sweep::rows_needed(radius) + 1, sizeof(T));
+    const SampleRows<S, T, I> sample_rows(width, radius);
+    const Taps<T> taps(p.taps, radius);
     const AffineMap<T> map = make_map<T>(theta, p.size);
-    AlphaSweep<S, T, I> sweep(p, n, map, box, taps.values(), taps.window(), rows);
+    Sweep sweep(p, n, map, box, taps.values(), taps.window(), sample_rows.samples(), rows);
+    ColourSampler<kUnit, S, T, I> colours(p, n, sample_rows.samples());
     T* alpha = rows.take<T>();
-    const Sources<T, I> sources{index_rows.take<I>(), index_rows.take<I>(), index_rows.take<I>(),
-                                rows.take<T>(), rows.take<T>()};
-    const I sy = p.foreground.y, sx = p.foreground.x;
 
     for (int ahead = first - radius; ahead < last + radius; ++ahead) {
       sweep.template push<false>(ahead, nullptr, nullptr);
@@ -73,18 +72,13 @@ void forward(const BlendParams& p, const Task& task) {
         S* out = mutable_plane<S>(p.alpha, n) + i * p.alpha.y;
         for (int j = span.begin; j < span.end; ++j) store(out[j * p.alpha.x], alpha[j]);
       }
-      in_parts(row_map(map, i), h, w, span, [&](Span part, bool inside) {
-        const auto locate = inside ? locate_row<true, T, I> : locate_row<false, T, I>;
-        const auto blend =
-            inside ? blend_row<true, kUnit, S, T, I> : blend_row<false, kUnit, S, T, I>;
-        locate(row_map(map, i), part, h, w, sy, sx, sources);
-        for (int64_t c = 0; c < p.channels; ++c) {
-          blend(plane<S>(p.foreground, n, c), sy, sx, sources, alpha,
-                plane<S>(p.background, n, c) + i * p.background.y, Stride<kUnit>{p.background.x},
-                mutable_plane<S>(p.composite, n, c) + i * p.composite.y,
-                Stride<kUnit>{p.composite.x}, part);
-        }
-      });
+      colours.locate(row_map(map, i), span);
+      for (int64_t c = 0; c < p.channels; ++c) {
+        blend_row(colours.gather(c), alpha, plane<S>(p.background, n, c) + i * p.background.y,
+                  Stride<kUnit>{p.background.x},
+                  mutable_plane<S>(p.composite, n, c) + i * p.composite.y,
+                  Stride<kUnit>{p.composite.x}, span);
+      }
     }
   }
   copy.up_to(last, 0, 0);

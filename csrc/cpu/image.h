@@ -87,6 +87,26 @@ class Taps {
   Buffer values_, window_;
 };
 
+// Room for the samples of one row.
+template <typename S, typename T, typename I>
+class SampleRows {
+ public:
+  SampleRows(int width, int radius)
+      : pairs_(width, radius, 2, sizeof(Pair<S>)),
+        fractions_(width, radius, 2, sizeof(T)),
+        offsets_(width, radius, 3, sizeof(I)),
+        samples_{pairs_.template take<Pair<S>>(), pairs_.template take<Pair<S>>(),
+                 fractions_.template take<T>(),   fractions_.template take<T>(),
+                 offsets_.template take<I>(),     offsets_.template take<I>(),
+                 offsets_.template take<I>()} {}
+
+  Samples<S, T, I> samples() const { return samples_; }
+
+ private:
+  Rows pairs_, fractions_, offsets_;
+  Samples<S, T, I> samples_;
+};
+
 template <typename S>
 inline const S* plane(const View& view, int64_t image, int64_t channel = 0) {
   return static_cast<const S*>(view.data) + image * view.n + channel * view.c;

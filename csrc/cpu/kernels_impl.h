@@ -8,6 +8,7 @@ namespace {
 // clang-format off
 #include "scalar.h"
 #include "spans.h"
+#include "sample.h"
 #include "rows.h"
 #include "image.h"
 #include "alpha.h"

@@ -1,72 +1,40 @@
-// Passes over one canvas row, each a plain loop the compiler vectorises. Row buffers are indexed by
-// canvas column, from -3 radius to W + 3 radius. Included once per instruction set.
+// Arithmetic over one canvas row, each pass a plain loop the compiler vectorises. Row buffers are
+// indexed by canvas column, from -3 radius to W + 3 radius. Included once per instruction set.
 
-#define COMPOSITOR_ROW_PASS __attribute__((noinline)) static
-#define COMPOSITOR_SIMD _Pragma("omp simd")
-
-// Offsets within a plane: 32 bits vectorise, 64 reach everything.
-template <bool kUnit>
-struct Index {
-  using type = int64_t;
-};
-template <>
-struct Index<true> {
-  using type = int32_t;
-};
-
+// The bilinear sample and its slopes: nested lerps reproduce a constant neighbourhood exactly.
 template <typename T>
-struct Coordinate {
-  int index;   // the left (upper) of the two source pixels
-  T fraction;  // the way from it to the other, in [0, 1)
+struct Bilinear {
+  T value, along_x, along_y;
 };
 
-// A coordinate whatever it is: NaN and far outside become -2, which touches no pixel.
-template <typename T>
-inline Coordinate<T> safe_coordinate(T u, int size) {
-  const T bounded = u > T(-2) ? (u < T(size) ? u : T(size)) : T(-2);
-  int index = static_cast<int>(bounded);
-  index -= bounded < T(index);
-  return {index, bounded - T(index)};
+template <typename S, typename T>
+inline Bilinear<T> bilinear(Pair<S> upper, Pair<S> lower, T tx, T ty) {
+  const T p00 = load(upper.left), p01 = load(upper.right);
+  const T p10 = load(lower.left), p11 = load(lower.right);
+  const T across_top = p01 - p00, across_bottom = p11 - p10;
+  const T top = p00 + tx * across_top, bottom = p10 + tx * across_bottom;
+  return {top + ty * (bottom - top), across_top + ty * (across_bottom - across_top), bottom - top};
 }
 
-// Mask samples -> s, and dm/du, dm/dv times ds/dm where slopes are wanted. `kInside` needs all four
-// source pixels in the frame.
-template <bool kInside, bool kSlopes, typename S, typename T, typename I>
-COMPOSITOR_ROW_PASS void cover_row(const S* __restrict mask, I sy, I sx, int h, int w,
-                                   RowMap<T> row, Span span, T threshold, bool straight_through,
-                                   T* __restrict s, T* __restrict slope_u, T* __restrict slope_v) {
+// Mask samples -> s, and dm/du, dm/dv times ds/dm where slopes are wanted.
+template <bool kSlopes, typename S, typename T, typename I>
+COMPOSITOR_ROW_PASS void cover_row(Samples<S, T, I> mask, Span span, T threshold,
+                                   bool straight_through, T* __restrict s, T* __restrict slope_u,
+                                   T* __restrict slope_v) {
+  const Pair<S>* __restrict top = mask.top;
+  const Pair<S>* __restrict bottom = mask.bottom;
+  const T* __restrict tx = mask.tx;
+  const T* __restrict ty = mask.ty;
   const T range = T(1) - threshold;
+  const T above = straight_through ? T(1) : T(1) / range, below = straight_through ? T(1) : T(0);
   COMPOSITOR_SIMD
   for (int j = span.begin; j < span.end; ++j) {
-    const T x = T(j) - row.centre_x;
-    const T u = row.au * x + row.u0, v = row.av * x + row.v0;
-    T p00, p01, p10, p11, tx, ty;
-    if constexpr (kInside) {
-      const int x0 = static_cast<int>(u), y0 = static_cast<int>(v);
-      tx = u - T(x0), ty = v - T(y0);
-      const I at = I(y0) * sy + I(x0) * sx;
-      p00 = load(mask[at]), p01 = load(mask[at + sx]);
-      p10 = load(mask[at + sy]), p11 = load(mask[at + sy + sx]);
-    } else {
-      const Coordinate<T> cu = safe_coordinate(u, w), cv = safe_coordinate(v, h);
-      const int x0 = cu.index, y0 = cv.index;
-      tx = cu.fraction, ty = cv.fraction;
-      const bool left = (x0 >= 0) & (x0 < w), right = (x0 >= -1) & (x0 < w - 1);
-      const bool upper = (y0 >= 0) & (y0 < h), lower = (y0 >= -1) & (y0 < h - 1);
-      const I at0 = I(upper ? y0 : 0) * sy, at1 = I(lower ? y0 + 1 : 0) * sy;
-      const I from0 = I(left ? x0 : 0) * sx, from1 = I(right ? x0 + 1 : 0) * sx;
-      p00 = load(mask[at0 + from0]), p01 = load(mask[at0 + from1]);
-      p10 = load(mask[at1 + from0]), p11 = load(mask[at1 + from1]);
-      p00 = left & upper ? p00 : T(0), p01 = right & upper ? p01 : T(0);
-      p10 = left & lower ? p10 : T(0), p11 = right & lower ? p11 : T(0);
-    }
-    const T top = p00 + tx * (p01 - p00), bottom = p10 + tx * (p11 - p10);
-    const T m = top + ty * (bottom - top);
-    s[j] = m <= threshold ? T(0) : (m - threshold) / range;  // NaN stays NaN
+    const Bilinear<T> m = bilinear(top[j], bottom[j], tx[j], ty[j]);
+    s[j] = m.value <= threshold ? T(0) : (m.value - threshold) / range;  // NaN stays NaN
     if constexpr (kSlopes) {
-      const T gain = straight_through ? T(1) : (m > threshold ? T(1) / range : T(0));
-      slope_u[j] = gain * ((p01 - p00) + ty * ((p11 - p10) - (p01 - p00)));
-      slope_v[j] = gain * (bottom - top);
+      const T gain = m.value > threshold ? above : below;
+      slope_u[j] = gain * m.along_x;
+      slope_v[j] = gain * m.along_y;
     }
   }
 }
@@ -109,48 +77,7 @@ inline void blur_rows(const T* const* rows, const T* taps, int radius, T* out, S
   }
 }
 
-// Where each canvas pixel's colour comes from, clamped to the frame's edge.
-template <typename T, typename I>
-struct Sources {
-  I* at;      // offset of the upper left source pixel
-  I* step_x;  // offset from it to its right neighbour, 0 where clamped; unused inside
-  I* step_y;
-  T* tx;
-  T* ty;
-};
-
-template <bool kInside, typename T, typename I>
-COMPOSITOR_ROW_PASS void locate_row(RowMap<T> row, Span span, int h, int w, I sy, I sx,
-                                    Sources<T, I> to) {
-  I* __restrict at = to.at;
-  I* __restrict step_x = to.step_x;
-  I* __restrict step_y = to.step_y;
-  T* __restrict tx = to.tx;
-  T* __restrict ty = to.ty;
-  COMPOSITOR_SIMD
-  for (int j = span.begin; j < span.end; ++j) {
-    const T x = T(j) - row.centre_x;
-    const T u = row.au * x + row.u0, v = row.av * x + row.v0;
-    if constexpr (kInside) {
-      const int x0 = static_cast<int>(u), y0 = static_cast<int>(v);
-      at[j] = I(y0) * sy + I(x0) * sx;
-      tx[j] = u - T(x0);
-      ty[j] = v - T(y0);
-    } else {
-      const Coordinate<T> cu = safe_coordinate(u, w), cv = safe_coordinate(v, h);
-      const bool across = (cu.index >= 0) & (cu.index < w - 1);
-      const bool down = (cv.index >= 0) & (cv.index < h - 1);
-      const int cx = min_of(max_of(cu.index, 0), w - 1), cy = min_of(max_of(cv.index, 0), h - 1);
-      at[j] = I(cy) * sy + I(cx) * sx;
-      step_x[j] = across ? sx : I(0);
-      step_y[j] = down ? sy : I(0);
-      tx[j] = cu.fraction;
-      ty[j] = cv.fraction;
-    }
-  }
-}
-
-// Strides of one channel's row in the canvas-sized images a pass reads and writes.
+// Columns of one channel's row in the canvas-sized images a pass reads and writes.
 template <bool kUnit>
 struct Stride {
   int64_t x;
@@ -158,24 +85,17 @@ struct Stride {
 };
 
 // composite = alpha f + (1 - alpha) background, and the background itself where alpha is 0.
-template <bool kInside, bool kUnit, typename S, typename T, typename I>
-COMPOSITOR_ROW_PASS void blend_row(const S* __restrict colour, I sy, I sx, Sources<T, I> from,
-                                   const T* __restrict alpha, const S* __restrict background,
-                                   Stride<kUnit> background_at, S* __restrict out,
-                                   Stride<kUnit> out_at, Span span) {
-  const I* __restrict at = from.at;
-  const I* __restrict step_x = from.step_x;
-  const I* __restrict step_y = from.step_y;
-  const T* __restrict tx = from.tx;
-  const T* __restrict ty = from.ty;
-  if (kUnit) sx = 1;
+template <bool kUnit, typename S, typename T, typename I>
+COMPOSITOR_ROW_PASS void blend_row(Samples<S, T, I> colour, const T* __restrict alpha,
+                                   const S* __restrict background, Stride<kUnit> background_at,
+                                   S* __restrict out, Stride<kUnit> out_at, Span span) {
+  const Pair<S>* __restrict top = colour.top;
+  const Pair<S>* __restrict bottom = colour.bottom;
+  const T* __restrict tx = colour.tx;
+  const T* __restrict ty = colour.ty;
   COMPOSITOR_SIMD
   for (int j = span.begin; j < span.end; ++j) {
-    const I across = kInside ? sx : step_x[j], down = kInside ? sy : step_y[j];
-    const T p00 = load(colour[at[j]]), p01 = load(colour[at[j] + across]);
-    const T p10 = load(colour[at[j] + down]), p11 = load(colour[at[j] + down + across]);
-    const T top = p00 + tx[j] * (p01 - p00), bottom = p10 + tx[j] * (p11 - p10);
-    const T f = top + ty[j] * (bottom - top);
+    const T f = bilinear(top[j], bottom[j], tx[j], ty[j]).value;
     const T b = load(background[background_at(j)]);
     const T mixed = alpha[j] * f + (T(1) - alpha[j]) * b;
     store(out[out_at(j)], alpha[j] == T(0) ? b : mixed);
@@ -183,32 +103,25 @@ COMPOSITOR_ROW_PASS void blend_row(const S* __restrict colour, I sy, I sx, Sourc
 }
 
 // One channel of the backward's colour pass: adds to dL/dalpha, and to G df/du and G df/dv.
-template <bool kInside, bool kUnit, typename S, typename T, typename I>
-COMPOSITOR_ROW_PASS void colour_slopes_row(const S* __restrict colour, I sy, I sx,
-                                           Sources<T, I> from, const T* __restrict alpha,
+template <bool kUnit, typename S, typename T, typename I>
+COMPOSITOR_ROW_PASS void colour_slopes_row(Samples<S, T, I> colour, const T* __restrict alpha,
                                            const S* __restrict background,
                                            Stride<kUnit> background_at, const S* __restrict grad,
                                            Stride<kUnit> grad_at, T* __restrict grad_alpha,
                                            T* __restrict grad_u, T* __restrict grad_v, Span span) {
-  const I* __restrict at = from.at;
-  const I* __restrict step_x = from.step_x;
-  const I* __restrict step_y = from.step_y;
-  const T* __restrict tx = from.tx;
-  const T* __restrict ty = from.ty;
-  if (kUnit) sx = 1;
+  const Pair<S>* __restrict top = colour.top;
+  const Pair<S>* __restrict bottom = colour.bottom;
+  const T* __restrict tx = colour.tx;
+  const T* __restrict ty = colour.ty;
   COMPOSITOR_SIMD
   for (int j = span.begin; j < span.end; ++j) {
-    const I across = kInside ? sx : step_x[j], down = kInside ? sy : step_y[j];
-    const T p00 = load(colour[at[j]]), p01 = load(colour[at[j] + across]);
-    const T p10 = load(colour[at[j] + down]), p11 = load(colour[at[j] + down + across]);
-    const T top = p00 + tx[j] * (p01 - p00), bottom = p10 + tx[j] * (p11 - p10);
-    const T f = top + ty[j] * (bottom - top);
+    const Bilinear<T> f = bilinear(top[j], bottom[j], tx[j], ty[j]);
     const T g = load(grad[grad_at(j)]), b = load(background[background_at(j)]);
     // Behind alpha 0 any colour may stand, infinities too; it must not reach theta.
-    const bool counts = alpha[j] != T(0) || f - f == T(0);
-    grad_alpha[j] += g * (counts ? f - b : T(0));
-    grad_u[j] += g * ((p01 - p00) + ty[j] * ((p11 - p10) - (p01 - p00)));
-    grad_v[j] += g * (bottom - top);
+    const bool counts = (alpha[j] != T(0)) | (f.value - f.value == T(0));
+    grad_alpha[j] += g * (counts ? f.value - b : T(0));
+    grad_u[j] += g * f.along_x;
+    grad_v[j] += g * f.along_y;
   }
 }
 
