@@ -112,6 +112,12 @@ def test_a_run_leaves_every_file_and_going_on_gives_the_same_bits(
         name = f"checkpoints/seed0/{way}.pt"
         assert same(state(whole / name), state(parts / name)), way
 
+    # Stopped between T's training on MNIST and the first checkpoint.
+    (parts / "checkpoints/seed0/synthesizer.pt").unlink()
+    command.main(arguments(tiny_mnist, parts, "--ways", "synthesizer"))
+    name = "checkpoints/seed0/synthesizer.pt"
+    assert same(state(whole / name), state(parts / name))
+
 
 def test_logs_hold_what_tells_a_collapse(tiny_mnist: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -78,6 +78,7 @@ class AffNISTRun(Loop):
             content = torch.load(path, map_location="cpu", weights_only=True)
             for name, network in parts.items():
                 network.load_state_dict(content[name])
+            self.updates = self.config.target.mnist_iterations
         else:
             self.learn()
             if self.accelerator.is_main_process:
