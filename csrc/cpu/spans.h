@@ -45,7 +45,7 @@ inline Span solve(T a, T offset, T centre, double low, double high, bool widen, 
   const double reach = __builtin_fabs(slope) * (left > right ? left : right) + __builtin_fabs(base);
   if (!(reach <= __builtin_huge_val() / 2)) return {};  // overflowed: outside, whatever the column
   const double epsilon = sizeof(T) == 8 ? 0x1p-52 : 0x1p-23;
-  const double slack = 16 * epsilon * (reach + __builtin_fabs(low) + __builtin_fabs(high));
+  const double slack = 16 * epsilon * (1 + reach + __builtin_fabs(low) + __builtin_fabs(high));
   low += widen ? -slack : slack;
   high += widen ? slack : -slack;
   if (low > high) return {};
