@@ -29,7 +29,7 @@ SCRIPT = Path(tiny_affnist.__file__)
 def arguments(mnist: Path, output: Path, *more: str) -> list[str]:
     """A command line of a run that takes a second."""
     line = f"--preset tiny --data {mnist} --output {output} --data.downloads {output / 'data'}"
-    line += " --images-per-cycle 20 --synthesizer.max-steps 2 --workers 1 --cpu"
+    line += " --images-per-cycle 10 --synthesizer.max-steps 2 --max-passes 100 --workers 1 --cpu"
     return [*line.split(), *more]
 
 
@@ -95,7 +95,7 @@ def test_a_run_leaves_every_file_and_going_on_gives_the_same_bits(
             assert accuracy == pytest.approx(sum(run[i][1] for run in runs) / 2)
         # All ways of a seed start from the same T.
         assert [run[0] for run in runs] == [r[0] for r in results["per_seed"]["random"].values()]
-    assert results["curve"]["random"][2][0] == 40
+    assert results["curve"]["random"][2][0] == 20
     assert results["search"]["random"]["passes_per_added"] == 0
     for way in ("random_hard", "image_hard"):
         assert results["search"][way]["passes_per_accepted"] >= 1
@@ -277,7 +277,7 @@ def test_two_processes_train_together(tiny_mnist: Path, tmp_path: Path) -> None:
     assert output.count("Accuracy (%)") == 1
     assert output.count("process 1 agrees") == 1
     results = json.loads((both / "results.json").read_text())
-    assert [point[0] for point in results["curve"]["random"]] == [0, 20, 40]
+    assert [point[0] for point in results["curve"]["random"]] == [0, 10, 20]
     assert set(results["curve"]) == set(WAYS)
     content = torch.load(both / "checkpoints" / "seed0" / "synthesizer.pt")
     assert len(content["rng"]) == 2

@@ -73,6 +73,7 @@ def test_diversity_by_hand() -> None:
     images = torch.tensor([0, 255, 51, 255]).view(4, 1, 1, 1)
     labels = torch.tensor([0, 1, 0, 1])
     assert sampling.diversity(images, labels) == pytest.approx((0.2 + 0) / 2)
+    assert sampling.diversity(images[:2], labels[:2]) == 0
 
 
 def test_random_takes_all_and_asks_no_target(

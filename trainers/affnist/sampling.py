@@ -204,9 +204,10 @@ def relative_spread(position: Tensor) -> Tensor:
 def diversity(images: Tensor, labels: Tensor) -> float:
     """Mean over pairs of a class's neighbours of the RMS difference of their (uint8) images.
 
-    In [0, 1]; 0 where all images of a class are the same.
+    In [0, 1]; 0 where all images of a class are the same, or no class has two.
     """
     order = labels.argsort(stable=True)
     images, labels = images[order].float().flatten(1) / 255, labels[order]
     difference = (images[1:] - images[:-1]).square().mean(1).sqrt()
-    return float(difference[labels[1:] == labels[:-1]].mean())
+    pairs = difference[labels[1:] == labels[:-1]]
+    return float(pairs.mean()) if len(pairs) else 0.0
