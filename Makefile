@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Bytecode is made as modules are imported: for all that is installed it takes most of a minute.
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --no-compile
 KERNELS := $(shell find csrc -name '*.cpp' -o -name '*.h')
 
 .PHONY: help install test affnist bench lint clean
@@ -35,9 +36,9 @@ clean:  ## remove .venv and everything built
 # In two steps, so that a changed kernel is rebuilt without PyTorch being fetched again.
 $(VENV)/tools:
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install torch torchvision numpy setuptools pybind11 ninja
+	$(INSTALL) torch torchvision numpy setuptools pybind11 ninja
 	touch $@
 
 $(VENV)/installed: $(VENV)/tools setup.py pyproject.toml $(KERNELS)
-	$(PIP) install --no-build-isolation -e ".[trainers,dev]"
+	$(INSTALL) --no-build-isolation -e ".[trainers,dev]"
 	touch $@
