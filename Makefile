@@ -2,8 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Bytecode is made as modules are imported: for all that is installed it takes most of a minute.
-INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --no-compile
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check install
 KERNELS := $(shell find csrc -name '*.cpp' -o -name '*.h')
 
 .PHONY: help install test affnist bench lint clean
