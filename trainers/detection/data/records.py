@@ -1,0 +1,129 @@
+"""What a reader yields: photographs with their annotations, and cut-outs with their masks.
+
+A reader checks its folder, lists the images cheaply and gives :class:`Records`; files are decoded
+only when a record is loaded, which ``prepared.py`` does once for each.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+BACKGROUND = "__background__"
+"""The class at index 0, which no object has."""
+
+Item = TypeVar("Item", "Photograph", "Cutout")
+
+
+class Skip(Exception):
+    """An image or an object that cannot be used: left out, counted by its reason, reported.
+
+    Raised while a record is loaded it leaves out the rest of the record; yielded, one object.
+    """
+
+    def __init__(self, reason: str, name: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.reason, self.name = reason, name
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """The objects of an image.
+
+    Attributes:
+        boxes: (n, 4) float32, (x1, y1, x2, y2) in pixels, right and bottom exclusive.
+        labels: (n,) int64, indices into the classes; 0 is the background and never comes.
+        ignore: (n,) bool, neither right nor wrong to find (VOC's difficult, COCO's crowd).
+    """
+
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    ignore: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        n = len(self.labels)
+        if self.boxes.shape != (n, 4) or self.labels.shape != (n,) or self.ignore.shape != (n,):
+            raise ValueError(
+                f"boxes {self.boxes.shape}, labels {self.labels.shape} and ignore "
+                f"{self.ignore.shape}: want (n, 4), (n,) and (n,)"
+            )
+
+    @classmethod
+    def of(cls, objects: Sequence[tuple[Sequence[float], int, bool]] = ()) -> "Annotation":
+        """Make one of (box, label, ignore) triples; without any: an image without objects."""
+        return cls(
+            np.array([box for box, _, _ in objects], np.float32).reshape(-1, 4),
+            np.array([label for _, label, _ in objects], np.int64),
+            np.array([ignore for _, _, ignore in objects], np.bool_),
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A decoded photograph.
+
+    Attributes:
+        name: Unique in its data set, such as ``VOC2007/000005``.
+        image: (H, W, 3) uint8, RGB.
+        annotation: Its objects, in this image's pixels.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    annotation: Annotation
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A decoded object and its mask, in the frame of the photograph it comes from.
+
+    Attributes:
+        name: Unique in its data set.
+        image: (H, W, 3) uint8, RGB.
+        mask: (H, W) bool, True on the object.
+        label: Index into the classes, from 1.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    label: int
+
+
+@dataclass(frozen=True)
+class Record(Generic[Item]):
+    """What can be loaded from an image: one photograph, or any number of cut-outs.
+
+    Attributes:
+        name: Of the image, for reports.
+        files: Everything that loading reads: a change of any prepares the data anew.
+        load: Decodes; yields items, or a :class:`Skip` in an item's place, or raises one.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    load: Callable[[], Iterable[Item | Skip]]
+
+
+@dataclass(frozen=True)
+class Records(Generic[Item]):
+    """A data set, listed and checked but not yet decoded.
+
+    Attributes:
+        source: In words, with every option that changes what is read.
+        classes: Names by label; index 0 is ``__background__``.
+        records: An image each, in a fixed order.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    records: Sequence[Record[Item]]
+
+    def __len__(self) -> int:
+        return len(self.records)
