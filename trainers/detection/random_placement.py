@@ -1,0 +1,157 @@
+"""The classical baseline: objects placed at random, by the rules of Cut, Paste and Learn.
+
+Dwibedi et al., "Cut, Paste and Learn: Surprisingly Easy Synthesis for Instance Detection", ICCV
+2017, as their code has it (github.com/debidatta/syndata-generation, ``dataset_generator.py`` and
+``defaults.py`` of the release): the object is cropped to its mask, scaled, turned, and put where at
+most a quarter of its width and of its height leave the canvas; with their ``--dontocclude`` a place
+is drawn anew where it covers too much of an object that is there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from compositor import affine
+
+
+@dataclass(frozen=True)
+class PlacementRules:
+    """Limits of the random placement; the defaults are Cut, Paste and Learn's."""
+
+    scale: tuple[float, float] = (0.15, 0.6)
+    """Least and largest scale; 1 lays the foreground's frame on the whole canvas. Theirs counts
+    pixels of photographs in which an object is, by their demo's masks, 0.4 to 1 of the canvas's
+    height: much as in our frames, where it takes 0.7."""
+    degrees: float = 30.0
+    """Largest turn either way."""
+    truncation: float = 0.25
+    """Largest part of the turned object's box, along x and along y, that may leave the canvas."""
+    overlap: float = 0.75
+    """Largest part of an existing box that the object's box may cover; 1: any. Theirs is called an
+    IoU, but their code divides by the existing box's area, and so does this."""
+    smallest: float = 6.0
+    """Masks with fewer pixels than this along x or y are not placed."""
+    attempts: int = 20
+    """How often a shape, and then a place, is drawn before the object is given up."""
+
+    def __post_init__(self) -> None:
+        low, high = self.scale
+        if not 0 < low <= high:
+            raise ValueError(f"scale: got {self.scale}, wanted 0 < least <= largest")
+        for name in ("truncation", "overlap"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: got {getattr(self, name)}, wanted a number in [0, 1]")
+        if self.attempts < 1:
+            raise ValueError(f"attempts: got {self.attempts}, wanted 1 or more")
+
+
+def random_placement(
+    mask_boxes: Tensor,
+    size: tuple[int, int],
+    rules: PlacementRules,
+    generator: torch.Generator | None = None,
+    existing: Sequence[Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Draw a placement for each object.
+
+    Scale and angle are uniform among those with which the object's box is smaller than the canvas;
+    the place is uniform within the truncation limit. Where their code starts the picture anew once
+    the attempts are used up, this says so and leaves it to the caller.
+
+    Args:
+        mask_boxes: (N, 4) tight boxes of the masks in their frames, as ``compositor.boxes`` gives
+            them: (x1, y1, x2, y2) in pixels, right and bottom exclusive.
+        size: (H, W) in pixels, of the foregrounds' frames and of the canvas.
+        rules: The limits.
+        generator: On the CPU; None: the global one.
+        existing: Of each canvas the (k, 4) boxes that are there; None: nowhere any.
+
+    Returns:
+        theta: (N, 2, 3) float32, output to input, normalised, on the device of ``mask_boxes``.
+        placed: (N,) bool, there too. Where False, no attempt kept the limits or the mask is too
+            small, and theta is the identity.
+
+    Raises:
+        ValueError: ``mask_boxes`` is not (N, 4), or ``existing`` has not N entries.
+    """
+    count = len(mask_boxes)
+    if mask_boxes.shape != (count, 4):
+        raise ValueError(f"mask_boxes: got shape {tuple(mask_boxes.shape)}, wanted (N, 4)")
+    if existing is not None and len(existing) != count:
+        raise ValueError(f"existing: got {len(existing)} entries, wanted {count}, one a mask")
+    boxes = mask_boxes.detach().to("cpu", torch.float64)
+    canvas = torch.tensor([size[1], size[0]], dtype=torch.float64)
+
+    shapes, outlines, fits = _shapes(boxes, size, rules, generator)
+    extent = outlines[:, 2:] - outlines[:, :2]
+    there, areas = _padded(existing or [boxes.new_zeros(0, 4)] * count)
+    pending, moves = fits.clone(), torch.zeros(count, 2, dtype=torch.float64)
+    for _ in range(rules.attempts):
+        if not pending.any():
+            break
+        draw = torch.rand(count, 2, generator=generator, dtype=torch.float64)
+        low = -rules.truncation * extent
+        corner = low + draw * (canvas - extent - 2 * low)
+        free = pending & ~_covers(torch.cat((corner, corner + extent), 1), there, areas, rules)
+        moves[free] = (corner - outlines[:, :2])[free]
+        pending &= ~free
+
+    placed = fits & ~pending
+    identity = torch.tensor([0.0, 0, 1, 1, 0, 0], dtype=torch.float64)
+    parameters = torch.where(placed[:, None], torch.cat((shapes, moves), 1), identity)
+    theta = affine.from_parameters(parameters, size, size).float()
+    return theta.to(mask_boxes.device), placed.to(mask_boxes.device)
+
+
+def _shapes(
+    boxes: Tensor, size: tuple[int, int], rules: PlacementRules, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Angle, shear and scales (N, 4), the object's box so placed with the frames' centres together,
+    and whether it is smaller than the canvas."""
+    canvas = boxes.new_tensor([size[1], size[0]])
+    shapes = boxes.new_tensor([0.0, 0, 1, 1]).repeat(len(boxes), 1)
+    pending = (boxes[:, 2:] - boxes[:, :2] >= rules.smallest).all(1)
+    fits = torch.zeros_like(pending)
+    outlines = boxes.clone()
+    low, high = rules.scale
+    for _ in range(rules.attempts):
+        if not pending.any():
+            break
+        draw = torch.rand(len(boxes), 2, generator=generator, dtype=torch.float64)
+        scale = low + (high - low) * draw[:, 0]
+        angle = rules.degrees * (2 * draw[:, 1] - 1)
+        drawn = torch.stack((angle, torch.zeros_like(angle), scale, scale), 1)
+        shapes = torch.where(pending[:, None], drawn, shapes)
+        outlines = _outline(boxes, shapes, size)
+        fits |= pending & (outlines[:, 2:] - outlines[:, :2] < canvas).all(1)
+        pending &= ~fits
+    return shapes, outlines, fits
+
+
+def _outline(boxes: Tensor, shapes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Box (N, 4) on the canvas of what the mask's box becomes, the frames' centres together."""
+    half = boxes.new_tensor([size[1], size[0]]) / 2
+    centred = torch.cat((shapes, torch.zeros_like(shapes[:, :2])), 1)
+    forward = affine.invert(affine.from_parameters(centred, size, size))
+    corners = boxes[:, [0, 1, 2, 1, 0, 3, 2, 3]].unflatten(1, (4, 2)) / half - 1
+    corners = ((corners @ forward[:, :, :2].transpose(1, 2)) + 1) * half
+    return torch.cat((corners.amin(1), corners.amax(1)), 1)
+
+
+def _padded(existing: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The boxes (N, K, 4), short lists filled with boxes nothing covers, and their areas (N, K)."""
+    longest = max(map(len, existing), default=0)
+    there = torch.zeros(len(existing), longest, 4, dtype=torch.float64)
+    for row, boxes in zip(there, existing, strict=True):
+        row[: len(boxes)] = boxes
+    return there, (there[..., 2:] - there[..., :2]).prod(-1)
+
+
+def _covers(boxes: Tensor, there: Tensor, areas: Tensor, rules: PlacementRules) -> Tensor:
+    """Whether each box (N, 4) covers too much of any of those that are there (N, K, 4)."""
+    low = torch.maximum(boxes[:, None, :2], there[..., :2])
+    high = torch.minimum(boxes[:, None, 2:], there[..., 2:])
+    covered = (high - low).clamp_min(0).prod(-1)
+    return (covered > rules.overlap * areas).any(1)
