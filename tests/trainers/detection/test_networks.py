@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainers.detection.backbones import WeightsError, efficientnet_lite0, load, vgg16
+from trainers.detection.backbones import WeightsError, efficientnet_lite0, load, read, vgg16
 from trainers.detection.networks import Discriminator, Synthesizer
 
 
@@ -124,17 +124,17 @@ class Unreachable:
 
 
 def test_weights_that_cannot_be_had_are_one_clear_error(tmp_path: Path) -> None:
-    network = nn.Linear(2, 3)
     with pytest.raises(
         WeightsError, match=r"--t.w: could not fetch .*weights.pth .*--t.w FILE.*--t.w none"
     ):
-        load(network, "default", "--t.w", Unreachable())
+        read("default", "--t.w", Unreachable())
     with pytest.raises(WeightsError, match="wanted 'default', 'none' or a file that exists"):
-        load(network, str(tmp_path / "absent.pth"), "--t.w")
+        read(str(tmp_path / "absent.pth"), "--t.w")
     file = tmp_path / "weights.pth"
     file.write_bytes(b"PK damaged")
     with pytest.raises(WeightsError, match="weights.pth cannot be read as PyTorch weights"):
-        load(network, str(file), "--t.w")
+        read(str(file), "--t.w")
+    network = nn.Linear(2, 3)
     for content, message in (
         ([1], "holds no state dict"),
         ({"weight": torch.zeros(3, 2)}, "lacks bias, wanted the weights of Linear"),
@@ -142,15 +142,16 @@ def test_weights_that_cannot_be_had_are_one_clear_error(tmp_path: Path) -> None:
     ):
         torch.save(content, file)
         with pytest.raises(WeightsError, match=message):
-            load(network, str(file), "--t.w")
+            load(network, read(str(file), "--t.w"), "--t.w", "FILE")
 
 
 def test_a_file_fills_the_network_but_for_its_class_layers(tmp_path: Path) -> None:
     torch.save(nn.Linear(2, 3).state_dict(), tmp_path / "w.pth")
     network = nn.Linear(2, 4)
     before = network.weight.detach().clone()
-    load(network, str(tmp_path / "w.pth"), "--w", resized=("",))
+    state = read(str(tmp_path / "w.pth"), "--w")
+    load(network, state, "--w", "w.pth", resized={"weight", "bias"})
     assert torch.equal(network.weight, before)
     same = nn.Linear(2, 3)
-    load(same, str(tmp_path / "w.pth"), "--w")
-    assert torch.equal(same.weight, torch.load(tmp_path / "w.pth")["weight"])
+    load(same, state, "--w", "w.pth")
+    assert torch.equal(same.weight, state["weight"])
