@@ -1,0 +1,256 @@
+"""What a detection experiment leaves behind: results.json, and tables in the paper's layout."""
+
+import json
+import math
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+import compositor
+from trainers.detection.paper import GMU_CLASSES, SWITCHES, TABLE_2, TABLE_3, TABLE_4
+from trainers.files import replacing
+
+History = Sequence[Mapping[str, Any]]
+"""A run's records, one a cycle, the first from before any synthetic image."""
+Layout = Literal["table 2", "table 3", "table 4", "plain"]
+"""Of the tables: as the paper's, with its figures beside ours; plain: table 4's, ours alone."""
+
+BEFORE = "before"
+NAMES = {
+    BEFORE: "before",
+    "baseline": "real images only",
+    "random": "random",
+    "random_hard": "random, hard",
+    "foreground_hard": "per foreground, hard",
+    "synthesizer": "S",
+    "synthesizer_discriminator": "S + D",
+}
+
+
+def summarise(
+    layout: Layout,
+    config: Mapping[str, Any],
+    data: Mapping[str, str],
+    runs: Mapping[str, Mapping[int, History]],
+) -> dict[str, Any]:
+    """All of results.json.
+
+    Args:
+        layout: Which table to print. Table 2 takes the ablation's columns for ways: ``"1"`` with
+            nothing on, up to ``"6"`` with all of :data:`trainers.detection.paper.SWITCHES`.
+        config: Of the experiment; ``points`` (101 or 11) is how the AP was interpolated.
+        data: Its sources in words; ``test`` is what was tested on.
+        runs: The history of each way and seed, all ways with the same seeds. A record holds
+            ``ap``, as :func:`~trainers.detection.average_precision.average_precision` returns it
+            (the first and the last must), ``search``, the cycle's
+            :class:`~trainers.detection.hardness.Tally` as a dictionary, where there was one, and
+            whatever else is to be kept.
+
+    Returns:
+        Plain values only, so that what is read back from results.json gives the same tables. AP is
+        in percent there: mean and standard deviation over the seeds, and of the gain over the
+        same run's first record; None where there is one seed, or no AP.
+
+    Raises:
+        ValueError: The ways' seeds differ.
+    """
+    seeds = [list(histories) for histories in runs.values()]
+    if any(found != seeds[0] for found in seeds):
+        raise ValueError(f"runs: got seeds {seeds}, wanted the same for every way")
+    ends = {way: [h[-1]["ap"] for h in histories.values()] for way, histories in runs.items()}
+    starts = {way: [h[0]["ap"] for h in histories.values()] for way, histories in runs.items()}
+    first = next(iter(runs))
+    summary = {
+        "layout": layout,
+        "config": config,
+        "seeds": seeds[0],
+        "versions": {
+            "python": platform.python_version(),
+            "compositor": compositor.__version__,
+            **{name: version(name) for name in ("torch", "torchvision", "pycocotools", "numpy")},
+        },
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count()}
+        | {"gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None},
+        "compositor": compositor.build_info(),
+        "data": data,
+        "ap": {BEFORE: _average(starts[first], starts[first])}
+        | {way: _average(ends[way], starts[way]) for way in runs},
+        "search": {way: _search(list(histories.values())) for way, histories in runs.items()},
+        "cycles": runs,
+    }
+    plain = _plain(summary)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def write(folder: Path, results: Mapping[str, Any]) -> None:
+    """Write results.json and tables.md into the folder, and print the tables."""
+    text = tables(results)
+    with replacing(folder / "results.json") as partial:
+        partial.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+    with replacing(folder / "tables.md") as partial:
+        partial.write_text(text + "\n")
+    print(text)
+
+
+def tables(results: Mapping[str, Any]) -> str:
+    """The tables in Markdown, from what :func:`summarise` returns or results.json holds."""
+    layout, seeds = results["layout"], len(results["seeds"])
+    over = f"mean {'± standard deviation ' if seeds > 1 else ''}of {seeds} seed{'s' * (seeds > 1)}"
+    title = f"AP (%, {results['config']['points']} points) on {results['data']['test']}, {over}"
+    beside = "" if layout == "plain" else f"; the paper's {layout} beside it"
+    if layout == "table 2":
+        return f"{title}{beside}\n\n{_grid(_ablation(results))}"
+    parts = [f"{title}{beside if layout == 'table 4' else ''}", _grid(_per_iou(results))]
+    if len(results["ap"][BEFORE]["per_class"]) > 1:
+        iou = next(iter(results["ap"][BEFORE]["mean"]))
+        parts += [f"Each class at IoU {iou}{beside}", _grid(_per_class(results, iou))]
+    return "\n\n".join(parts)
+
+
+def _average(ends: list[Mapping[str, Any]], starts: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Figures over the seeds: of the mean at each IoU, and of each class."""
+
+    def figures(rows: list[Mapping[float, Any]], first: list[Mapping[float, Any]]) -> Any:
+        return {
+            f"{iou:g}": _figure([r[iou] for r in rows], [f[iou] for f in first]) for iou in rows[0]
+        }
+
+    return {
+        "mean": figures([e["mean"] for e in ends], [s["mean"] for s in starts]),
+        "per_class": {
+            name: figures(
+                [e["per_class"][name] for e in ends], [s["per_class"][name] for s in starts]
+            )
+            for name in ends[0]["per_class"]
+        },
+    }
+
+
+def _figure(ends: list[float | None], starts: list[float | None]) -> dict[str, Any]:
+    """Mean and spread, in percent, of an AP and of its gain, each seed's against its own start."""
+    values = [100 * end for end in ends if end is not None]
+    pairs = zip(ends, starts, strict=True)
+    gains = [100 * (end - start) for end, start in pairs if end is not None and start is not None]
+    return {
+        "mean": statistics.mean(values) if values else None,
+        "spread": statistics.stdev(values) if len(values) > 1 else None,
+        "gain": statistics.mean(gains) if gains else None,
+        "gain_spread": statistics.stdev(gains) if len(gains) > 1 else None,
+        "per_seed": [None if end is None else 100 * end for end in ends],
+    }
+
+
+def _search(histories: list[History]) -> dict[str, Any]:
+    """What finding the composites cost, summed over cycles and seeds."""
+    tallies = [r["search"] for history in histories for r in history if r.get("search")]
+    names = tallies[0] if tallies else ()
+    total: dict[str, Any] = {name: sum(tally[name] for tally in tallies) for name in names}
+    for name in ("accepted", "taken"):
+        count = total.get(name)
+        total[f"passes_per_{name}"] = total["passes"] / count if count else None
+    return total
+
+
+def _per_iou(results: Mapping[str, Any]) -> list[list[str]]:
+    """Table 4: a row an IoU, a column a way, and what the search cost."""
+    ap, search = results["ap"], results["search"]
+    theirs = TABLE_4 if results["layout"] == "table 4" else {}
+    rows = [["IoU", *map(_name, ap), *(f"paper: {name}" for name in theirs)]]
+    for iou in ap[BEFORE]["mean"]:
+        ours = [_cell(ap[way]["mean"][iou], gain=way != BEFORE) for way in ap]
+        rows.append([iou, *ours, *(_number(column.get(iou), 2) for column in theirs.values())])
+    for name, key in (
+        ("composites", "taken"),
+        ("passes of T a hard one", "passes_per_accepted"),
+        ("shortfall", "shortfall"),
+    ):
+        costs = [search.get(way, {}).get(key) for way in ap]
+        if any(cost is not None for cost in costs):
+            cells = [_number(cost, 1 if isinstance(cost, float) else 0) for cost in costs]
+            rows.append([name, *cells, *("-" for _ in theirs)])
+    return rows
+
+
+def _per_class(results: Mapping[str, Any], iou: str) -> list[list[str]]:
+    """Table 3: a row a way, a column a class, and their mean."""
+    ap = results["ap"]
+    classes = list(ap[BEFORE]["per_class"])
+    rows = [["", *classes, "mAP"]]
+    for way, figures in ap.items():
+        cells = [_cell(figures["per_class"][name][iou]) for name in classes]
+        rows.append([_name(way), *cells, _cell(figures["mean"][iou], gain=way != BEFORE)])
+    if results["layout"] == "table 3":
+        columns = [_gmu_column(name) for name in classes]
+        for name, theirs in TABLE_3.items():
+            known = [None if column is None else theirs[column] for column in columns]
+            rows.append([f"paper: {name}", *(_number(v, 1) for v in (*known, theirs[-1]))])
+    return rows
+
+
+def _gmu_column(name: str) -> int | None:
+    """Which of table 3's classes this is."""
+    found = [i for i, prefixes in enumerate(GMU_CLASSES) if name.lower().startswith(prefixes)]
+    return found[0] if found else None
+
+
+def _ablation(results: Mapping[str, Any]) -> list[list[str]]:
+    """Table 2: a column a way, what it has on, and its AP at two IoUs."""
+    ap = results["ap"]
+    rows = [["Column No.", *map(_name, ap)]]
+    for number, switch in enumerate(SWITCHES, 1):
+        on = ["✓" if way != BEFORE and number < int(way) else "" for way in ap]
+        rows.append([switch, *on])
+    for which, iou in enumerate(("0.5", "0.8")):
+        rows.append([f"AP {iou}", *(_cell(ap[way]["mean"][iou]) for way in ap)])
+        theirs = [TABLE_2["Baseline" if way == BEFORE else way][which] for way in ap]
+        rows.append([f"paper: AP {iou}", *(_number(value, 2) for value in theirs)])
+    return rows
+
+
+def _name(way: str) -> str:
+    return NAMES.get(way, way)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _cell(figure: Mapping[str, Any], gain: bool = False) -> str:
+    """``61.3 ±0.4 (+1.2)``: mean, spread and, as in the paper's table 4, the gain."""
+    cell = _number(figure["mean"], 1)
+    if figure["spread"] is not None:
+        cell += f" ±{figure['spread']:.1f}"
+    if gain and figure["gain"] is not None:
+        cell += f" ({figure['gain']:+.1f})"
+    return cell
+
+
+def _grid(rows: list[list[str]]) -> str:
+    """Rows as a Markdown table whose columns line up; the first is the header."""
+    widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "| " + " | ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
+    rule = "|" + "|".join("-" * (w + 1) + ":" for w in widths) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _plain(value: Any) -> Any:
+    """The value in what JSON holds: keys as strings, tensors as lists, None for NaN and inf."""
+    if isinstance(value, Mapping):
+        return {f"{k:g}" if isinstance(k, float) else str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, torch.Tensor):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
