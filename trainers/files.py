@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+class DataError(RuntimeError):
+    """A file or folder is missing, partial or not what it should be."""
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to; on success it takes ``path``'s place.

@@ -12,8 +12,8 @@ import torch
 from compositor import affine
 from trainers.affnist import dataset
 from trainers.affnist.config import DataConfig
-from trainers.affnist.mnist import DataError
 from trainers.affnist.placement import Digits, pad, place, uniform
+from trainers.files import DataError
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import tiny_affnist
 import torch
 
 from trainers.affnist import mnist
-from trainers.affnist.mnist import DataError
+from trainers.files import DataError
 
 NAME = "train-images-idx3-ubyte"
 

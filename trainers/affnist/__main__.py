@@ -7,7 +7,7 @@ import tyro
 
 from trainers.affnist import experiment
 from trainers.affnist.config import PRESETS, Config, ConfigError
-from trainers.affnist.mnist import DataError
+from trainers.files import DataError
 from trainers.loop import NonFiniteLossError, OtherRunError
 
 DESCRIPTION = """Train classifiers on MNIST and added composites, test them on affNIST.

