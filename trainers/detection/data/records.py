@@ -22,11 +22,16 @@ class Skip(Exception):
     """An image or an object that cannot be used: left out, counted by its reason, reported.
 
     Raised while a record is loaded it leaves out the rest of the record; yielded, one object.
+
+    Args:
+        reason: The same words for every image left out for it, so that they can be counted.
+        name: Of the image or object.
+        cutout: The object, where there is one to look at.
     """
 
-    def __init__(self, reason: str, name: str) -> None:
+    def __init__(self, reason: str, name: str, cutout: "Cutout | None" = None) -> None:
         super().__init__(f"{name}: {reason}")
-        self.reason, self.name = reason, name
+        self.reason, self.name, self.cutout = reason, name, cutout
 
 
 @dataclass(frozen=True)
@@ -88,12 +93,14 @@ class Cutout:
         image: (H, W, 3) uint8, RGB.
         mask: (H, W) bool, True on the object.
         label: Index into the classes, from 1.
+        box: As annotated, (x1, y1, x2, y2) in pixels, where it was annotated.
     """
 
     name: str
     image: NDArray[np.uint8]
     mask: NDArray[np.bool_]
     label: int
+    box: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)

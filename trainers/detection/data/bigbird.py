@@ -1,0 +1,70 @@
+"""BigBIRD, and the layout that Cut-Paste-Learn made of it: objects on a turntable, with masks.
+
+A folder an object, named as the instance. The layouts are confirmed by public code that reads them:
+``OBJECT/NP1_0.jpg`` with ``OBJECT/masks/NP1_0_mask.pbm`` (BigBIRD's own; ``FCN/FCN.py`` of
+zeldrinn/syndata-generation), and ``OBJECT/NP1_0.jpg`` with ``OBJECT/NP1_0.pbm`` beside it
+(``dataset_generator.py`` of debidatta/syndata-generation). Masks are inverted in both: the object
+is 0, what is around it 255.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from trainers.detection.data import images
+from trainers.detection.data.cleanup import DEFAULT, CleanUp
+from trainers.detection.data.records import BACKGROUND, Cutout, Record, Records, Skip
+from trainers.files import DataError
+
+WHERE = "unpack each object's rgbd.tgz there, from rll.berkeley.edu/bigbird"
+
+
+def cutouts(
+    folder: Path, names: Sequence[str] | None = None, clean_up: CleanUp = DEFAULT
+) -> Records[Cutout]:
+    """List all viewpoints of objects.
+
+    Args:
+        folder: Holds a folder an object.
+        names: Of the objects, their labels from 1; None: all there are, in alphabetical order.
+        clean_up: Which of the views to leave out.
+
+    Raises:
+        DataError: The folder or an object's is missing or has no picture, or none has a mask.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: is no folder; {WHERE}")
+    if names is None:
+        names = sorted(path.name for path in folder.iterdir() if any(path.glob("*.jpg")))
+    records = []
+    masks = False
+    for label, name in enumerate(names, 1):
+        pictures = sorted((folder / name).glob("*.jpg"))
+        if not pictures:
+            raise DataError(f"{folder / name}: has no *.jpg; {WHERE}")
+        for picture in pictures:
+            mask = _mask(picture)
+            masks = masks or mask.is_file()
+            view = f"{name}/{picture.stem}"
+            load = partial(_load, view, picture, mask, label, clean_up)
+            records.append(Record(view, (picture, mask), load))
+    if not masks:
+        raise DataError(f"{folder}: no OBJECT/*.jpg has a mask, masks/*_mask.pbm or *.pbm")
+    return Records(f"objects in {folder}, {clean_up}", (BACKGROUND, *names), records)
+
+
+def _load(
+    name: str, picture: Path, mask: Path, label: int, clean_up: CleanUp
+) -> Iterator[Cutout | Skip]:
+    covered = images.read(mask, name, mode="L") == 0
+    pixels = images.read(picture, name)
+    if covered.shape != pixels.shape[:2]:
+        raise Skip("image and mask differ in size", name)
+    if covered[[0, 0, -1, -1], [0, -1, 0, -1]].all():
+        raise Skip("mask is not inverted", name)
+    yield clean_up.judge(Cutout(name, pixels, covered, label))
+
+
+def _mask(picture: Path) -> Path:
+    own = picture.parent / "masks" / f"{picture.stem}_mask.pbm"
+    return own if own.is_file() else picture.with_suffix(".pbm")

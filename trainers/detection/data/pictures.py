@@ -1,0 +1,109 @@
+"""Contact sheets: the cut-outs that were kept, and those whose annotations disagree (figure 10)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from trainers.detection.data.images import box_of
+from trainers.detection.data.prepared import Cutouts
+from trainers.detection.data.records import Cutout, Records, Skip
+from trainers.files import replacing
+
+TILE = 128
+"""Pixels a side."""
+GREY, GREEN, YELLOW = (128, 128, 128), (0, 220, 0), (255, 210, 0)
+
+Box = Sequence[float]
+Colour = tuple[int, int, int]
+
+
+def contact_sheet(cutouts: Cutouts, path: Path, columns: int = 12, rows: int = 8) -> None:
+    """Draw cut-outs evenly spread over the set, on grey, the box of each mask in green."""
+    tiles = []
+    for index in _spread(len(cutouts), columns * rows):
+        pixels = cutouts.image(index).numpy().transpose(1, 2, 0)
+        mask = pixels[..., 3] > 0
+        tiles.append(_tile(_on_grey(pixels[..., :3], mask), [(box_of(mask), GREEN)]))
+    _save(tiles, columns, path)
+
+
+def clean_up_sheet(
+    records: Records[Cutout], cutouts: Cutouts, path: Path, objects: int = 16
+) -> None:
+    """Draw objects that the clean-up left out, by reason, and some kept (the paper's figure 10).
+
+    An object takes three tiles: the photograph with the annotated box in yellow; the mask; the
+    object cut out, with the mask's own box in green.
+
+    Args:
+        records: What the cut-outs were prepared from.
+        cutouts: Their report says which were left out.
+        path: Of the picture.
+        objects: How many of each reason.
+    """
+    kept = [cutouts.names[index] for index in _spread(len(cutouts), objects)]
+    left_out = {
+        reason: entry["names"][:objects] for reason, entry in cutouts.report["skipped"].items()
+    }
+    by_name = {record.name: record for record in records.records}
+    tiles: list[Image.Image] = []
+    for reason, names in (left_out | {"kept": kept}).items():
+        for name in names:
+            # An object's name is its image's and a number; an image left out whole shows nothing.
+            record = by_name.get(name.rpartition("/")[0])
+            if record is None:
+                continue
+            for item in record.load():
+                cutout = item.cutout if isinstance(item, Skip) else item
+                if cutout is not None and cutout.name == name:
+                    tiles += _three(cutout, reason)
+    _save(tiles, 6, path)
+
+
+def _three(cutout: Cutout, caption: str) -> list[Image.Image]:
+    annotated = [] if cutout.box is None else [(cutout.box, YELLOW)]
+    photograph = _tile(cutout.image, annotated)
+    ImageDraw.Draw(photograph).text(
+        (2, 0), caption, fill="white", stroke_fill="black", stroke_width=2
+    )
+    mask = np.repeat(np.where(cutout.mask, 255, 0).astype(np.uint8)[..., None], 3, axis=2)
+    own = [(box_of(cutout.mask), GREEN)]
+    return [
+        photograph,
+        _tile(mask, annotated),
+        _tile(_on_grey(cutout.image, cutout.mask), own),
+    ]
+
+
+def _on_grey(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return np.where(mask[..., None], image, np.array(GREY, np.uint8))
+
+
+def _tile(image: NDArray[np.uint8], boxes: Sequence[tuple[Box, Colour]]) -> Image.Image:
+    """Shrink a picture to a tile, keeping its shape, and draw boxes of its pixels there."""
+    height, width = image.shape[:2]
+    scale = (TILE - 2) / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    tile = Image.new("RGB", (TILE, TILE), "white")
+    tile.paste(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR), (1, 1))
+    for (x1, y1, x2, y2), colour in boxes:
+        ImageDraw.Draw(tile).rectangle(
+            [scale * v + 1 for v in (x1, y1, x2 - 1, y2 - 1)], None, colour
+        )
+    return tile
+
+
+def _spread(length: int, count: int) -> list[int]:
+    return [int(i) for i in np.linspace(0, length - 1, min(count, length)).round()]
+
+
+def _save(tiles: Sequence[Image.Image], columns: int, path: Path) -> None:
+    rows = -(-len(tiles) // columns)
+    sheet = Image.new("RGB", (columns * TILE, rows * TILE), "white")
+    for number, tile in enumerate(tiles):
+        sheet.paste(tile, (number % columns * TILE, number // columns * TILE))
+    with replacing(path) as partial:
+        sheet.save(partial)

@@ -1,0 +1,199 @@
+"""Pascal VOC 2007 and 2012: photographs with boxes, and people cut out by their instance masks.
+
+The layout is that of the development kit: ``VOCdevkit/VOC20xx/{JPEGImages, Annotations,
+SegmentationObject, ImageSets/{Main, Segmentation}}``. Boxes in the files are 1-based with the last
+pixel included; here they are 0-based with it excluded.
+"""
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.detection.data import images
+from trainers.detection.data.cleanup import DEFAULT, CleanUp
+from trainers.detection.data.records import (
+    BACKGROUND,
+    Annotation,
+    Cutout,
+    Photograph,
+    Record,
+    Records,
+    Skip,
+)
+from trainers.files import DataError
+
+WHERE = "unpack VOCtrainval and VOCtest there, from host.robots.ox.ac.uk/pascal/VOC"
+VOID = 255
+"""In ``SegmentationObject``: the border between objects, neither one nor the other."""
+Box = tuple[float, float, float, float]
+Set = tuple[str, str]
+"""A year and an image set, such as ("2007", "trainval")."""
+
+
+def photographs(
+    folder: Path,
+    sets: Sequence[Set],
+    names: Sequence[str] = ("person",),
+    keep_empty: bool = False,
+) -> Records[Photograph]:
+    """List the photographs of image sets in ``ImageSets/Main``.
+
+    Args:
+        folder: ``VOCdevkit``.
+        sets: Years and image sets, read one after the other.
+        names: Of the classes to find, their labels from 1; objects of others are background.
+        keep_empty: Keep images without an object of these classes: AP counts what is found there.
+
+    Raises:
+        DataError: A folder or an image set is missing or empty.
+    """
+    classes = (BACKGROUND, *names)
+    records = []
+    for year, identifier, root in _identifiers(folder, sets, "Main", ("JPEGImages", "Annotations")):
+        image = root / "JPEGImages" / f"{identifier}.jpg"
+        annotation = root / "Annotations" / f"{identifier}.xml"
+        name = f"VOC{year}/{identifier}"
+        load = partial(load_photograph, name, image, annotation, classes, keep_empty)
+        records.append(Record(name, (image, annotation), load))
+    kept = "with" if keep_empty else "without"
+    return Records(f"VOC {_describe(sets)} in {folder}, {kept} empty images", classes, records)
+
+
+def cutouts(
+    folder: Path,
+    sets: Sequence[Set],
+    name: str = "person",
+    clean_up: CleanUp = DEFAULT,
+) -> Records[Cutout]:
+    """List the instance masks of image sets in ``ImageSets/Segmentation``, cleaned up.
+
+    The masks carry no class: the annotated box that overlaps a mask's tight box most gives it, each
+    box to one mask (the paper's section A.2 and figure 10).
+
+    Args:
+        folder: ``VOCdevkit``.
+        sets: Years and image sets, read one after the other.
+        name: Of the class to cut out, which gets label 1.
+        clean_up: Which of the objects to leave out.
+
+    Raises:
+        DataError: A folder or an image set is missing or empty.
+    """
+    records = []
+    needed = ("JPEGImages", "Annotations", "SegmentationObject")
+    for year, identifier, root in _identifiers(folder, sets, "Segmentation", needed):
+        files = (
+            root / "JPEGImages" / f"{identifier}.jpg",
+            root / "Annotations" / f"{identifier}.xml",
+            root / "SegmentationObject" / f"{identifier}.png",
+        )
+        title = f"VOC{year}/{identifier}"
+        load = partial(_load_cutouts, title, *files, name, clean_up)
+        records.append(Record(title, files, load))
+    source = f"VOC {_describe(sets)} in {folder}, instances of {name}, {clean_up}"
+    return Records(source, (BACKGROUND, name), records)
+
+
+def load_photograph(
+    name: str, image: Path, annotation: Path, classes: Sequence[str], keep_empty: bool
+) -> Iterator[Photograph]:
+    """Read a photograph and its VOC XML, which other data sets use too."""
+    objects = read_objects(annotation, name)
+    labels = {known: label for label, known in enumerate(classes)}
+    wanted = [(box, labels[kind], difficult) for kind, box, difficult in objects if kind in labels]
+    if not wanted and not keep_empty:
+        raise Skip("no object of the classes" if objects else "empty annotation", name)
+    pixels = images.read(image, name)
+    yield Photograph(name, pixels, images.inside(Annotation.of(wanted), pixels, name))
+
+
+def read_objects(path: Path, name: str) -> list[tuple[str, Box, bool]]:
+    """Read a VOC XML: each object's class, box (0-based, exclusive) and whether it is difficult.
+
+    Raises:
+        Skip: The file is missing or no such XML.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+        objects = []
+        for element in root.iter("object"):
+            x1, y1, x2, y2 = (
+                float(element.findtext(f"bndbox/{side}", "?"))
+                for side in ("xmin", "ymin", "xmax", "ymax")
+            )
+            difficult = element.findtext("difficult", "0").strip() == "1"
+            kind = element.findtext("name", "").strip()
+            objects.append((kind, (x1 - 1, y1 - 1, x2, y2), difficult))
+    except FileNotFoundError:
+        raise Skip("missing .xml file", name) from None
+    except (ElementTree.ParseError, ValueError, OSError):
+        raise Skip("broken .xml file", name) from None
+    return objects
+
+
+def _load_cutouts(
+    name: str,
+    image: Path,
+    annotation: Path,
+    segmentation: Path,
+    kind: str,
+    clean_up: CleanUp,
+) -> Iterator[Cutout | Skip]:
+    objects = read_objects(annotation, name)
+    if all(found != kind for found, _, _ in objects):
+        raise Skip(f"no {kind} annotated", name)
+    indices = images.read(segmentation, name, mode=None)
+    pixels = images.read(image, name)
+    if indices.shape != pixels.shape[:2]:
+        raise Skip("image and mask differ in size", name)
+    numbers = [int(n) for n in np.unique(indices) if n not in (0, VOID)]
+    if not numbers:
+        raise Skip("no instance in the mask", name)
+    tight = np.array([images.box_of(indices == number) for number in numbers], np.float32)
+    boxes = np.array([box for _, box, _ in objects], np.float32)
+    for number, index in zip(numbers, _match(tight, boxes), strict=True):
+        title = f"{name}/{number}"
+        if index is None:
+            yield Skip("mask without a box", title)
+            continue
+        found, box, _ = objects[index]
+        if found == kind:
+            yield clean_up.judge(Cutout(title, pixels, indices == number, 1, box))
+
+
+def _match(tight: NDArray[np.float32], boxes: NDArray[np.float32]) -> list[int | None]:
+    """Give each mask the box that overlaps it most, the best pairs first, each box once."""
+    overlaps = np.stack([images.ious(box, boxes) for box in tight])
+    matches: list[int | None] = [None] * len(tight)
+    while overlaps.max() > 0:
+        mask, box = np.unravel_index(overlaps.argmax(), overlaps.shape)
+        matches[mask] = int(box)
+        overlaps[mask], overlaps[:, box] = 0, 0
+    return matches
+
+
+def _identifiers(
+    folder: Path, sets: Sequence[Set], task: str, needed: Sequence[str]
+) -> Iterator[tuple[str, str, Path]]:
+    for year, image_set in sets:
+        root = folder / f"VOC{year}"
+        for name in needed:
+            if not (root / name).is_dir():
+                raise DataError(f"{root / name}: is no folder; {WHERE}")
+        path = root / "ImageSets" / task / f"{image_set}.txt"
+        if not path.is_file():
+            raise DataError(f"{path}: is missing; {WHERE}")
+        # Some lists have a second column, which says whether a class is there.
+        identifiers = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+        if not identifiers:
+            raise DataError(f"{path}: lists no image")
+        for identifier in identifiers:
+            yield year, identifier, root
+
+
+def _describe(sets: Sequence[Set]) -> str:
+    return " + ".join(f"{year} {image_set}" for year, image_set in sets)
