@@ -1,0 +1,256 @@
+"""The pictures of a detection experiment: the paper's figures 8, 11, 9 and 14 with our results."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from trainers.detection.hardness import HARD
+from trainers.detection.report import NAMES
+from trainers.files import replacing
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: E402
+from matplotlib.patches import Rectangle  # noqa: E402
+
+FOUND, MISSED, FALSE = "limegreen", "red", "gold"
+PASTED, EXISTING = "cyan", "limegreen"
+BINS = 10
+Detections = Mapping[str, Tensor]
+
+
+def hardness(
+    path: Path,
+    confidences: Mapping[str, Mapping[str, Sequence[Tensor]]],
+    title: str,
+) -> None:
+    """Draw figure 8: which share of each way's composites T gives which confidence.
+
+    One minus the confidence is the paper's hardness (section 4.2.1).
+
+    Args:
+        path: Of the picture.
+        confidences: Of each panel (such as before and after T learnt), of each way, a tensor (n,)
+            a seed: T's confidence for the pasted objects. All ways make the same number.
+        title: Above the picture.
+    """
+    figure, panels = plt.subplots(
+        1,
+        len(confidences),
+        figsize=(6.2 * len(confidences), 4.4),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    edges = np.linspace(0, 1, BINS + 1)
+    for axes, (panel, ways) in zip(panels[0], confidences.items(), strict=True):
+        width = 0.9 / (BINS * len(ways))
+        for number, (way, seeds) in enumerate(ways.items()):
+            shares = np.stack([_shares(values, edges) for values in seeds])
+            hard = 100 * np.mean([float((values < HARD).float().mean()) for values in seeds])
+            left = edges[:-1] + 0.05 / BINS + number * width
+            axes.bar(
+                left,
+                shares.mean(0),
+                width,
+                align="edge",
+                yerr=shares.std(0, ddof=1) if len(shares) > 1 else None,
+                error_kw={"elinewidth": 0.8},
+                label=f"{NAMES.get(way, way)}: {hard:.0f} % below {HARD:g}",
+            )
+        axes.axvline(HARD, color="black", lw=0.8, ls=":")
+        axes.set(xlabel="confidence of T for the pasted object", title=panel, xlim=(0, 1))
+        axes.set_xticks(edges)
+        axes.grid(axis="y", alpha=0.3)
+        axes.set_axisbelow(True)
+        axes.legend(fontsize="small")
+    panels[0, 0].set_ylabel("share of the composites")
+    figure.suptitle(title, fontsize="medium")
+    _save(figure, path)
+
+
+def _shares(values: Tensor, edges: np.ndarray) -> np.ndarray:
+    """Share of the values in each bin; the last one holds 1 too."""
+    return np.histogram(values.double().cpu().numpy(), edges)[0] / max(len(values), 1)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A row of composites.
+
+    Attributes:
+        label: Beside the row, such as "cycle 3".
+        composites: (n, 3, H, W) uint8.
+        boxes: Of each composite all objects (k, 4), pixels; the last is the pasted one.
+        confidences: (n,), T's for the pasted object.
+    """
+
+    label: str
+    composites: Tensor
+    boxes: Sequence[Tensor]
+    confidences: Tensor
+
+
+def composites(path: Path, rows: Sequence[Sheet], title: str, columns: int = 8) -> None:
+    """Draw figure 11: composites over the cycles, the pasted object's box with T's confidence.
+
+    The first ``columns`` of each row are shown, as they were found: none is picked.
+    """
+    if not rows:
+        return
+    figure, panels = _panels(len(rows), columns, rows[0].composites.shape[-2:])
+    for line, row in zip(panels, rows, strict=True):
+        line[0].set_ylabel(row.label)
+        for number, axes in enumerate(line):
+            if number >= len(row.composites):
+                axes.set_visible(number == 0)  # the label stays
+                continue
+            axes.imshow(_picture(row.composites[number]))
+            for box in row.boxes[number][:-1]:
+                _draw(axes, box, EXISTING)
+            score = float(row.confidences[number])
+            _draw(axes, row.boxes[number][-1], PASTED, f"{score:.2f}")
+    figure.suptitle(
+        f"{title}\n{PASTED}: the pasted object, T's confidence; green: objects of the background",
+        fontsize="medium",
+    )
+    _save(figure, path)
+
+
+def detections(
+    path: Path,
+    photograph: Callable[[int], tuple[Tensor, Detections]],
+    before: Sequence[Detections],
+    after: Sequence[Detections],
+    title: str,
+    columns: int = 8,
+    score: float = 0.5,
+) -> None:
+    """Draw figures 9 and 14: the test images on which most objects changed hands.
+
+    Two rows a line, before and after: objects found in green, missed in red; detections of nothing
+    in yellow, dashed. Gains and losses are chosen alike, by the number of objects that were found
+    in one and missed in the other, and the title counts both over all test images.
+
+    Args:
+        path: Of the picture.
+        photograph: The image (3, H, W) uint8 of a number and its target: ``boxes``, ``labels`` and
+            ``ignore``.
+        before: Of each test image T's detections: ``boxes``, ``scores``, ``labels``.
+        after: The same of the T that learnt.
+        title: Above the picture.
+        columns: How many images.
+        score: Least score of a detection that is drawn and counted.
+    """
+    if len(before) != len(after):
+        raise ValueError(f"after: got {len(after)} images, wanted {len(before)} as before")
+    gained, lost = [], []
+    for number in range(len(before)):
+        target = photograph(number)[1]
+        first, second = (
+            found(d[number], target, score)[0] & ~target["ignore"] for d in (before, after)
+        )
+        gained.append(int((second & ~first).sum()))
+        lost.append(int((first & ~second).sum()))
+    change = np.add(gained, lost)
+    chosen = np.argsort(-change, kind="stable")[:columns]
+    if not len(chosen):
+        return
+    size = photograph(int(chosen[0]))[0].shape[-2:]
+    figure, panels = _panels(2, len(chosen), size)
+    for line, label, every in zip(panels, ("before", "after"), (before, after), strict=True):
+        line[0].set_ylabel(label)
+        for axes, number in zip(line, chosen, strict=True):
+            image, target = photograph(int(number))
+            hit, false = found(every[number], target, score)
+            axes.imshow(_picture(image))
+            for index in false.nonzero()[:, 0].tolist():
+                _draw(axes, every[number]["boxes"][index], FALSE, dashed=True)
+            for box, found_one, ignored in zip(target["boxes"], hit, target["ignore"], strict=True):
+                if not ignored:
+                    _draw(axes, box, FOUND if found_one else MISSED)
+    figure.suptitle(
+        f"{title}: {sum(gained)} objects gained, {sum(lost)} lost on {len(before)} images; "
+        "those that changed most\n"
+        f"green: found, red: missed, yellow: no object (score at least {score:g}, IoU 0.5)",
+        fontsize="medium",
+    )
+    _save(figure, path)
+
+
+def found(image: Detections, target: Detections, score: float = 0.5) -> tuple[Tensor, Tensor]:
+    """Which objects of an image are found, and which detections are of nothing.
+
+    Detections of at least ``score``, best first, each take the free object of their class that they
+    overlap most, at an IoU of at least 0.5.
+
+    Returns:
+        found: (m,) bool, of the target's objects; ignored ones can be found too.
+        false: (n,) bool, of the detections.
+    """
+    hit = torch.zeros(len(target["labels"]), dtype=torch.bool)
+    false = torch.zeros(len(image["labels"]), dtype=torch.bool)
+    overlap = box_iou(image["boxes"].float(), target["boxes"].float()).cpu()
+    scores, labels = image["scores"].cpu(), image["labels"].cpu()
+    overlap[labels[:, None] != target["labels"].cpu()] = 0
+    for index in scores.argsort(descending=True, stable=True).tolist():
+        if scores[index] < score:
+            break
+        free = torch.where(hit, 0, overlap[index])
+        if len(free) and free.max() >= 0.5:
+            hit[free.argmax()] = True
+        else:
+            false[index] = True
+    return hit, false
+
+
+def _panels(rows: int, columns: int, size: Sequence[int]) -> tuple[Any, Any]:
+    """A figure of pictures of that size (H, W) without ticks, and their axes (rows, columns)."""
+    width = 1.7
+    figure, panels = plt.subplots(
+        rows,
+        columns,
+        figsize=(width * columns + 0.3, width * size[0] / size[1] * rows + 0.6),
+        squeeze=False,
+        layout=ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01),
+    )
+    for axes in panels.flat:
+        axes.set_xticks([])
+        axes.set_yticks([])
+    return figure, panels
+
+
+def _picture(image: Tensor) -> np.ndarray:
+    return image.detach().cpu().permute(1, 2, 0).numpy()
+
+
+def _draw(axes: Any, box: Tensor, colour: str, text: str = "", dashed: bool = False) -> None:
+    """A box (x1, y1, x2, y2); a pixel's square is centred on its index, hence the half."""
+    x1, y1, x2, y2 = (float(v) - 0.5 for v in box)
+    style = "--" if dashed else "-"
+    axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=colour, lw=1.2, ls=style))
+    if text:
+        # Inside the picture: what sticks out would move its neighbours.
+        right = x1 > 0.8 * axes.get_xlim()[1]
+        axes.text(
+            x2 if right else max(x1, 0),
+            max(y1, 0),
+            text,
+            fontsize=6,
+            ha="right" if right else "left",
+            va="top",
+            bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
+        )
+
+
+def _save(figure: Any, path: Path) -> None:
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=120)
+    plt.close(figure)
