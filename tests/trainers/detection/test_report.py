@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from trainers.detection import report
+from trainers.detection.data import gmu
 from trainers.detection.paper import GMU_CLASSES, TABLE_2, TABLE_3, TABLE_4
 
 IOUS = (0.5, 0.6, 0.7, 0.8)
@@ -118,6 +119,10 @@ def test_table_3_finds_the_papers_class_by_its_name() -> None:
         ["paper: Cut-Paste-Learn", "65.4", "-", "91.8", "88.8"],
         ["paper: Ours", "69.2", "-", "92.0", "89.8"],
     ]
+
+
+def test_every_gmu_class_has_its_column() -> None:
+    assert [report._gmu_column(name) for name in gmu.NAMES] == list(range(11))
 
 
 def test_table_2_marks_what_each_column_has_on() -> None:
