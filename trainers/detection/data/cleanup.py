@@ -44,7 +44,7 @@ class CleanUp:
         if max(tight[2:] - tight[:2]) < self.min_side:
             return Skip("too small", cutout.name, cutout)
         if (tight[:2] <= 0).sum() + (tight[2:] >= (width, height)).sum() > self.max_cut:
-            return Skip("cut by the photograph's sides", cutout.name, cutout)
+            return Skip("cut by the frame", cutout.name, cutout)
         pieces, _ = scipy.ndimage.label(mask, np.ones((3, 3)))
         if np.bincount(pieces[mask]).max() < self.min_piece * mask.sum():
             return Skip("in pieces", cutout.name, cutout)

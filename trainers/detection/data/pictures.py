@@ -1,5 +1,6 @@
 """Contact sheets: the cut-outs that were kept, and those whose annotations disagree (figure 10)."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,34 +10,35 @@ from PIL import Image, ImageDraw
 
 from trainers.detection.data.images import box_of
 from trainers.detection.data.prepared import Cutouts
-from trainers.detection.data.records import Cutout, Records, Skip
+from trainers.detection.data.records import Cutout, Record, Records, Skip
 from trainers.files import replacing
 
 TILE = 128
 """Pixels a side."""
+COLUMNS = 12
 GREY, GREEN, YELLOW = (128, 128, 128), (0, 220, 0), (255, 210, 0)
 
 Box = Sequence[float]
 Colour = tuple[int, int, int]
 
 
-def contact_sheet(cutouts: Cutouts, path: Path, columns: int = 12, rows: int = 8) -> None:
+def contact_sheet(cutouts: Cutouts, path: Path, rows: int = 8) -> None:
     """Draw cut-outs evenly spread over the set, on grey, the box of each mask in green."""
     tiles = []
-    for index in _spread(len(cutouts), columns * rows):
+    for index in _spread(len(cutouts), COLUMNS * rows):
         pixels = cutouts.image(index).numpy().transpose(1, 2, 0)
         mask = pixels[..., 3] > 0
         tiles.append(_tile(_on_grey(pixels[..., :3], mask), [(box_of(mask), GREEN)]))
-    _save(tiles, columns, path)
+    _save(tiles, path)
 
 
 def clean_up_sheet(
-    records: Records[Cutout], cutouts: Cutouts, path: Path, objects: int = 16
+    records: Records[Cutout], cutouts: Cutouts, path: Path, objects: int = 12
 ) -> None:
     """Draw objects that the clean-up left out, by reason, and some kept (the paper's figure 10).
 
-    An object takes three tiles: the photograph with the annotated box in yellow; the mask; the
-    object cut out, with the mask's own box in green.
+    A row is four objects of three tiles: the photograph with the annotated box in yellow; the
+    mask; the object cut out, with the mask's own box in green.
 
     Args:
         records: What the cut-outs were prepared from.
@@ -52,15 +54,21 @@ def clean_up_sheet(
     tiles: list[Image.Image] = []
     for reason, names in (left_out | {"kept": kept}).items():
         for name in names:
-            # An object's name is its image's and a number; an image left out whole shows nothing.
-            record = by_name.get(name.rpartition("/")[0])
-            if record is None:
-                continue
-            for item in record.load():
-                cutout = item.cutout if isinstance(item, Skip) else item
-                if cutout is not None and cutout.name == name:
-                    tiles += _three(cutout, reason)
-    _save(tiles, 6, path)
+            # An object's name is its image's, and a number where an image can have several.
+            record = by_name.get(name) or by_name[name.rpartition("/")[0]]
+            if (cutout := _find(record, name)) is not None:
+                tiles += _three(cutout, reason)
+        tiles += [Image.new("RGB", (TILE, TILE), "white")] * (-len(tiles) % COLUMNS)
+    _save(tiles, path)
+
+
+def _find(record: Record[Cutout], name: str) -> Cutout | None:
+    with contextlib.suppress(Skip):  # of the whole image: there is no object to show
+        for item in record.load():
+            cutout = item.cutout if isinstance(item, Skip) else item
+            if cutout is not None and cutout.name == name:
+                return cutout
+    return None
 
 
 def _three(cutout: Cutout, caption: str) -> list[Image.Image]:
@@ -100,10 +108,10 @@ def _spread(length: int, count: int) -> list[int]:
     return [int(i) for i in np.linspace(0, length - 1, min(count, length)).round()]
 
 
-def _save(tiles: Sequence[Image.Image], columns: int, path: Path) -> None:
-    rows = -(-len(tiles) // columns)
-    sheet = Image.new("RGB", (columns * TILE, rows * TILE), "white")
+def _save(tiles: Sequence[Image.Image], path: Path) -> None:
+    rows = -(-len(tiles) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * TILE, rows * TILE), "white")
     for number, tile in enumerate(tiles):
-        sheet.paste(tile, (number % columns * TILE, number // columns * TILE))
+        sheet.paste(tile, (number % COLUMNS * TILE, number // COLUMNS * TILE))
     with replacing(path) as partial:
         sheet.save(partial)

@@ -1,0 +1,253 @@
+"""Prepared caches: what is in them, and that neither a kill nor a change leaves a wrong one."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from trainers.detection.data import prepared
+from trainers.detection.data.prepared import Cutouts, Photographs
+from trainers.detection.data.records import Annotation, Cutout, Photograph, Record, Records, Skip
+from trainers.files import DataError
+
+SIZE = (12, 16)
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared, "CHUNK", 4)
+
+
+def source(folder: Path, count: int = 10, kill: int | None = None) -> Records[Photograph]:
+    """Photographs of one colour each, with as many boxes as their number modulo 3.
+
+    Loads are noted in ``loads``; loading number ``kill`` kills the process.
+    """
+    folder.mkdir(exist_ok=True)
+
+    def load(number: int) -> Iterator[Photograph | Skip]:
+        with (folder / "loads").open("a") as file:
+            file.write(f"{number}\n")
+        if number == kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if number == 6:
+            raise Skip("unlucky", f"image {number}")
+        boxes = [((i, 0, i + 2, 6), i + 1, i == 1) for i in range(number % 3)]
+        pixels = np.full((6, 8, 3), number * 20, np.uint8)
+        yield Photograph(f"image {number}", pixels, Annotation.of(boxes))
+
+    records = []
+    for number in range(count):
+        path = folder / f"{number}.jpg"
+        if not path.exists():
+            path.write_text("picture")
+        records.append(Record(f"image {number}", (path,), partial(load, number)))
+    return Records("tiny", ("__background__", "a", "b"), records)
+
+
+def loads(folder: Path) -> list[int]:
+    file = folder / "loads"
+    return sorted(map(int, file.read_text().split())) if file.exists() else []
+
+
+def child(folder: str, cache: str, kill: str) -> None:
+    """What another process runs."""
+    prepared.CHUNK = 4
+    records = source(Path(folder), kill=int(kill) if kill != "None" else None)
+    prepared.prepare_photographs(records, Path(cache), SIZE)
+
+
+def start(folder: Path, cache: Path, kill: int | None = None) -> subprocess.Popen[bytes]:
+    code = "import sys; from detection import test_data_prepared as t; t.child(*sys.argv[1:])"
+    tests, root = Path(__file__).parents[1], Path(__file__).parents[3]
+    environment = os.environ | {"PYTHONPATH": f"{tests}{os.pathsep}{root}"}
+    command = [sys.executable, "-c", code, str(folder), str(cache), str(kill)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+
+
+def same(first: Photographs, second: Photographs) -> bool:
+    return (
+        first.names == second.names
+        and first.report == second.report
+        and all(torch.equal(first.image(i), second.image(i)) for i in range(len(first)))
+        and all(
+            torch.equal(a[k], b[k])
+            for a, b in zip(first.targets, second.targets, strict=True)
+            for k in a
+        )
+    )
+
+
+def test_photographs_and_their_targets(tmp_path: Path) -> None:
+    photographs = prepared.prepare_photographs(source(tmp_path / "s"), tmp_path / "c", SIZE)
+    assert len(photographs) == 9
+    assert photographs.size == SIZE
+    assert photographs.classes == ("__background__", "a", "b")
+    assert photographs.names == [f"image {n}" for n in (0, 1, 2, 3, 4, 5, 7, 8, 9)]
+    image, target = photographs[6]  # number 7
+    assert image.dtype == torch.uint8
+    assert image.shape == (3, *SIZE)
+    assert (image == 140).all()
+    assert target["boxes"].tolist() == [[0, 0, 4, 12]]
+    assert target["labels"].tolist() == [1]
+    image, target = photographs[0]
+    assert target["boxes"].shape == (0, 4)
+    assert {k: v.dtype for k, v in target.items()} == {
+        "boxes": torch.float32,
+        "labels": torch.int64,
+        "ignore": torch.bool,
+    }
+    assert photographs[2][1]["ignore"].tolist() == [False, True]
+    image.fill_(1)  # what a caller does to an item stays with the caller
+    target["boxes"] += 1
+    assert (photographs[0][0] == 0).all()
+
+
+def test_cutouts_and_their_labels(tmp_path: Path) -> None:
+    mask = np.zeros((6, 8), bool)
+    mask[1:5, 2:4] = True
+
+    def load() -> Iterator[Cutout | Skip]:
+        yield Cutout("x/1", np.full((6, 8, 3), 9, np.uint8), mask, 2)
+        yield Skip("too small", "x/2")
+        yield Cutout("x/3", np.full((6, 8, 3), 7, np.uint8), mask, 1)
+
+    records = Records("tiny", ("__background__", "a", "b"), [Record("x", (), load)])
+    cutouts = prepared.prepare_cutouts(records, tmp_path, SIZE, fill=1.0)
+    assert isinstance(cutouts, Cutouts)
+    assert cutouts.names == ["x/1", "x/3"]
+    assert cutouts.labels.tolist() == [2, 1]
+    image, label = cutouts[0]
+    assert label == 2
+    assert image.shape == (4, *SIZE)
+    assert (image[:3] == 9).all()
+    assert (image[3] == 255).sum() == 12 * 6  # 4 x 2 scaled by 3
+    assert cutouts.report["skipped"] == {"too small": {"count": 1, "names": ["x/2"]}}
+    with pytest.raises(ValueError, match=r"fill: got 1.5, want a number in \(0, 1\]"):
+        prepared.prepare_cutouts(records, tmp_path, SIZE, fill=1.5)
+
+
+def test_a_second_call_opens_what_the_first_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, cache = tmp_path / "s", tmp_path / "c"
+    first = prepared.prepare_photographs(source(folder), cache, SIZE)
+    assert loads(folder) == list(range(10))
+    second = prepared.prepare_photographs(source(folder), cache, SIZE)
+    assert loads(folder) == list(range(10))
+    assert same(first, second)
+    told = "tiny: 9 kept; left out: 1 unlucky (image 6)\n"
+    assert capsys.readouterr().out == told * 2
+
+
+def test_what_the_arrays_depend_on_is_prepared_anew(tmp_path: Path) -> None:
+    folder, cache = tmp_path / "s", tmp_path / "c"
+
+    def made(size: tuple[int, int] = SIZE, count: int = 10) -> int:
+        prepared.prepare_photographs(source(folder, count), cache, size)
+        return len(list(cache.iterdir()))
+
+    assert made() == 1
+    assert made(size=(16, 12)) == 2
+    assert made(count=9) == 3
+    os.utime(folder / "3.jpg", (1, 1))
+    assert made() == 4
+    (folder / "3.jpg").write_text("another picture")
+    assert made() == 5
+    records = Records("tiny", ("__background__", "b", "a"), source(folder).records)
+    prepared.prepare_photographs(records, cache, SIZE)
+    assert made() == 6
+    records = source(folder)
+    (folder / "3.jpg").unlink()
+    prepared.prepare_photographs(records, cache, SIZE)
+    assert len(list(cache.iterdir())) == 7
+
+
+def test_a_killed_run_goes_on_with_the_same_bits(tmp_path: Path) -> None:
+    folder, cache = tmp_path / "s", tmp_path / "c"
+    source(folder)
+    process = start(folder, cache, kill=5)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    (folder / "loads").unlink()
+    photographs = prepared.prepare_photographs(source(folder), cache, SIZE)
+    assert loads(folder) == list(range(4, 10))  # the chunk of 4 that was complete is not among them
+    assert same(photographs, prepared.prepare_photographs(source(folder), tmp_path / "d", SIZE))
+
+
+def test_only_what_is_missing_is_loaded_and_unsaved_parts_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, cache = tmp_path / "s", tmp_path / "c"
+    whole = prepared.prepare_photographs(source(folder), tmp_path / "d", SIZE)
+    (folder / "loads").unlink()
+    saves = 0
+    save = prepared._Writer._save
+
+    def failing(self: prepared._Writer, *files: object) -> None:
+        nonlocal saves
+        saves += 1
+        if saves == 2:
+            # As when the power goes: pixels and lines half written, progress not saved.
+            for file in files:
+                file.write(b"half a pict")  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+        save(self, *files)
+
+    monkeypatch.setattr(prepared._Writer, "_save", failing)
+    with pytest.raises(KeyboardInterrupt):
+        prepared.prepare_photographs(source(folder), cache, SIZE)
+    assert loads(folder) == list(range(8))
+    (folder / "loads").unlink()
+    assert same(whole, prepared.prepare_photographs(source(folder), cache, SIZE))
+    assert loads(folder) == list(range(4, 10))
+
+
+def test_two_processes_prepare_once(tmp_path: Path) -> None:
+    folder, cache = tmp_path / "s", tmp_path / "c"
+    source(folder)
+    both = [start(folder, cache) for _ in range(2)]
+    for process in both:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert loads(folder) == list(range(10))
+    assert len(prepared.prepare_photographs(source(folder), cache, SIZE)) == 9
+
+
+def test_a_source_of_which_nothing_is_left_is_an_error_each_time(tmp_path: Path) -> None:
+    def load(number: int) -> Iterator[Photograph]:
+        raise Skip("broken .jpg file" if number else "empty annotation", f"image {number}")
+
+    records = Records("tiny", ("x",), [Record(f"{n}", (), partial(load, n)) for n in range(6)])
+    for _ in range(2):
+        with pytest.raises(DataError) as caught:
+            prepared.prepare_photographs(records, tmp_path, SIZE)
+        assert str(caught.value) == (
+            "tiny: nothing can be used: 1 empty annotation (image 0); "
+            "5 broken .jpg file (image 1, image 2, image 3, ...)"
+        )
+
+
+def test_a_damaged_cache_is_an_error(tmp_path: Path) -> None:
+    photographs = prepared.prepare_photographs(source(tmp_path / "s"), tmp_path / "c", SIZE)
+    (photographs.folder / "images.u8").write_bytes(b"short")
+    with pytest.raises(DataError, match=r"is not what its progress.json says; delete the folder"):
+        prepared.prepare_photographs(source(tmp_path / "s"), tmp_path / "c", SIZE)
+
+
+def test_worker_processes_map_the_file_themselves(tmp_path: Path) -> None:
+    photographs = prepared.prepare_photographs(source(tmp_path / "s"), tmp_path / "c", SIZE)
+    sent = pickle.dumps(photographs)
+    assert len(sent) < 1000
+    assert same(pickle.loads(sent), photographs)
+    loader = DataLoader(photographs, batch_size=None, num_workers=1, multiprocessing_context="fork")
+    assert [int(image[0, 0, 0]) for image, _ in loader] == [0, 20, 40, 60, 80, 100, 140, 160, 180]
