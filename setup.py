@@ -1,16 +1,26 @@
-"""Builds the compiled kernels (``csrc``) for the PyTorch that is installed."""
+"""Builds the compiled kernels (``csrc``) for the PyTorch that is installed.
+
+COMPOSITOR_BUILD       cuda, cpu or none; unset: cuda where a toolkit for this PyTorch is found
+TORCH_CUDA_ARCH_LIST   the architectures, as PyTorch takes them, such as "8.0;9.0+PTX"
+"""
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import pybind11
 import torch
 from setuptools import Extension, setup
-from torch.utils.cpp_extension import BuildExtension, CppExtension
+from torch.utils import cpp_extension
 
 OLDEST_TORCH = "2.11"  # whose stable ABI the sources keep to
+# A binary serves the later minor versions too; PTX what comes after the last.
+ARCHITECTURES = ("8.0", "9.0", "10.0", "12.0+PTX")
 
 
 def target_version(release: str) -> str:
@@ -19,24 +29,110 @@ def target_version(release: str) -> str:
     return f"0x{major:02x}{minor:02x}000000000000"
 
 
-def kernels() -> Extension:
+def toolkits() -> Iterator[Path]:
+    """Yield the folders where a CUDA toolkit with its headers is installed, the asked-for first."""
+    nvcc = shutil.which("nvcc")
+    places = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH")]
+    places += [str(Path(nvcc).resolve().parents[1])] if nvcc else []
+    for place in (*places, "/usr/local/cuda"):
+        if place and all((Path(place) / part).exists() for part in ("bin/nvcc", "include/cuda.h")):
+            yield Path(place)
+
+
+def toolkit_version(toolkit: Path) -> str:
+    """Return a toolkit's release, such as "13.0"."""
+    told = subprocess.run([toolkit / "bin" / "nvcc", "--version"], capture_output=True, text=True)
+    release = re.search(r"release (\d+\.\d+)", told.stdout)
+    return release[1] if release else "unknown"
+
+
+def find_cuda() -> tuple[Path | None, str]:
+    """Return (toolkit, its version), or (None, why CUDA cannot be built)."""
+    toolkit = next(toolkits(), None)
+    if toolkit is None:
+        return None, "no CUDA toolkit found: nvcc on PATH, CUDA_HOME or /usr/local/cuda"
+    wanted, version = torch.version.cuda, toolkit_version(toolkit)
+    if wanted is None:
+        return None, f"PyTorch {torch.__version__} is built without CUDA"
+    if version.partition(".")[0] != wanted.partition(".")[0]:
+        return None, f"CUDA toolkit {version}, wanted {wanted} as PyTorch {torch.__version__}"
+    return toolkit, version
+
+
+def architectures(toolkit: Path) -> str:
+    """Return the architectures asked for, or those of the default that the toolkit knows."""
+    asked = os.environ.get("TORCH_CUDA_ARCH_LIST")
+    if asked:
+        return asked
+    run = subprocess.run([toolkit / "bin" / "nvcc", "--list-gpu-code"], capture_output=True)
+    known = run.stdout.decode().split()
+    number = re.compile(r"\D")
+    return ";".join(a for a in ARCHITECTURES if f"sm_{number.sub('', a)}" in known)
+
+
+def sources(*folders: str) -> list[str]:
+    """List the sources in these folders of ``csrc``, and in its root."""
+    found = [*Path("csrc").glob("*.cpp")]
+    for folder in folders:
+        found += [p for p in Path("csrc", folder).rglob("*") if p.suffix in (".cpp", ".cu")]
+    return sorted(map(str, found))
+
+
+def kernels(build: str) -> Extension:
     """Return the extension ``compositor._C``."""
     # Without -fno-trapping-math a select between two values keeps a loop from being vectorised.
     flags = ["-O3", "-std=c++20", "-fopenmp-simd", "-fno-trapping-math", "-fno-math-errno"]
     flags += ["-fvisibility=hidden", "-Wall", "-Wextra"]
     if sys.platform == "win32":
         raise RuntimeError("compositor: the kernels build with GCC or Clang; use WSL on Windows")
-    return CppExtension(
+    macros = [
+        ("TORCH_TARGET_VERSION", target_version(OLDEST_TORCH)),
+        ("COMPOSITOR_TORCH_VERSION", f'"{torch.__version__}"'),
+        ("COMPOSITOR_OLDEST_TORCH", f'"{OLDEST_TORCH}"'),
+    ]
+    if build == "cpu":
+        return cpp_extension.CppExtension(
+            "compositor._C", sources("cpu"), define_macros=macros, extra_compile_args=flags
+        )
+
+    toolkit, version = find_cuda()
+    if toolkit is None:
+        raise SystemExit(f"compositor: COMPOSITOR_BUILD=cuda, but {version}")
+    cpp_extension.CUDA_HOME = str(toolkit)
+    os.environ["TORCH_CUDA_ARCH_LIST"] = architectures(toolkit)
+    macros += [
+        ("USE_CUDA", "1"),  # of the stable ABI: its CUDA half
+        ("COMPOSITOR_CUDA_VERSION", f'"{version}"'),
+        ("COMPOSITOR_CUDA_ARCHITECTURES", f'"{os.environ["TORCH_CUDA_ARCH_LIST"]}"'),
+    ]
+    device_flags = ["-O3", "-std=c++20", "-Xcompiler", "-fvisibility=hidden,-Wall,-Wextra"]
+    if "-Werror" in os.environ.get("CFLAGS", "").split():
+        device_flags += ["--Werror", "all-warnings"]
+    return cpp_extension.CUDAExtension(
         "compositor._C",
-        sorted(str(path) for path in Path("csrc").rglob("*.cpp")),
-        include_dirs=[pybind11.get_include()],
-        define_macros=[
-            ("TORCH_TARGET_VERSION", target_version(OLDEST_TORCH)),
-            ("COMPOSITOR_TORCH_VERSION", f'"{torch.__version__}"'),
-            ("COMPOSITOR_OLDEST_TORCH", f'"{OLDEST_TORCH}"'),
-        ],
-        extra_compile_args=flags,
+        sources("cpu", "cuda"),
+        define_macros=macros,
+        extra_compile_args={"cxx": flags, "nvcc": device_flags},
     )
 
 
-setup(ext_modules=[kernels()], cmdclass={"build_ext": BuildExtension})
+def choose() -> str:
+    """Return which kernels to build: what COMPOSITOR_BUILD says, or CUDA's too where they can."""
+    asked = os.environ.get("COMPOSITOR_BUILD", "")
+    if asked not in ("", "cpu", "cuda", "none"):
+        raise SystemExit(f"compositor: COMPOSITOR_BUILD: got {asked!r}, wanted cpu, cuda or none")
+    toolkit, version = find_cuda()
+    build = asked or ("cuda" if toolkit else "cpu")
+    found = f"{toolkit}, version {version}" if toolkit else version
+    said = f"compositor: building {build} (COMPOSITOR_BUILD={asked}); CUDA: {found}"
+    if build == "cuda" and toolkit:
+        said += f"; TORCH_CUDA_ARCH_LIST={architectures(toolkit)}"
+    print(said, file=sys.stderr)
+    return build
+
+
+BUILD = choose()
+setup(
+    ext_modules=[] if BUILD == "none" else [kernels(BUILD)],
+    cmdclass={"build_ext": cpp_extension.BuildExtension},
+)

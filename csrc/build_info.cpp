@@ -1,5 +1,5 @@
 // What the dispatcher does not serve: which kernels this extension holds, for whom.
-#include <pybind11/pybind11.h>
+#include <pybind11/pybind11.h>  // PyTorch's own copy
 
 #include "cpu/kernels.h"
 
@@ -25,6 +25,10 @@ PYBIND11_MODULE(_C, m) {
 #endif
     info["vector_instructions"] = built;
     info["vector_instructions_in_use"] = compositor::cpu::capability();
+#ifdef COMPOSITOR_CUDA_VERSION
+    info["cuda"] = COMPOSITOR_CUDA_VERSION;
+    info["cuda_architectures"] = COMPOSITOR_CUDA_ARCHITECTURES;
+#endif
     return info;
   });
 }

@@ -6,7 +6,7 @@ namespace compositor::cpu::COMPOSITOR_INSTRUCTION_SET {
 namespace {
 
 // clang-format off
-#include "scalar.h"
+#include "../common/scalar.h"
 #include "spans.h"
 #include "sample.h"
 #include "rows.h"

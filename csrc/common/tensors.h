@@ -1,0 +1,91 @@
+// Tensors of the stable ABI as kernels see them, and the checks that keep a direct call of the op
+// inside memory: Python's checks, before, say what is wrong.
+#pragma once
+
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+#include <torch/headeronly/util/Exception.h>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+#include "affine_map.h"
+#include "view.h"
+
+namespace compositor {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+inline Scalar scalar_of(const Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case ScalarType::Double:
+      return Scalar::kFloat64;
+    case ScalarType::Float:
+      return Scalar::kFloat32;
+    case ScalarType::BFloat16:
+      return Scalar::kBFloat16;
+    case ScalarType::Half:
+      return Scalar::kFloat16;
+    default:
+      STD_TORCH_CHECK(false, "compositor.blend: wanted floating-point images");
+  }
+}
+
+inline View view_of(const Tensor& tensor) {
+  const auto strides = tensor.strides();
+  return {tensor.data_ptr(), strides[0], strides[1], strides[2], strides[3]};
+}
+
+inline View view_of(const std::optional<Tensor>& tensor) {
+  return tensor ? view_of(*tensor) : View{};
+}
+
+// The sizes of one call, and that its arguments fit each other.
+struct Shapes {
+  int64_t batch, channels;
+  Sizes size;
+
+  Shapes(const Tensor& foreground, const std::optional<Tensor>& mask, const Tensor& background,
+         const Tensor& theta, int64_t radius)
+      : foreground_(foreground) {
+    STD_TORCH_CHECK(foreground.dim() == 4 && background.dim() == 4 && theta.dim() == 3,
+                    "compositor.blend: wanted (N, C, height, width) images and (N, 2, 3) theta");
+    batch = foreground.size(0);
+    channels = foreground.size(1);
+    size = {foreground.size(2), foreground.size(3), background.size(2), background.size(3)};
+    check_canvas(background, channels, "background");
+    if (mask) check_like(*mask, 1, size.h, size.w, "mask");
+    const bool real =
+        theta.scalar_type() == ScalarType::Double || theta.scalar_type() == ScalarType::Float;
+    STD_TORCH_CHECK(theta.size(0) == batch && theta.size(1) == 2 && theta.size(2) == 3 && real &&
+                        theta.device() == foreground.device(),
+                    "compositor.blend: theta does not fit the other arguments");
+    // Columns and rows are counted in 32 bits, offsets in 64. The margin is for the blur's reach.
+    const int64_t most = std::numeric_limits<int32_t>::max() / 4;
+    STD_TORCH_CHECK(std::max({size.h, size.w, size.height, size.width}) <= most && radius >= 0 &&
+                        radius <= most / 4,
+                    "compositor.blend: wanted sides below 2^29 pixels");
+    STD_TORCH_CHECK(std::min({size.h, size.w, size.height, size.width, channels}) > 0,
+                    "compositor.blend: wanted no empty dimension but N");
+  }
+
+  void check_canvas(const Tensor& tensor, int64_t c, const char* name) const {
+    check_like(tensor, c, size.height, size.width, name);
+  }
+
+ private:
+  void check_like(const Tensor& tensor, int64_t c, int64_t y, int64_t x, const char* name) const {
+    const bool fits = tensor.dim() == 4 && tensor.size(0) == batch && tensor.size(1) == c &&
+                      tensor.size(2) == y && tensor.size(3) == x;
+    STD_TORCH_CHECK(fits && tensor.scalar_type() == foreground_.scalar_type() &&
+                        tensor.device() == foreground_.device(),
+                    "compositor.blend: ", name, " does not fit the other arguments");
+  }
+
+  Tensor foreground_;
+};
+
+}  // namespace compositor

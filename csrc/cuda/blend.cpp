@@ -1,0 +1,165 @@
+// compositor::blend and its backward on CUDA tensors: checks, outputs, launches. LibTorch stable
+// ABI. Nothing here waits for the device, so a CUDA graph can hold all of it.
+#include <cuda_runtime_api.h>
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <torch/csrc/stable/accelerator.h>
+#include <torch/csrc/stable/library.h>
+
+#include <tuple>
+#include <vector>
+
+#include "../common/tensors.h"
+#include "kernels.h"
+
+namespace compositor::cuda {
+namespace {
+
+Theta theta_of(const Tensor& theta) {
+  const auto strides = theta.strides();
+  return {theta.data_ptr(), theta.scalar_type() == ScalarType::Double, strides[0], strides[1],
+          strides[2]};
+}
+
+cudaStream_t current_stream(const Tensor& tensor) {
+  void* stream = nullptr;
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream));
+  return static_cast<cudaStream_t>(stream);
+}
+
+// The arguments both directions share, the device they are on made current, and its stream.
+struct Arguments {
+  Shapes shapes;
+  torch::stable::accelerator::DeviceGuard guard;
+  cudaStream_t stream;
+  Scalar scalar;
+  BlendParams params{};
+  Tensor far_taps;
+
+  Arguments(const Tensor& foreground, const std::optional<Tensor>& mask, const Tensor& background,
+            const Tensor& theta, double threshold, int64_t radius, bool straight_through)
+      : shapes(foreground, mask, background, theta, radius),
+        guard(foreground.get_device_index()),
+        stream(current_stream(foreground)),
+        scalar(scalar_of(foreground)),
+        far_taps(torch::stable::new_empty(background, {0})) {
+    STD_TORCH_CHECK(shapes.channels <= std::numeric_limits<int32_t>::max(),
+                    "compositor.blend: wanted fewer than 2^31 channels");
+    params.size = shapes.size;
+    params.batch = shapes.batch;
+    params.channels = static_cast<int>(shapes.channels);
+    params.foreground = view_of(foreground);
+    params.mask = view_of(mask);
+    params.background = view_of(background);
+    params.theta = theta_of(theta);
+    params.radius = static_cast<int>(radius);
+    params.threshold = threshold;
+    params.straight_through = straight_through;
+  }
+
+  // Uninitialised memory in the computation type.
+  Tensor scratch(std::vector<int64_t> shape) const {
+    const bool wide = scalar == Scalar::kFloat64;
+    return torch::stable::new_empty(far_taps, shape, wide ? ScalarType::Double : ScalarType::Float);
+  }
+
+  // 32 bits index all of every image. The outputs are laid out as the inputs are, or are dense.
+  bool narrow() const {
+    const Sizes& size = params.size;
+    constexpr int64_t most = std::numeric_limits<int32_t>::max();
+    // Room for a row and a column before and after: addresses that are formed, but not read.
+    const auto fits = [&](const View& view, int64_t c, int64_t y, int64_t x) {
+      return c * view.c + (y + 1) * view.y + (x + 1) * view.x <= most;
+    };
+    const int64_t c = shapes.channels;
+    return c * (size.height + 1) * (size.width + 1) <= most &&
+           fits(params.foreground, c, size.h, size.w) && fits(params.mask, 1, size.h, size.w) &&
+           fits(params.background, c, size.height, size.width) &&
+           fits(params.grad_composite, c, size.height, size.width) &&
+           fits(params.grad_alpha, 1, size.height, size.width);
+  }
+
+  // The last step before a launch, when all views are there.
+  void set_taps(double sigma) {
+    const bool wide = scalar == Scalar::kFloat64;
+    const std::vector<double> taps = gaussian_taps(sigma, params.radius, wide ? 53 : 24);
+    for (int k = 0; k <= std::min(kFixedRadius, params.radius); ++k) params.taps[k] = taps[k];
+    if (has_fixed_kernel(scalar, narrow(), params.radius)) return;
+    const int64_t count = static_cast<int64_t>(taps.size());
+    far_taps = scratch({count});
+    params.far_taps = far_taps.data_ptr();
+    write_taps(taps.data(), count, wide, far_taps.data_ptr(), stream);
+  }
+};
+
+std::tuple<Tensor, Tensor> blend(const Tensor& foreground, const std::optional<Tensor>& mask,
+                                 const Tensor& background, const Tensor& theta, double threshold,
+                                 double sigma, int64_t radius, bool straight_through,
+                                 bool return_alpha) {
+  Arguments arguments(foreground, mask, background, theta, threshold, radius, straight_through);
+  BlendParams& params = arguments.params;
+  const Sizes& size = params.size;
+  Tensor composite = torch::stable::empty_like(background);
+  Tensor alpha = return_alpha ? torch::stable::new_empty(background,
+                                                         {params.batch, 1, size.height, size.width})
+                              : torch::stable::new_empty(background, {0});
+  params.composite = view_of(composite);
+  if (return_alpha) params.alpha = view_of(alpha);
+  arguments.set_taps(sigma);
+  forward(params, arguments.scalar, arguments.narrow(), arguments.stream);
+  return {composite, alpha};
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> blend_backward(
+    const Tensor& grad_composite, const std::optional<Tensor>& grad_alpha, const Tensor& foreground,
+    const std::optional<Tensor>& mask, const Tensor& background, const Tensor& theta,
+    double threshold, double sigma, int64_t radius, bool straight_through, bool foreground_grad,
+    bool mask_grad, bool background_grad, bool theta_grad) {
+  Arguments arguments(foreground, mask, background, theta, threshold, radius, straight_through);
+  BlendParams& params = arguments.params;
+  const Sizes& size = params.size;
+  arguments.shapes.check_canvas(grad_composite, arguments.shapes.channels, "grad_composite");
+  if (grad_alpha) arguments.shapes.check_canvas(*grad_alpha, 1, "grad_alpha");
+  mask_grad = mask_grad && mask;
+  const auto output = [](const Tensor& like, bool wanted) {
+    return wanted ? torch::stable::empty_like(like) : torch::stable::new_empty(like, {0});
+  };
+  Tensor to_foreground = output(foreground, foreground_grad);
+  Tensor to_mask = output(mask ? *mask : background, mask_grad);
+  Tensor to_background = output(background, background_grad);
+  Tensor to_theta = output(theta, theta_grad);
+  params.grad_composite = view_of(grad_composite);
+  params.grad_alpha = view_of(grad_alpha);
+
+  // What the kernels leave to those that gather. With theta alone, six numbers a tile.
+  std::vector<Tensor> kept;
+  const auto keep = [&](Tensor tensor) { return kept.emplace_back(std::move(tensor)).data_ptr(); };
+  if (foreground_grad) {
+    params.grad_foreground = view_of(to_foreground);
+    params.alpha_plane = keep(arguments.scratch({params.batch, size.height, size.width}));
+  }
+  if (mask_grad) {
+    params.grad_mask = view_of(to_mask);
+    params.cover_plane =
+        keep(arguments.scratch({params.batch, size.height + 2 * radius, size.width + 2 * radius}));
+  }
+  if (background_grad) params.grad_background = view_of(to_background);
+  if (theta_grad) {
+    const int64_t tiles = count_tiles(size, params.radius, arguments.scalar);
+    params.grad_theta = theta_of(to_theta);
+    params.theta_partials = static_cast<double*>(
+        keep(torch::stable::new_empty(background, {params.batch, tiles, 6}, ScalarType::Double)));
+  }
+  arguments.set_taps(sigma);
+  backward(params, arguments.scalar, arguments.narrow(), arguments.stream);
+  gather(params, arguments.scalar, arguments.stream);
+  return {to_foreground, to_mask, to_background, to_theta};
+}
+
+}  // namespace
+}  // namespace compositor::cuda
+
+STABLE_TORCH_LIBRARY_IMPL(compositor, CUDA, m) {
+  m.impl("blend", TORCH_BOX(&compositor::cuda::blend));
+  m.impl("blend_backward", TORCH_BOX(&compositor::cuda::blend_backward));
+}

@@ -1,0 +1,83 @@
+// A block of threads, and what its kernels are written against: phases, each a function of the
+// thread's number, with a barrier after each. The tests run the same phases on the host, one thread
+// after the other, with a block of their own in place of DeviceBlock.
+#pragma once
+
+#ifdef __CUDACC__
+#define COMPOSITOR_DEVICE __device__
+#define COMPOSITOR_DEVICE_INLINE __device__ __forceinline__
+#define COMPOSITOR_CHECK_INDEX(index, count) ((void)0)
+#else
+#include <cassert>
+#define COMPOSITOR_DEVICE
+#define COMPOSITOR_DEVICE_INLINE inline
+#define COMPOSITOR_CHECK_INDEX(index, count) assert((index) >= 0 && (index) < (count))
+#endif
+
+namespace compositor::cuda {
+
+inline constexpr int kThreads = 256;
+
+// An array in shared memory; the emulation checks every index.
+template <typename T, int kCount>
+struct SharedArray {
+  T values[kCount];
+  COMPOSITOR_DEVICE_INLINE T& operator[](int index) {
+    COMPOSITOR_CHECK_INDEX(index, kCount);
+    return values[index];
+  }
+};
+
+// What the threads of a block think of the pixels they saw.
+struct Votes {
+  bool any, all;
+};
+
+#ifdef __CUDACC__
+struct DeviceBlock {
+  // One variable a thread, kept over phases.
+  template <typename V>
+  struct Own {
+    V value{};
+    COMPOSITOR_DEVICE_INLINE V& operator[](int) { return value; }
+  };
+
+  template <typename Phase>
+  COMPOSITOR_DEVICE_INLINE void each(Phase&& phase) {
+    phase(static_cast<int>(threadIdx.x));
+    __syncthreads();
+  }
+
+  template <typename Phase>
+  COMPOSITOR_DEVICE_INLINE bool any(Phase&& phase) {
+    return __syncthreads_or(phase(static_cast<int>(threadIdx.x)));
+  }
+
+  // Whether the phase's `any` holds for some thread, and its `all` for every one.
+  template <typename Phase>
+  COMPOSITOR_DEVICE_INLINE Votes vote(Phase&& phase) {
+    const Votes mine = phase(static_cast<int>(threadIdx.x));
+    const bool any = __syncthreads_or(mine.any);
+    return {any, static_cast<bool>(__syncthreads_and(mine.all))};
+  }
+};
+#endif
+
+// Calls f(row, column) for every pixel of `rows` x `columns` that falls to thread t: neighbouring
+// threads take neighbouring columns.
+template <typename F>
+COMPOSITOR_DEVICE_INLINE void for_pixels(int t, int rows, int columns, F&& f) {
+  const int down = kThreads / columns, right = kThreads % columns;
+  int row = t / columns, column = t % columns;
+  while (row < rows) {
+    f(row, column);
+    row += down;
+    column += right;
+    if (column >= columns) {
+      column -= columns;
+      ++row;
+    }
+  }
+}
+
+}  // namespace compositor::cuda

@@ -1,0 +1,32 @@
+// Kernels of the forward.
+#include "launch.h"
+
+namespace compositor::cuda {
+namespace {
+
+template <typename S, typename I, int kRadius>
+__global__ void __launch_bounds__(kThreads, sizeof(S) == 8 ? 2 : 4)
+    forward_kernel(const __grid_constant__ BlendParams p, const __grid_constant__ Split split) {
+  __shared__ ForwardShared<typename Compute<S>::type, kRadius> shared;
+  DeviceBlock block;
+  const int64_t count = p.batch * split.blocks();
+  for (int64_t k = blockIdx.x; k < count; k += gridDim.x) {
+    forward_tile<S, I, kRadius>(p, split, k, block, shared);
+  }
+}
+
+}  // namespace
+
+void forward(const BlendParams& params, Scalar scalar, bool narrow, cudaStream_t stream) {
+  with_types(scalar, narrow, params.radius, [&](auto storage, auto index, auto radius) {
+    using S = decltype(storage);
+    const Split split = forward_split<typename Compute<S>::type>(params.size);
+    const int64_t count = params.batch * split.blocks();
+    if (count == 0) return;
+    forward_kernel<S, decltype(index), decltype(radius)::value>
+        <<<grid_of(count), kThreads, 0, stream>>>(params, split);
+    STD_CUDA_KERNEL_LAUNCH_CHECK();
+  });
+}
+
+}  // namespace compositor::cuda

@@ -1,0 +1,150 @@
+// The forward: a block of threads a tile of the canvas.
+
+template <typename T, int kRadius>
+struct ForwardShared {
+  using Geometry = Tile<T, kRadius>;
+  Place<T> place;
+  typename Geometry::Scratch scratch;
+  SharedArray<T, Geometry::kFixed ? 1 : Geometry::kPixels> sums;
+
+  // alpha takes the place of the samples it was blurred from, where they are all there at once.
+  COMPOSITOR_DEVICE_INLINE auto& alpha() {
+    if constexpr (Geometry::kFixed) {
+      return scratch.chunk;
+    } else {
+      return sums;
+    }
+  }
+};
+
+// Both images have 16-byte pieces at the same columns of every row of the tile.
+template <typename S, typename I>
+COMPOSITOR_DEVICE_INLINE bool in_pieces(const Image<const S, I>& from, const Image<S, I>& to,
+                                        int channels, int column) {
+  constexpr int kPiece = 16 / sizeof(S);
+  const auto aligned = [&](const void* data, I c, I y, I x) {
+    return x == 1 && y % kPiece == 0 && (channels == 1 || c % kPiece == 0) &&
+           reinterpret_cast<uintptr_t>(data) % 16 == 0;
+  };
+  return aligned(from.data, from.c, from.y, from.x) && aligned(to.data, to.c, to.y, to.x) &&
+         column % kPiece == 0;
+}
+
+struct alignas(16) Piece {
+  unsigned words[4];
+};
+
+// A tile that the object does not reach: bits in, bits out.
+template <typename S, typename I>
+COMPOSITOR_DEVICE_INLINE void copy_tile(int t, const Image<const S, I>& from, const Image<S, I>& to,
+                                        int channels, int row, int column, int rows, int columns) {
+  constexpr int kPiece = 16 / sizeof(S);
+  const int whole = in_pieces(from, to, channels, column) ? columns / kPiece : 0;
+  for (int c = 0; c < channels; ++c) {
+    if (whole) {
+      for_pixels(t, rows, whole, [&](int i, int piece) {
+        const int j = column + piece * kPiece;
+        *reinterpret_cast<Piece*>(to.at(c, row + i, j)) =
+            *reinterpret_cast<const Piece*>(from.at(c, row + i, j));
+      });
+    }
+    const int done = whole * kPiece;
+    if (done == columns) continue;
+    for_pixels(t, rows, columns - done, [&](int i, int j) {
+      *to.at(c, row + i, column + done + j) = fetch_bits(from.at(c, row + i, column + done + j));
+    });
+  }
+}
+
+// kGroup channels of one pixel at once: their loads are under way together. alpha 1 needs no
+// background, and alpha 0 no foreground.
+template <int kGroup, typename S, typename I, typename T>
+COMPOSITOR_DEVICE_INLINE void blend_channels(const Image<const S, I>& foreground,
+                                             const Image<const S, I>& background,
+                                             const Image<S, I>& composite,
+                                             const ColourCorners<I, T>& corners, T alpha, int i,
+                                             int j, int channel) {
+  S behind[kGroup];
+  T colour[kGroup];
+#pragma unroll
+  for (int k = 0; k < kGroup; ++k) {
+    behind[k] = alpha == T(1) ? S() : fetch_bits(background.at(channel + k, i, j));
+    colour[k] = alpha == T(0) ? T(0) : sample_colour(foreground, corners, channel + k).value;
+  }
+#pragma unroll
+  for (int k = 0; k < kGroup; ++k) {
+    S out = behind[k];
+    if (!(alpha == T(0))) store(out, mix(alpha, colour[k], load(behind[k])));
+    *composite.at(channel + k, i, j) = out;
+  }
+}
+
+template <typename S, typename I, int kRadius, typename Block, typename Shared>
+COMPOSITOR_DEVICE_INLINE void forward_tile(const BlendParams& p, const Split& split, int64_t number,
+                                           Block& block, Shared& shared) {
+  using T = typename Compute<S>::type;
+  using Geometry = Tile<T, kRadius>;
+  block.each([&](int t) {
+    if (t == 0) shared.place = find_place<T>(p, split, number);
+  });
+  const int64_t n = shared.place.image;
+  const int row = shared.place.row, column = shared.place.column;
+  const AffineMap<T> map = shared.place.map;
+  const int h = p.size.h, w = p.size.w;
+  const int rows = least(Geometry::kHeight, static_cast<int>(p.size.height) - row);
+  const int columns = least(Geometry::kWidth, static_cast<int>(p.size.width) - column);
+  const auto foreground = image_of<const S, I>(p.foreground, n);
+  const auto mask = image_of<const S, I>(p.mask, n);
+  const auto background = image_of<const S, I>(p.background, n);
+  const auto composite = image_of<S, I>(p.composite, n);
+  const auto alpha_out = image_of<S, I>(p.alpha, n);
+
+  if (!shared.place.finite) {  // a map that is not finite: NaN, and nothing is sampled
+    block.each([&](int t) {
+      for_pixels(t, rows, columns, [&](int y, int x) {
+        const T nan = static_cast<T>(__builtin_nan(""));
+        for (int c = 0; c < p.channels; ++c) store(*composite.at(c, row + y, column + x), nan);
+        if (alpha_out.data) store(*alpha_out.at(0, row + y, column + x), nan);
+      });
+    });
+    return;
+  }
+
+  const Taps<T> taps(p);
+  const T threshold = static_cast<T>(p.threshold), range = T(1) - threshold;
+  const Fill fill = blur_tile<Geometry, kRadius>(
+      block, shared.scratch, taps, shared.alpha(),
+      [&](int, int y, int x) {
+        const auto sample = sample_mask(mask, point_of(map, row + y, column + x), h, w);
+        return ramp(sample.value().value, threshold, range);
+      },
+      [&](int y, int x, int down, int across) {
+        return misses(map, p.size, row + y, column + x, down, across);
+      });
+
+  block.each([&](int t) {
+    if (alpha_out.data) {
+      for_pixels(t, rows, columns, [&](int y, int x) {
+        const T alpha =
+            fill == Fill::kMixed ? shared.alpha()[y * Geometry::kWidth + x] : T(fill == Fill::kOne);
+        store(*alpha_out.at(0, row + y, column + x), alpha);
+      });
+    }
+    if (fill == Fill::kZero) {
+      copy_tile(t, background, composite, p.channels, row, column, rows, columns);
+      return;
+    }
+    for_pixels(t, rows, columns, [&](int y, int x) {
+      const T alpha = fill == Fill::kMixed ? shared.alpha()[y * Geometry::kWidth + x] : T(1);
+      const int i = row + y, j = column + x;
+      const auto corners = locate_colour(foreground, point_of(map, i, j), h, w);
+      int c = 0;
+      for (; c + 3 <= p.channels; c += 3) {
+        blend_channels<3>(foreground, background, composite, corners, alpha, i, j, c);
+      }
+      for (; c < p.channels; ++c) {
+        blend_channels<1>(foreground, background, composite, corners, alpha, i, j, c);
+      }
+    });
+  });
+}

@@ -1,0 +1,79 @@
+// Kernels that gather what the backward left, and the one that writes the taps.
+#include "launch.h"
+
+namespace compositor::cuda {
+namespace {
+
+template <typename S>
+__global__ void __launch_bounds__(kThreads) image_kernel(const __grid_constant__ BlendParams p) {
+  __shared__ GatherShared<typename Compute<S>::type> shared;
+  DeviceBlock block;
+  const int64_t count = p.batch * runs_of_pixels(p.size);
+  for (int64_t k = blockIdx.x; k < count; k += gridDim.x) gather_image<S>(p, k, block, shared);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    theta_kernel(const __grid_constant__ BlendParams p, int64_t tiles) {
+  __shared__ ThetaShared shared;
+  DeviceBlock block;
+  for (int64_t n = blockIdx.x; n < p.batch; n += gridDim.x) {
+    gather_theta(p, tiles, n, block, shared);
+  }
+}
+
+struct TapsPiece {
+  static constexpr int kCount = 256;
+  double values[kCount];
+};
+
+template <typename T>
+__global__ void taps_kernel(const __grid_constant__ TapsPiece piece, int count, T* to) {
+  const int k = static_cast<int>(threadIdx.x);
+  if (k < count) to[k] = static_cast<T>(piece.values[k]);
+}
+
+}  // namespace
+
+void gather(const BlendParams& params, Scalar scalar, cudaStream_t stream) {
+  if (params.batch == 0) return;
+  if (params.theta_partials) {
+    const int64_t tiles = count_tiles(params.size, params.radius, scalar);
+    theta_kernel<<<grid_of(params.batch), kThreads, 0, stream>>>(params, tiles);
+    STD_CUDA_KERNEL_LAUNCH_CHECK();
+  }
+  if (!params.grad_foreground.data && !params.grad_mask.data) return;
+  const unsigned grid = grid_of(params.batch * runs_of_pixels(params.size));
+  switch (scalar) {
+    case Scalar::kFloat64:
+      image_kernel<double><<<grid, kThreads, 0, stream>>>(params);
+      break;
+    case Scalar::kFloat32:
+      image_kernel<float><<<grid, kThreads, 0, stream>>>(params);
+      break;
+    case Scalar::kBFloat16:
+      image_kernel<BFloat16><<<grid, kThreads, 0, stream>>>(params);
+      break;
+    case Scalar::kFloat16:
+      image_kernel<Float16><<<grid, kThreads, 0, stream>>>(params);
+      break;
+  }
+  STD_CUDA_KERNEL_LAUNCH_CHECK();
+}
+
+void write_taps(const double* taps, int64_t count, bool wide, void* to, cudaStream_t stream) {
+  for (int64_t first = 0; first < count; first += TapsPiece::kCount) {
+    TapsPiece piece{};
+    const int room = static_cast<int>(std::min<int64_t>(TapsPiece::kCount, count - first));
+    std::copy_n(taps + first, room, piece.values);
+    if (wide) {
+      double* out = static_cast<double*>(to) + first;
+      taps_kernel<<<1, TapsPiece::kCount, 0, stream>>>(piece, room, out);
+    } else {
+      float* out = static_cast<float*>(to) + first;
+      taps_kernel<<<1, TapsPiece::kCount, 0, stream>>>(piece, room, out);
+    }
+    STD_CUDA_KERNEL_LAUNCH_CHECK();
+  }
+}
+
+}  // namespace compositor::cuda

@@ -1,0 +1,117 @@
+// One image of a batch: its planes in memory, its map, and where a block of threads works in it.
+
+// Reads what nothing writes while the kernel runs.
+template <typename S>
+COMPOSITOR_DEVICE_INLINE S fetch_bits(const S* from) {
+#ifdef __CUDA_ARCH__
+  if constexpr (sizeof(S) == 2) {
+    return static_cast<S>(__ldg(reinterpret_cast<const unsigned short*>(from)));
+  } else {
+    return __ldg(from);
+  }
+#else
+  return *from;
+#endif
+}
+
+template <typename S>
+COMPOSITOR_DEVICE_INLINE typename Compute<S>::type fetch(const S* from) {
+  return load(fetch_bits(from));
+}
+
+// One image of a view. I: 32 bits where they reach all of it, else 64.
+template <typename S, typename I>
+struct Image {
+  S* data;
+  I c, y, x;
+  COMPOSITOR_DEVICE_INLINE S* at(int channel, int row, int column) const {
+    return data + (I(channel) * c + I(row) * y + I(column) * x);
+  }
+};
+
+template <typename S, typename I>
+COMPOSITOR_DEVICE_INLINE Image<S, I> image_of(const View& view, int64_t n) {
+  return {view.data ? static_cast<S*>(view.data) + n * view.n : nullptr, static_cast<I>(view.c),
+          static_cast<I>(view.y), static_cast<I>(view.x)};
+}
+
+// The rectangle of pixels that a block works on, and its image's map.
+template <typename T>
+struct Place {
+  int64_t image;
+  int row, column;  // of the rectangle's first pixel
+  bool finite;      // every element of theta is
+  AffineMap<T> map;
+};
+
+COMPOSITOR_DEVICE_INLINE double theta_element(const Theta& theta, int64_t image, int k) {
+  const int64_t at = image * theta.n + k / 3 * theta.row + k % 3 * theta.column;
+  return theta.wide ? static_cast<const double*>(theta.data)[at]
+                    : static_cast<const float*>(theta.data)[at];
+}
+
+// Work of `blocks_down` x `blocks_across` rectangles an image, the first at (-margin, -margin).
+struct Split {
+  int height, width;  // of a rectangle
+  int margin;
+  int blocks_down, blocks_across;
+
+  static COMPOSITOR_HOST_DEVICE Split over(int64_t rows, int64_t columns, int margin, int height,
+                                           int width) {
+    return {height, width, margin, static_cast<int>((rows + 2 * margin + height - 1) / height),
+            static_cast<int>((columns + 2 * margin + width - 1) / width)};
+  }
+  COMPOSITOR_HOST_DEVICE int64_t blocks() const {
+    return static_cast<int64_t>(blocks_down) * blocks_across;
+  }
+};
+
+// For one thread of the block: divisions in float64 are dear.
+template <typename T>
+COMPOSITOR_DEVICE_INLINE Place<T> find_place(const BlendParams& p, const Split& split,
+                                             int64_t block) {
+  Place<T> place;
+  place.image = block / split.blocks();
+  const int tile = static_cast<int>(block - place.image * split.blocks());
+  place.row = tile / split.blocks_across * split.height - split.margin;
+  place.column = tile % split.blocks_across * split.width - split.margin;
+  double theta[6];
+  place.finite = true;
+  for (int k = 0; k < 6; ++k) {
+    theta[k] = theta_element(p.theta, place.image, k);
+    if (!(theta[k] - theta[k] == 0)) place.finite = false;
+  }
+  place.map = make_map<T>(theta, p.size);
+  return place;
+}
+
+// Canvas pixel (i, j), which may lie beyond the canvas, about the centre, and in the foreground.
+template <typename T>
+struct Point {
+  T x, y, u, v;
+};
+
+template <typename T>
+COMPOSITOR_DEVICE_INLINE Point<T> point_of(const AffineMap<T>& map, int i, int j) {
+  const T x = T(j) - map.centre_x, y = T(i) - map.centre_y;
+  return {x, y, map.au * x + (map.bu * y + map.cu), map.av * x + (map.bv * y + map.cv)};
+}
+
+// No sample of canvas rows i .. i + rows - 1, columns j .. j + columns - 1 touches the frame. The
+// bounds are widened by more than rounding can move a coordinate; NaN touches, which is safe.
+template <typename T>
+COMPOSITOR_DEVICE_INLINE bool misses(const AffineMap<T>& map, const Sizes& size, int i, int j,
+                                     int rows, int columns) {
+  const T half_x = T(columns - 1) / 2, half_y = T(rows - 1) / 2;
+  const T x = T(j) - map.centre_x + half_x, y = T(i) - map.centre_y + half_y;
+  const T far_x = (x < 0 ? -x : x) + half_x, far_y = (y < 0 ? -y : y) + half_y;
+  const T epsilon = sizeof(T) == 8 ? T(0x1p-52) : T(0x1p-23);
+  const auto outside = [&](T a, T b, T c, int64_t length) {
+    const T slope_x = a < 0 ? -a : a, slope_y = b < 0 ? -b : b;
+    const T middle = a * x + (b * y + c);
+    const T reach = slope_x * half_x + slope_y * half_y;
+    const T slack = 16 * epsilon * (1 + slope_x * far_x + slope_y * far_y + (c < 0 ? -c : c));
+    return middle + reach + slack < -1 || middle - reach - slack >= T(length);
+  };
+  return outside(map.au, map.bu, map.cu, size.w) || outside(map.av, map.bv, map.cv, size.h);
+}
