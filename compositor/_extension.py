@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from compositor import triton
+
 _reason: str | None = None
 _built: dict[str, Any] = {}
 
@@ -29,7 +31,11 @@ def build_info() -> dict[str, Any]:
         ``oldest_torch`` that can load it, ``compiler``, ``vector_instructions`` compiled in, and
         ``vector_instructions_in_use`` on this machine.
     """
-    backends = {"reference": "available", "cpu": _reason or "available"}
+    backends = {
+        "reference": "available",
+        "cpu": _reason or "available",
+        "triton": triton.status(),
+    }
     return {"backends": backends, "torch": torch.__version__, **_built}
 
 

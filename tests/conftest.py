@@ -1,7 +1,12 @@
 """Settings every test shares."""
 
+import os
+
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is imported: after this
 
 
 @pytest.fixture(autouse=True)

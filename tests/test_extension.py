@@ -18,7 +18,11 @@ def run_python(code):
 
 def test_build_info_says_what_serves():
     info = compositor.build_info()
-    assert info["backends"] == {"reference": "available", "cpu": "available"}
+    assert info["backends"] == {
+        "reference": "available",
+        "cpu": "available",
+        "triton": "available",
+    }
     assert info["torch"] == torch.__version__
     assert info["vector_instructions_in_use"] in info["vector_instructions"]
     assert "baseline" in info["vector_instructions"]

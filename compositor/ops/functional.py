@@ -8,12 +8,12 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from compositor import _extension
+from compositor import _extension, triton
 from compositor.ops import registration
 from compositor.ops.reference import compute_dtype
 
 IMAGE_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-BACKENDS = ("reference", "cpu")
+BACKENDS = ("reference", "cpu", "triton")
 MaskGrad = Literal["straight_through", "exact"]
 
 
@@ -100,8 +100,8 @@ def blend(
             so the silhouette moves theta; "exact" is the true one, zero almost everywhere at the
             paper's threshold.
         return_alpha: Also return alpha, (N, 1, H, W).
-        backend: "reference" or "cpu"; None lets the dispatcher choose by device. A backend asked
-            for by name serves or raises.
+        backend: "reference", "cpu" or "triton"; None lets the dispatcher choose by device. A
+            backend asked for by name serves or raises.
 
     Returns:
         The composite, (N, C, H, W), of the background's dtype and memory format, or the pair
@@ -222,4 +222,10 @@ def _select(backend: str | None, device: torch.device) -> str:
         _extension.require("cpu")
         if device.type != "cpu":
             raise RuntimeError(f"backend: got 'cpu' for tensors on {device}, wanted them on cpu")
-    return "blend.reference" if backend == "reference" else "blend"
+    if backend == "triton":
+        _extension.require("triton")
+        if device.type != "cuda" and not (device.type == "cpu" and triton.interpreted()):
+            raise RuntimeError(
+                f"backend: got 'triton' for tensors on {device}, wanted them on cuda"
+            )
+    return f"blend.{backend}" if backend in ("reference", "triton") else "blend"

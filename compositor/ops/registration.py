@@ -1,18 +1,21 @@
 """Schemas of ``compositor::blend`` and its rules for autograd, vmap, fake and meta tensors.
 
 A backend asked for by name is an overload of the same op: ``blend.default`` is what the dispatcher
-chooses for (kernels in ``csrc`` register there, the reference stands behind them on every other
-device), ``blend.reference`` is the reference itself. All overloads share every rule below.
+chooses for (kernels in ``csrc`` register there, Triton's for CUDA tensors where those are not, and
+the reference stands behind them on every other device), ``blend.reference`` and ``blend.triton``
+are one backend's on every device. All overloads share every rule below.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from compositor import triton
 from compositor.ops import reference
 
 _INPUTS = "Tensor foreground, Tensor? mask, Tensor background, Tensor theta"
@@ -72,12 +75,12 @@ def _fold(batch: int, value: Any, dim: int | None) -> Any:
     return value.flatten(0, 1)
 
 
-def _register(overload: str) -> None:
+def _register(overload: str, backend: Any) -> None:
     name, backward_name = f"blend{overload}", f"blend_backward{overload}"
     _library.define(name + _BLEND, tags=(torch.Tag.pt2_compliant_tag,))
     _library.define(backward_name + _BLEND_BACKWARD, tags=(torch.Tag.pt2_compliant_tag,))
-    _library.impl(name, reference.blend, "CompositeExplicitAutograd")
-    _library.impl(backward_name, reference.blend_backward, "CompositeExplicitAutograd")
+    _library.impl(name, backend.blend, "CompositeExplicitAutograd")
+    _library.impl(backward_name, backend.blend_backward, "CompositeExplicitAutograd")
     forward_op = getattr(torch.ops.compositor.blend, overload[1:] or "default")
     backward_op = getattr(torch.ops.compositor.blend_backward, overload[1:] or "default")
 
@@ -152,12 +155,21 @@ def _under_transforms(op: Any, save: Any, differentiate: Any, vectorise: Any) ->
 
 
 def call(name: str, *args: Any) -> Any:
-    """Call the op ``name``, "blend" or "blend.reference", also under ``torch.func``."""
+    """Call the op ``name``, "blend" or that of a backend, also under ``torch.func``."""
     if torch._C._are_functorch_transforms_active():
         return _functions[name](*args)
     op, _, overload = name.partition(".")
     return getattr(getattr(torch.ops.compositor, op), overload or "default")(*args)
 
 
-for _overload in ("", ".reference"):
-    _register(_overload)
+def _serve_cuda_with_triton() -> None:
+    """Where the extension has no CUDA kernels, and Triton is there."""
+    built = torch._C._dispatch_has_kernel_for_dispatch_key("compositor::blend", "CUDA")
+    if not built and importlib.util.find_spec("triton") is not None:
+        _library.impl("blend", triton.blend, "CUDA")
+        _library.impl("blend_backward", triton.blend_backward, "CUDA")
+
+
+for _overload, _backend in (("", reference), (".reference", reference), (".triton", triton)):
+    _register(_overload, _backend)
+_serve_cuda_with_triton()

@@ -1,0 +1,136 @@
+"""The composite, in one kernel that reads each input once.
+
+A program makes one tile of canvas. It samples the mask over the tile and a halo of ``RADIUS``,
+blurs that along rows and columns inside the tile (``tl.gather``: through shared memory or shuffles,
+never through global memory), and blends: 40 bytes a pixel for C = 3 in float32, 28 where alpha is 1
+and the background is not read, 24 where alpha is 0 and the foreground is not read. A tile whose
+samples all miss the frame is a copy.
+
+Why gathers: with a 64 x 64 tile and a radius of 3 the blur is 12 gathers, some 90 instructions a
+pixel. As products with banded matrices it is 156 multiply-adds a pixel in float32, for tensor cores
+round to 10 bits and alpha 1 would not be exact; and a NaN in the mask would fill its tile. Direct
+sampling of the (2 RADIUS + 1)^2 taps is 49 samples of 40 instructions; a kernel of its own for s
+adds 8 to 16 bytes a pixel and a buffer.
+
+A halo takes its share of a tile, so beyond ``LARGEST_HALO`` the rows are blurred by a kernel of
+their own (``rows.py``), and this one blurs the columns of what that has left.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from compositor.triton.device import (
+    blur,
+    coordinates,
+    coverage,
+    frame_corners,
+    lerp,
+    load_map,
+    misses_frame,
+)
+
+
+@triton.jit
+def tile_of(height, width, TILE_Y: tl.constexpr, TILE_X: tl.constexpr, HALO: tl.constexpr):
+    """Image, first row and first column (halo included) of this program's tile."""
+    across = tl.cdiv(width, TILE_X - 2 * HALO)
+    down = tl.cdiv(height, TILE_Y - 2 * HALO)
+    tile = tl.program_id(0)
+    n = tile // (across * down)
+    tile -= n * (across * down)
+    row, column = tile // across, tile % across
+    return n.to(tl.int64), row * (TILE_Y - 2 * HALO) - HALO, column * (TILE_X - 2 * HALO) - HALO
+
+
+@triton.jit
+def forward_kernel(
+    foreground,
+    foreground_strides,
+    mask,
+    mask_strides,
+    background,
+    background_strides,
+    composite,
+    composite_strides,
+    alpha_out,  # (N, 1, H, W) contiguous, or None
+    maps,
+    constants,
+    blurred_rows,  # (N, 1, H + 2 RADIUS, W) from rows.py, or None: blur inside the tile
+    h,
+    w,
+    height,
+    width,
+    channels,
+    RADIUS: tl.constexpr,
+    MASKED: tl.constexpr,
+    T: tl.constexpr,
+    INDEX: tl.constexpr,
+    MAP: tl.constexpr,
+    TAPS: tl.constexpr,
+    TILE_Y: tl.constexpr,
+    TILE_X: tl.constexpr,
+):
+    """Grid: (N x tiles of TILE - 2 HALO pixels,)."""
+    HALO: tl.constexpr = RADIUS if blurred_rows is None else 0
+    n, top, left = tile_of(height, width, TILE_Y, TILE_X, HALO)
+    i = (top + tl.arange(0, TILE_Y))[:, None]
+    j = (left + tl.arange(0, TILE_X))[None, :]
+    inside = (i >= tl.maximum(top + HALO, 0)) & (i < tl.minimum(top + TILE_Y - HALO, height))
+    inside &= (j >= tl.maximum(left + HALO, 0)) & (j < tl.minimum(left + TILE_X - HALO, width))
+    ii, jj = i.to(INDEX), j.to(INDEX)
+    b_at = background + n * background_strides[0]
+    b_at += ii * background_strides[2] + jj * background_strides[3]
+    out_at = composite + n * composite_strides[0]
+    out_at += ii * composite_strides[2] + jj * composite_strides[3]
+    alpha_at = n * height * width + (ii * width + jj)
+
+    map, finite = load_map(maps, n, MAP)
+    reach: tl.constexpr = RADIUS - HALO  # what a tile needs beyond its own samples
+    x = left + 0.5 * (TILE_X - 1) - map[6]
+    y = top + 0.5 * (TILE_Y - 1) - map[7]
+    half_x, half_y = 0.5 * (TILE_X - 1) + reach, 0.5 * (TILE_Y - 1) + reach
+    if finite & misses_frame(map, x, y, half_x, half_y, h, w):
+        for _ in range(channels):
+            tl.store(out_at, tl.load(b_at, mask=inside), mask=inside)
+            b_at += background_strides[1]
+            out_at += composite_strides[1]
+        if alpha_out is not None:
+            tl.store(alpha_out + alpha_at, tl.zeros((TILE_Y, TILE_X), T), mask=inside)
+        return
+
+    u, v, x, y = coordinates(map, i, j, T)
+    taps = constants + TAPS
+    if blurred_rows is None:
+        s = coverage(
+            mask, mask_strides, n, u, v, h, w, tl.load(constants), tl.load(constants + 1),
+            MASKED, T, INDEX,
+        )  # fmt: skip
+        alpha = blur(blur(s, taps, RADIUS, 1), taps, RADIUS, 0)
+    else:
+        middle = blurred_rows + n * (height + 2 * RADIUS) * width + ((ii + RADIUS) * width + jj)
+        alpha = tl.load(middle, mask=inside, other=0) * tl.load(taps)
+        for k in range(1, RADIUS + 1):
+            before = tl.load(middle - k * width, mask=inside, other=0)
+            after = tl.load(middle + k * width, mask=inside, other=0)
+            alpha += (before + after) * tl.load(taps + k)
+    if alpha_out is not None:
+        tl.store(alpha_out + alpha_at, tl.where(finite, alpha, float("nan")), mask=inside)
+
+    p00, p01, p10, p11, tx, ty = frame_corners(u, v, h, w, foreground_strides, INDEX)
+    f_at = foreground + n * foreground_strides[0]
+    shown, through = inside & (alpha != 0), inside & (alpha != 1)
+    for _ in range(channels):
+        f00 = tl.load(f_at + p00, mask=shown, other=0).to(T)
+        f01 = tl.load(f_at + p01, mask=shown, other=0).to(T)
+        f10 = tl.load(f_at + p10, mask=shown, other=0).to(T)
+        f11 = tl.load(f_at + p11, mask=shown, other=0).to(T)
+        b = tl.load(b_at, mask=through, other=0)
+        f = lerp(lerp(f00, f01, tx), lerp(f10, f11, tx), ty)
+        blend = (alpha * f + (1 - alpha) * b.to(T)).to(b.dtype)
+        blend = tl.where(alpha == 0, b, blend)  # the stored bits, those of a NaN too
+        tl.store(out_at, tl.where(finite, blend, float("nan")), mask=inside)
+        f_at += foreground_strides[1]
+        b_at += background_strides[1]
+        out_at += composite_strides[1]
