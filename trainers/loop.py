@@ -31,6 +31,21 @@ class OtherRunError(ValueError):
     """A checkpoint is of a run with other settings."""
 
 
+def check_identity(path: Path, made: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Compare what made a file with what this run is.
+
+    Raises:
+        OtherRunError: They differ.
+    """
+    for name in made.keys() | wanted.keys():
+        was, now = made.get(name), wanted.get(name)
+        if was != now:
+            raise OtherRunError(
+                f"{path}: was made with {name} {was!r}, this run has {now!r}; "
+                "use the old value, restart, or write to another folder"
+            )
+
+
 @contextmanager
 def frozen(*networks: nn.Module) -> Iterator[None]:
     """Hold networks still: eval mode and no parameter gradients, then each as it was before.
@@ -179,6 +194,11 @@ class Loop(ABC):
             for name, value in values.items():
                 self._writer.add_scalar(name, value, self.updates)
 
+    def picture(self, name: str, image: Tensor) -> None:
+        """Write a picture (3, H, W) uint8 to TensorBoard, against the same count as :meth:`log`."""
+        if self._writer is not None:
+            self._writer.add_image(name, image, self.updates)
+
     def _still(self, *names: str) -> Any:
         return frozen(*(p.network for n in names if (p := self._players[n]) is not None))
 
@@ -200,12 +220,6 @@ class Loop(ABC):
     def _resume(self) -> None:
         content = checkpoint.load(self.path)
         header = content["header"]
-        for name in self.identity.keys() | header["identity"].keys():
-            was, now = header["identity"].get(name), self.identity.get(name)
-            if was != now:
-                raise OtherRunError(
-                    f"{self.path}: was made with {name} {was!r}, this run has {now!r}; "
-                    "use the old value, restart, or write to another folder"
-                )
+        check_identity(self.path, header["identity"], self.identity)
         checkpoint.restore(content, self.accelerator, self.parts)
         self.history, self.updates = header["history"], header["updates"]

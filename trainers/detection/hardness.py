@@ -178,7 +178,7 @@ class Search(Generic[PairsType]):
             if not len(left):
                 break
             pairs = pairs[left]
-        return Proposals.cat(found)
+        return found[0].cat(found)
 
     def _judge(self, proposals: Proposals) -> Tensor:
         """Which proposals (N,) are valid and hard."""

@@ -1,0 +1,123 @@
+"""The batches of a phase: each a function of the seed, the cycle and its number alone.
+
+So nothing of the order needs to be saved, workers can make any of them, and all processes of a
+data-parallel run agree.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from trainers.detection.scenes import Batch, Recipes, Scenes
+
+Phase = Literal["synthesis", "learning", "start"]
+PHASES: tuple[Phase, ...] = ("synthesis", "learning", "start")
+
+
+def generator(seed: int, phase: Phase, cycle: int, number: int) -> torch.Generator:
+    """Random numbers for one batch, far from those of every other."""
+    state = np.random.SeedSequence([seed, PHASES.index(phase), cycle, number]).generate_state(2)
+    return torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
+
+
+class Pairs(Dataset[Batch]):
+    """S's batches: objects and backgrounds paired at random.
+
+    Args:
+        scenes: What to draw from.
+        seed: Of the run.
+        cycle: Which.
+        steps: How many batches.
+        batch: Pairs a batch, over all processes.
+        process: This process's number, and how many there are.
+    """
+
+    def __init__(
+        self,
+        scenes: Scenes,
+        seed: int,
+        cycle: int,
+        steps: int,
+        batch: int,
+        process: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.scenes, self.seed, self.cycle = scenes, seed, cycle
+        self.steps, self.batch, self.process = steps, batch, process
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, number: int) -> Batch:
+        random = generator(self.seed, "synthesis", self.cycle, number)
+        recipes = self.scenes.draw(self.batch, random)
+        return self.scenes.load(recipes[slice(self.process[0], None, self.process[1])])
+
+
+class Lessons(Dataset[tuple[Batch, Tensor]]):
+    """T's and D's batches: real pictures and composites, and which of them (n,) to mirror.
+
+    Args:
+        scenes: What to read.
+        composites: Those found so far; while there are none, every batch is real.
+        half: Half of each batch is real; else it is drawn from all pictures put together.
+        seed: Of the run.
+        cycle: Which; 0 is before the first.
+        iterations: How many batches.
+        batch: Pictures a batch, over all processes.
+        process: This process's number, and how many there are.
+    """
+
+    def __init__(
+        self,
+        scenes: Scenes,
+        composites: Recipes | None,
+        half: bool,
+        seed: int,
+        cycle: int,
+        iterations: int,
+        batch: int,
+        process: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.scenes, self.composites = scenes, composites
+        self.seed, self.cycle, self.process = seed, cycle, process
+        order = generator(seed, "start", cycle, 0)
+        real, added = len(scenes.real), 0 if composites is None else len(composites)
+        if added and half:
+            parts = (
+                _shuffled(real, iterations * (batch - batch // 2), order),
+                real + _shuffled(added, iterations * (batch // 2), order),
+            )
+            rows = [part.view(iterations, -1) for part in parts]
+            self._order = torch.cat(rows, 1)
+        else:
+            self._order = _shuffled(real + added, iterations * batch, order).view(iterations, -1)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, number: int) -> tuple[Batch, Tensor]:
+        random = generator(self.seed, "learning", self.cycle, number)
+        row, real = self._order[number], len(self.scenes.real)
+        # T starts from real pictures as they are.
+        recipes = self.scenes.draw_real(row[row < real], random, plain=not self.cycle)
+        if self.composites is not None:
+            recipes = Recipes.cat([recipes, self.composites[row[row >= real] - real]])
+        mirrored = torch.rand(len(recipes), generator=random) < 0.5
+        mine = slice(self.process[0], None, self.process[1])
+        return self.scenes.load(recipes[mine]), mirrored[mine]
+
+
+def loader(batches: Dataset[Any], workers: int, device: torch.device) -> "DataLoader[Any]":
+    """Load batches in their order, ahead of their use where there are workers."""
+    return DataLoader(
+        batches, batch_size=None, num_workers=workers, pin_memory=device.type == "cuda"
+    )
+
+
+def _shuffled(size: int, count: int, order: torch.Generator) -> Tensor:
+    """``count`` indices: all of ``size`` in random order, again and again."""
+    rounds = -(-count // size)
+    return torch.cat([torch.randperm(size, generator=order) for _ in range(rounds)])[:count]

@@ -1,0 +1,62 @@
+"""The command line that the detection trainers share."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import tyro
+
+from trainers.detection import experiment
+from trainers.detection.backbones import WeightsError
+from trainers.detection.config import Config, ConfigError
+from trainers.detection.experiment import Read
+from trainers.detection.report import Layout
+from trainers.detection.targets import TargetError
+from trainers.files import DataError
+from trainers.loop import NonFiniteLossError, OtherRunError
+
+ConfigType = TypeVar("ConfigType", bound=Config)
+SCALES = """
+
+The same command goes on with a run that was stopped. --scale NAME comes first and sets the defaults
+below: full (the paper's setting; without it) or small (small pictures and light networks, for a
+CPU)."""
+
+
+def parse(
+    program: str,
+    description: str,
+    scales: Mapping[str, ConfigType],
+    arguments: Sequence[str] | None = None,
+) -> ConfigType:
+    """Turn a command line into a config: a scale's defaults, and what is set on top of them."""
+    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chooser.add_argument("--scale", choices=scales, default=next(iter(scales)))
+    chosen, rest = chooser.parse_known_args(arguments)
+    default = scales[chosen.scale]
+    return tyro.cli(
+        type(default),
+        prog=f"python -m {program}",
+        description=description + SCALES,
+        default=default,
+        args=rest,
+    )
+
+
+def main(
+    config: ConfigType,
+    read: Read[ConfigType],
+    layout: Layout,
+) -> None:
+    """Run an experiment; what a user can put right ends in one line, not in a traceback."""
+    try:
+        experiment.run(config, read, layout)
+    except (
+        ConfigError,
+        DataError,
+        NonFiniteLossError,
+        OtherRunError,
+        TargetError,
+        WeightsError,
+    ) as error:
+        raise SystemExit(f"error: {error}") from error

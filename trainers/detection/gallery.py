@@ -1,0 +1,65 @@
+"""What a run keeps to be shown: composites of each cycle, and detections before and after."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.utils import draw_bounding_boxes, make_grid
+
+from trainers.detection.pictures import Sheet
+
+LEAST = 0.3
+"""Detections with lower scores are not kept: none is ever drawn."""
+Detections = list[dict[str, Tensor]]
+
+
+class Gallery:
+    """Part of a run's checkpoint.
+
+    Attributes:
+        sheets: Composites of each cycle, for figure 11.
+        before, after: Detections on the test pictures at the start and in the last cycle.
+    """
+
+    def __init__(self) -> None:
+        self.sheets: list[Sheet] = []
+        self.before: Detections = []
+        self.after: Detections = []
+
+    def add(
+        self, label: str, images: Tensor, boxes: Sequence[Tensor], confidences: Tensor
+    ) -> Tensor:
+        """Keep a row of composites; returns it as one picture (3, H, W) uint8.
+
+        Args:
+            label: Beside the row.
+            images: (n, 3, H, W) in [0, 1].
+            boxes: Of each all objects (k, 4), the pasted one last.
+            confidences: (n,), T's.
+        """
+        pixels = (images.cpu() * 255).round().to(torch.uint8)
+        self.sheets.append(Sheet(label, pixels, list(boxes), confidences))
+        drawn = [
+            draw_bounding_boxes(image, found[-1:], [f"{score:.2f}"], colors="cyan")
+            for image, found, score in zip(pixels, boxes, confidences.tolist(), strict=True)
+        ]
+        return make_grid(drawn, nrow=len(drawn))
+
+    def tested(self, detections: Detections, first: bool) -> None:
+        """Keep detections on the test pictures."""
+        kept = [{k: v[d["scores"] >= LEAST] for k, v in d.items()} for d in detections]
+        if first:
+            self.before = kept
+        self.after = kept
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "sheets": [vars(sheet) for sheet in self.sheets],
+            "before": self.before,
+            "after": self.after,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.sheets = [Sheet(**sheet) for sheet in state["sheets"]]
+        self.before, self.after = state["before"], state["after"]

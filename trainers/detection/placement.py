@@ -1,0 +1,157 @@
+"""Where S may put an object, and when too little of it shows for its label to be right."""
+
+from dataclasses import dataclass
+from math import log
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+import compositor
+from compositor import affine
+
+EARLY = 1.5
+"""S begins to pay this far before a limit, so that it turns back in time."""
+MASK_SIDE = 64
+"""Masks are averaged down to this for the visible fraction: it is linear in the mask."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """The placements that S can reach; tanh keeps it inside. In frames as large as the canvas."""
+
+    angle: float = 30.0
+    """Largest turn either way, degrees."""
+    shear: float = 0.2
+    """Largest shear either way, a slope."""
+    scale: tuple[float, float] = (0.15, 1.25)
+    """Least and largest scale, geometric between them. Objects take 0.7 of their frame, so these
+    are objects of a tenth to nine tenths of the canvas."""
+    aspect: float = 1.25
+    """Largest ratio of the two scales either way."""
+    translation: float = 1.0
+    """How far the frame's centre may go from the canvas's, in half canvases: up to 1 an object
+    never leaves for good."""
+
+    def __post_init__(self) -> None:
+        low, high = self.scale
+        if not 0 < low < high:
+            raise ValueError(f"scale: got {self.scale}, wanted 0 < least < largest")
+        if self.aspect < 1:
+            raise ValueError(f"aspect: got {self.aspect}, wanted 1 or more")
+
+    def start(self) -> Tensor:
+        """The position (6,) of the identity; of the middle scale where the range leaves 1 out."""
+        low, high = map(log, self.scale)
+        scale = -(low + high) / (high - low)
+        return torch.tensor([0, 0, scale if -1 < scale < 1 else 0, 0, 0, 0])
+
+    def theta(self, position: Tensor, size: tuple[int, int]) -> Tensor:
+        """Turn positions into placements.
+
+        Args:
+            position: (N, 6) in [-1, 1]: angle, shear, scale and aspect (both geometric), and the
+                moves along x and y; differentiable.
+            size: (H, W) in pixels, of the foregrounds' frames and of the canvas.
+
+        Returns:
+            theta (N, 2, 3), output to input, normalised.
+        """
+        angle, shear, scale, aspect, x, y = position.unbind(1)
+        low, high = map(log, self.scale)
+        scale = ((low + high) / 2 + (high - low) / 2 * scale).exp()
+        stretch = (log(self.aspect) / 2 * aspect).exp()
+        parameters = (
+            self.angle * angle,
+            self.shear * shear,
+            scale * stretch,
+            scale / stretch,
+            self.translation * size[1] / 2 * x,
+            self.translation * size[0] / 2 * y,
+        )
+        return affine.from_parameters(torch.stack(parameters, 1), size, size)
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """When a composite's label is right: else it is neither trained on nor counted as hard."""
+
+    fraction: float = 0.3
+    """Least part of the object's area that is on the canvas."""
+    side: float = 0.06
+    """Least width and height of the visible object, as parts of the canvas's."""
+    covered: float = 0.75
+    """An object of the background that the pasted one covers by more than this part of its box is
+    no longer asked for."""
+
+    def valid(self, boxes: Tensor, fraction: Tensor, size: tuple[int, int]) -> Tensor:
+        """Which composites (N,) show enough of their object.
+
+        Args:
+            boxes: (N, 4) in pixels, of what alpha shows; zeros where it shows nothing.
+            fraction: (N,), of the object's area on the canvas.
+            size: (H, W) of the canvas in pixels.
+        """
+        least = self.side * boxes.new_tensor([size[1], size[0]])
+        return ((boxes[:, 2:] - boxes[:, :2]) >= least).all(1) & (fraction >= self.fraction)
+
+    def price(self, masks: Tensor, theta: Tensor, size: tuple[int, int]) -> Tensor:
+        """What S pays for each composite (N,): 0 where enough shows, 1 a limit wholly missed.
+
+        Args:
+            masks: (N, 1, h, w) in [0, 1].
+            theta: (N, 2, 3), differentiable.
+            size: (H, W) of the canvas in pixels.
+        """
+        fraction = visible_fraction(masks, theta, size)
+        sides = _visible_sides(masks, theta).amin(1)
+        by_side = (1 - sides / (EARLY * self.side)).relu()
+        return by_side + (1 - fraction / (EARLY * self.fraction)).relu()
+
+
+def visible_fraction(masks: Tensor, theta: Tensor, size: tuple[int, int]) -> Tensor:
+    """:func:`compositor.visible_fraction` of averaged masks: a tenth of the work, nearly as exact.
+
+    Args:
+        masks: (N, 1, h, w) in [0, 1].
+        theta: (N, 2, 3), differentiable.
+        size: (H, W) of the canvas.
+
+    Returns:
+        (N,) in [0, 1].
+    """
+    if max(masks.shape[-2:]) > MASK_SIDE:
+        masks = interpolate(masks, (MASK_SIDE, MASK_SIDE), mode="area")
+    return compositor.visible_fraction(masks, theta, size)
+
+
+def covered(boxes: Tensor, alpha: Tensor) -> Tensor:
+    """The part of each box that an object hides.
+
+    Args:
+        boxes: (n, 4) in pixels.
+        alpha: (1, H, W) of one composite.
+
+    Returns:
+        (n,) in [0, 1].
+    """
+    height, width = alpha.shape[-2:]
+    # Sums over a box are four values of the sums over all that is above and to the left.
+    sums = torch.nn.functional.pad(alpha[0].double().cumsum(0).cumsum(1), (1, 0, 1, 0))
+    low = boxes[:, :2].floor().long().clamp_min(0)
+    high = boxes[:, 2:].ceil().long().clamp(max=boxes.new_tensor([width, height]).long())
+    (x1, y1), (x2, y2) = low.unbind(1), high.unbind(1)
+    inside = sums[y2, x2] - sums[y1, x2] - sums[y2, x1] + sums[y1, x1]
+    return (inside / ((x2 - x1) * (y2 - y1)).clamp_min(1)).float()
+
+
+def _visible_sides(masks: Tensor, theta: Tensor) -> Tensor:
+    """Width and height (N, 2) of what the mask's box covers of the canvas, as parts of its own."""
+    size = masks.new_tensor([masks.shape[-1], masks.shape[-2]])
+    boxes = compositor.boxes(masks)[0].to(theta.dtype)
+    corners = boxes[:, [0, 1, 2, 1, 0, 3, 2, 3]].unflatten(1, (4, 2)) * 2 / size - 1
+    forward = affine.invert(theta)
+    # Elementwise, because autocast would round a matrix product.
+    moved = (corners[:, :, None] * forward[:, None, :, :2]).sum(3) + forward[:, None, :, 2]
+    low, high = moved.amin(1).clamp(-1, 1), moved.amax(1).clamp(-1, 1)
+    return (high - low) / 2

@@ -1,0 +1,304 @@
+"""Composites as recipes: which pictures they are made of and how, loaded and rendered on demand.
+
+A recipe takes a hundred bytes where its picture takes a hundred thousand, so that a run's cache of
+hard examples costs its checkpoints nothing; rendering one again gives the same bits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+from torchvision.ops import box_area
+
+import compositor
+from trainers.detection.data.prepared import Cutouts, Photographs
+from trainers.detection.data.records import BACKGROUND
+from trainers.detection.placement import Visibility, covered, visible_fraction
+from trainers.detection.random_placement import PlacementRules, random_placement
+
+Target = dict[str, Tensor]
+IDENTITY = torch.eye(2, 3)
+NOTHING = -1
+"""Instead of an index: no object, or no artefact."""
+CLEAR = 0.1
+"""Largest part of an object's box that an artefact may cover, or be cut out of: it shows none."""
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """What pictures are made of.
+
+    Attributes:
+        background: (n,) int64, of :class:`Scenes`: first the backgrounds, then the real pictures.
+        foreground: (n,) int64, which cut-out is pasted; -1: none, the picture is real.
+        theta: (n, 2, 3) float32, its placement.
+        shape: (n,) int64, the cut-out whose mask an artefact has; -1: none.
+        other: (n,) int64, the background that the artefact is cut out of.
+        artefact: (n, 2, 3) float32, its placement.
+    """
+
+    background: Tensor
+    foreground: Tensor
+    theta: Tensor
+    shape: Tensor
+    other: Tensor
+    artefact: Tensor
+
+    def __len__(self) -> int:
+        return len(self.background)
+
+    def __getitem__(self, index: Tensor | slice) -> Self:
+        return type(self)(**{name: value[index] for name, value in vars(self).items()})
+
+    def to(self, device: torch.device) -> Self:
+        return type(self)(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
+
+    @classmethod
+    def cat(cls, parts: "Sequence[Recipes]") -> Self:
+        """Put recipes one after the other."""
+        return cls(**{k: torch.cat([vars(p)[k] for p in parts]) for k in vars(parts[0])})
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Recipes with their pictures, as uint8.
+
+    Attributes:
+        recipes: Of this batch.
+        backgrounds: (n, 3, H, W).
+        cutouts: (n, 4, H, W): colour and mask; zeros where nothing is pasted.
+        artefacts: (n, 4, H, W), alike; None where no picture has one.
+        labels: (n,) int64 of the cut-outs; 0 where nothing is pasted.
+        targets: Of the backgrounds: boxes, labels, ignore.
+    """
+
+    recipes: Recipes
+    backgrounds: Tensor
+    cutouts: Tensor
+    artefacts: Tensor | None
+    labels: Tensor
+    targets: list[Target]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: Tensor) -> "Batch":
+        return Batch(
+            self.recipes[index],
+            self.backgrounds[index],
+            self.cutouts[index],
+            None if self.artefacts is None else self.artefacts[index],
+            self.labels[index],
+            [self.targets[i] for i in index.tolist()],
+        )
+
+    def pin_memory(self) -> "Batch":
+        artefacts = None if self.artefacts is None else self.artefacts.pin_memory()
+        return replace(
+            self,
+            backgrounds=self.backgrounds.pin_memory(),
+            cutouts=self.cutouts.pin_memory(),
+            artefacts=artefacts,
+        )
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on a device."""
+        return Batch(
+            self.recipes.to(device),
+            self.backgrounds.to(device, non_blocking=True),
+            self.cutouts.to(device, non_blocking=True),
+            None if self.artefacts is None else self.artefacts.to(device, non_blocking=True),
+            self.labels.to(device, non_blocking=True),
+            [{k: v.to(device, non_blocking=True) for k, v in t.items()} for t in self.targets],
+        )
+
+    def masks(self) -> Tensor:
+        """The cut-outs' masks (n, 1, H, W) float32 in [0, 1]."""
+        return self.cutouts[:, 3:].float() / 255
+
+    def colours(self) -> Tensor:
+        """The cut-outs' colours (n, 3, H, W) float32 in [0, 1]."""
+        return self.cutouts[:, :3].float() / 255
+
+
+@dataclass(frozen=True)
+class Composites:
+    """Rendered pictures.
+
+    Attributes:
+        images: (n, 3, H, W) float32 in [0, 1], differentiable in theta.
+        boxes: (n, 4) of the pasted objects in pixels; zeros where nothing shows.
+        fraction: (n,), the part of each object's area on the canvas.
+        valid: (n,) bool: enough of the object shows.
+        targets: The ground truth: what the backgrounds show, then the pasted object where valid.
+    """
+
+    images: Tensor
+    boxes: Tensor
+    fraction: Tensor
+    valid: Tensor
+    targets: list[Target]
+
+
+class Scenes:
+    """The pictures that a run composes.
+
+    Args:
+        real: The photographs that T trains on.
+        backgrounds: What objects are pasted on.
+        cutouts: The objects.
+        artefacts: Part of the pictures that get a blending artefact (section 3.1).
+
+    Raises:
+        ValueError: The three have not the same classes and size.
+    """
+
+    def __init__(
+        self, real: Photographs, backgrounds: Photographs, cutouts: Cutouts, artefacts: float
+    ) -> None:
+        # A plain folder of backgrounds knows no classes.
+        if cutouts.classes != real.classes or backgrounds.classes not in (
+            (BACKGROUND,),
+            real.classes,
+        ):
+            raise ValueError(
+                f"classes: cut-outs have {cutouts.classes}, backgrounds {backgrounds.classes}, "
+                f"wanted the real pictures' {real.classes}"
+            )
+        if not real.size == backgrounds.size == cutouts.size:
+            raise ValueError(
+                f"size: cut-outs have {cutouts.size}, backgrounds {backgrounds.size}, wanted the "
+                f"real pictures' {real.size}"
+            )
+        self.real, self.backgrounds, self.cutouts = real, backgrounds, cutouts
+        self.size, self.classes = real.size, real.classes
+        self._artefacts = artefacts
+        self._rules = PlacementRules(overlap=CLEAR)
+
+    def draw(self, count: int, generator: torch.Generator | None = None) -> Recipes:
+        """Pair objects with backgrounds at random; theta is still the identity."""
+        background = torch.randint(len(self.backgrounds), (count,), generator=generator)
+        foreground = torch.randint(len(self.cutouts), (count,), generator=generator)
+        return self._with_artefacts(background, foreground, self._artefacts, generator)
+
+    def draw_real(
+        self, index: Tensor, generator: torch.Generator | None = None, plain: bool = False
+    ) -> Recipes:
+        """Real pictures (n,) by their number; plain ones, or some with an artefact."""
+        nothing = torch.full_like(index, NOTHING)
+        part = 0.0 if plain else self._artefacts
+        return self._with_artefacts(len(self.backgrounds) + index, nothing, part, generator)
+
+    def load(self, recipes: Recipes) -> Batch:
+        """Read what recipes are made of; on the CPU."""
+        artefacts = None
+        if bool((recipes.shape != NOTHING).any()):
+            artefacts = torch.stack([*map(self._cut, recipes.other, recipes.shape)])
+        labels = self.cutouts.labels[recipes.foreground] * (recipes.foreground != NOTHING)
+        return Batch(
+            recipes,
+            torch.stack([self._background(int(i)) for i in recipes.background]),
+            torch.stack([self._cutout(int(i)) for i in recipes.foreground]),
+            artefacts,
+            labels,
+            [self._target(int(i)) for i in recipes.background],
+        )
+
+    def _with_artefacts(
+        self,
+        background: Tensor,
+        foreground: Tensor,
+        part: float,
+        generator: torch.Generator | None,
+    ) -> Recipes:
+        count = len(background)
+        shape = torch.randint(len(self.cutouts), (count,), generator=generator)
+        other = torch.randint(len(self.backgrounds), (count,), generator=generator)
+        wanted = torch.rand(count, generator=generator) < part
+        identity = IDENTITY.repeat(count, 1, 1)
+        placement, placed = identity.clone(), torch.zeros(count, dtype=torch.bool)
+        if bool(wanted.any()):
+            masks = torch.stack([self._cutout(int(i))[3:] for i in shape[wanted]]).float() / 255
+            frames = compositor.boxes(masks)[0]
+            there = [self._target(int(i))["boxes"] for i in background[wanted]]
+            taken = [self._target(int(i))["boxes"] for i in other[wanted]]
+            places, fits = random_placement(frames, self.size, self._rules, generator, there)
+            clear = [_clear(frame, boxes) for frame, boxes in zip(frames, taken, strict=True)]
+            placement[wanted], placed[wanted] = places, fits & torch.tensor(clear)
+        shape = torch.where(placed, shape, NOTHING)
+        return Recipes(background, foreground, identity, shape, other, placement)
+
+    def _background(self, index: int) -> Tensor:
+        count = len(self.backgrounds)
+        return self.backgrounds.image(index) if index < count else self.real.image(index - count)
+
+    def _target(self, index: int) -> Target:
+        count = len(self.backgrounds)
+        return (
+            self.backgrounds.targets[index] if index < count else self.real.targets[index - count]
+        )
+
+    def _cutout(self, index: int) -> Tensor:
+        if index == NOTHING:
+            return torch.zeros(4, *self.size, dtype=torch.uint8)
+        return self.cutouts.image(index)
+
+    def _cut(self, other: Tensor, shape: Tensor) -> Tensor:
+        """Colours of a background with the mask of an object."""
+        return torch.cat((self._background(int(other)), self._cutout(int(shape))[3:]))
+
+
+def _clear(frame: Tensor, boxes: Tensor) -> bool:
+    """Whether a cut-out with this box (4,) shows next to nothing of the objects there (k, 4)."""
+    low, high = torch.maximum(frame[:2], boxes[:, :2]), torch.minimum(frame[2:], boxes[:, 2:])
+    return bool(((high - low).clamp_min(0).prod(1) <= CLEAR * box_area(boxes)).all())
+
+
+def with_artefacts(batch: Batch) -> Tensor:
+    """A batch's backgrounds, (n, 3, H, W) float32 in [0, 1], with their blending artefacts."""
+    images = batch.backgrounds.float() / 255
+    if batch.artefacts is None:
+        return images
+    cut = batch.artefacts.float() / 255
+    return compositor.blending_artefacts(images, cut[:, :3], cut[:, 3:], batch.recipes.artefact)
+
+
+def composite(
+    batch: Batch, backgrounds: Tensor, theta: Tensor, visibility: Visibility
+) -> Composites:
+    """Paste a batch's objects, and tell what of them shows.
+
+    Args:
+        batch: What to paste.
+        backgrounds: (n, 3, H, W) float32, :func:`with_artefacts` of it.
+        theta: (n, 2, 3), where; differentiable.
+        visibility: The limits.
+    """
+    size = (backgrounds.shape[-2], backgrounds.shape[-1])
+    masks = batch.masks()
+    fraction = visible_fraction(masks, theta.detach(), size)
+    images, alpha = compositor.blend(batch.colours(), masks, backgrounds, theta, return_alpha=True)
+    boxes, _ = compositor.boxes(alpha)
+    valid = visibility.valid(boxes, fraction, size)
+    truth = zip(batch.targets, alpha.detach(), boxes, batch.labels, valid.tolist(), strict=True)
+    targets = [
+        _with_object(target, shown, box, label, visibility) if shows else target
+        for target, shown, box, label, shows in truth
+    ]
+    return Composites(images, boxes, fraction, valid, targets)
+
+
+def _with_object(
+    target: Target, alpha: Tensor, box: Tensor, label: Tensor, visibility: Visibility
+) -> Target:
+    """The ground truth once an object is pasted: what it hides is no longer asked for."""
+    hidden = target["ignore"]
+    if len(hidden):
+        hidden = hidden | (covered(target["boxes"], alpha) > visibility.covered)
+    return {
+        "boxes": torch.cat((target["boxes"], box[None])),
+        "labels": torch.cat((target["labels"], label[None])),
+        "ignore": torch.cat((hidden, hidden.new_zeros(1))),
+    }

@@ -1,0 +1,112 @@
+"""What each player gains and pays in a step (paper, sections 3.2 to 3.4)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from trainers.detection.placement import Visibility
+from trainers.detection.scenes import Batch, Composites, Target, composite
+from trainers.detection.targets import Mode, giving_losses, training_loss
+from trainers.detection.timing import Clock
+
+
+@dataclass(frozen=True)
+class Stakes:
+    """What S plays for.
+
+    Attributes:
+        loss: Of S, to go down: what it pays less what it gains.
+        target: T's loss on the valid composites, which S wants high; 0 where none is valid.
+        fooled: The loss of D taking composites for real; 0 without D.
+        price: Mean of what is paid for objects that hardly show.
+    """
+
+    loss: Tensor
+    target: Tensor
+    fooled: Tensor
+    price: Tensor
+
+
+def synthesizer_step(
+    batch: Batch,
+    backgrounds: Tensor,
+    theta: Tensor,
+    target: nn.Module,
+    discriminator: nn.Module | None,
+    visibility: Visibility,
+    *,
+    mode: Mode,
+    realism: float,
+    penalty: float,
+    clock: Clock,
+) -> tuple[Composites, Stakes]:
+    """Composites for S's placements and S's loss on them (equation 3, S's side).
+
+    The gradient reaches theta alone, through :func:`compositor.blend`.
+
+    Args:
+        batch: Pairs of objects and backgrounds.
+        backgrounds: (n, 3, H, W) in [0, 1], :func:`with_artefacts` of it.
+        theta: (n, 2, 3), as S proposes them.
+        target: T, frozen.
+        discriminator: D, frozen, or None.
+        visibility: Composites that break its limits are not shown to T; S pays for them.
+        mode: Of T's normalisation and dropout.
+        realism: Weight of fooling D.
+        penalty: Weight of the price of objects that hardly show.
+        clock: Told where the time goes, the backward pass included.
+    """
+    composites = composite(batch, backgrounds, clock.watch(theta, "blend"), visibility)
+    clock.mark("blend")
+    size = (backgrounds.shape[-2], backgrounds.shape[-1])
+    paid = visibility.price(batch.masks(), clock.watch(theta, "limits"), size).mean()
+    clock.mark("limits")
+    hard = fooled = paid.new_zeros(())
+    valid = composites.valid.nonzero()[:, 0]
+    if len(valid):
+        images = clock.watch(composites.images, "T")[valid]
+        with giving_losses(target, mode):
+            hard = training_loss(target, images, [composites.targets[i] for i in valid.tolist()])
+    clock.mark("T")
+    if discriminator is not None:
+        logits = discriminator(clock.watch(composites.images, "D"))
+        # The non-saturating form: where D is sure, log(1 - D) is flat.
+        fooled = binary_cross_entropy_with_logits(logits, torch.ones_like(logits))
+        clock.mark("D")
+    loss = realism * fooled - hard + penalty * paid
+    return composites, Stakes(loss, hard.detach(), fooled.detach(), paid.detach())
+
+
+def discriminator_loss(discriminator: nn.Module, images: Tensor, real: Tensor) -> Tensor:
+    """D's loss (equation 2): binary cross-entropy on the logits of all patches, halves equal.
+
+    Args:
+        discriminator: D.
+        images: (n, 3, H, W) in [0, 1], real ones and composites, without gradient.
+        real: (n,) bool, at least one of each.
+    """
+    # In one pass, since data-parallel training allows one before each backward.
+    logits = discriminator(images)
+    losses = binary_cross_entropy_with_logits(
+        logits, real.to(logits).view(-1, 1, 1, 1).expand_as(logits), reduction="none"
+    ).mean((1, 2, 3))
+    return (losses[real].mean() + losses[~real].mean()) / 2
+
+
+def mirror(images: Tensor, targets: list[Target], mirrored: Tensor) -> tuple[Tensor, list[Target]]:
+    """Turn some pictures left to right, with their boxes.
+
+    Args:
+        images: (n, 3, H, W).
+        targets: Of each ``boxes`` (k, 4) and more.
+        mirrored: (n,) bool, which.
+    """
+    width = images.shape[-1]
+    turned = [
+        target | {"boxes": torch.stack((width - x2, y1, width - x1, y2), 1)} if flip else target
+        for target, flip in zip(targets, mirrored.tolist(), strict=True)
+        for x1, y1, x2, y2 in (target["boxes"].unbind(1),)
+    ]
+    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images), turned

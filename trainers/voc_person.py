@@ -1,0 +1,91 @@
+"""``python -m trainers.voc_person``: person detection on Pascal VOC with SSD-300."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trainers.detection import command
+from trainers.detection.config import Config, SynthesizerConfig, TargetConfig
+from trainers.detection.data import coco, pictures, voc
+from trainers.detection.data.cleanup import DEFAULT, CleanUp
+from trainers.detection.data.prepared import prepare_cutouts, prepare_photographs
+from trainers.detection.experiment import names
+from trainers.detection.run import Data
+from trainers.detection.scenes import Scenes
+from trainers.detection.targets import LIGHT
+
+DESCRIPTION = """Person detection on Pascal VOC (the paper's section 4.2, tables 2 and 4).
+
+--data is a folder with VOCdevkit/VOC20xx and, for the backgrounds, COCO with persons annotated in
+coco/ (annotations/instances_*.json, images/)."""
+
+
+@dataclass(frozen=True)
+class VOCConfig(Config):
+    """People of VOC pasted on COCO's pictures without people, for SSD-300."""
+
+    output: Path = Path("runs/voc_person")
+    data: Path = Path("data")
+    """Folder with VOCdevkit, and coco unless --coco says where that is."""
+    coco: Path | None = None
+    """COCO's folder, with annotations and images; None: coco in --data."""
+    split: str | None = None
+    """Of COCO, such as train2017; None where the folder has only one."""
+    years: tuple[str, ...] = ("2007", "2012")
+    """Whose trainval T learns from and people are cut out of; tested on 2007 test."""
+
+
+EVERYTHING = CleanUp(min_iou=0, min_side=0, min_piece=0, max_cut=4)
+"""No clean-up: any mask with a pixel (table 2)."""
+FULL = VOCConfig(target=TargetConfig(start_iterations=20_000))
+SMALL = replace(
+    FULL,
+    output=Path("runs/voc_person_small"),
+    years=("2007",),
+    cycles=3,
+    images_per_cycle=240,
+    max_passes=4000,
+    size=(160, 160),
+    workers=0,
+    target=TargetConfig(
+        network=LIGHT,
+        batch=16,
+        optimizer="adam",
+        learning_rate=1e-4,
+        start_iterations=800,
+        iterations=120,
+        averaged=60,
+    ),
+    synthesizer=SynthesizerConfig(
+        backbone="efficientnet_lite0", steps=60, gain=0.4, learning_rate=1e-3
+    ),
+)
+SCALES = {"full": FULL, "small": SMALL}
+
+
+def read(config: VOCConfig) -> Data:
+    """Read and prepare what a config names."""
+    root, sets = config.data / "VOCdevkit", [(year, "trainval") for year in config.years]
+    clean_up = DEFAULT if config.clean_up else EVERYTHING
+    people = voc.cutouts(root, sets, clean_up=clean_up)
+    records = (
+        voc.photographs(root, sets),
+        coco.backgrounds(config.coco or config.data / "coco", config.split),
+        voc.photographs(root, [("2007", "test")], keep_empty=True),
+    )
+    real, backgrounds, test = (prepare_photographs(r, config.cache, config.size) for r in records)
+    cutouts = prepare_cutouts(people, config.cache, config.size)
+    pictures.contact_sheet(cutouts, config.output / "cutouts.png")
+    pictures.clean_up_sheet(people, cutouts, config.output / "clean_up.png")
+    sources = [p.report["source"] for p in (real, backgrounds, cutouts, test)]
+    return Data(Scenes(real, backgrounds, cutouts, config.artefacts), test, names(sources))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run it."""
+    config = command.parse("trainers.voc_person", DESCRIPTION, SCALES, arguments)
+    command.main(config, read, "table 4")
+
+
+if __name__ == "__main__":
+    main()
