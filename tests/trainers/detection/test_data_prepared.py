@@ -5,6 +5,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepared, "CHUNK", 4)
 
 
-def source(folder: Path, count: int = 10, kill: int | None = None) -> Records[Photograph]:
+def source(folder: Path, count: int = 10, kill: int = -1) -> Records[Photograph]:
     """Photographs of one colour each, with as many boxes as their number modulo 3.
 
     Loads are noted in ``loads``; loading number ``kill`` kills the process.
@@ -59,18 +60,21 @@ def loads(folder: Path) -> list[int]:
     return sorted(map(int, file.read_text().split())) if file.exists() else []
 
 
-def child(folder: str, cache: str, kill: str) -> None:
-    """What another process runs."""
+def child(folder: str, cache: str, kill: str, processes: str) -> None:
+    """What another process runs, once all of them are ready."""
     prepared.CHUNK = 4
-    records = source(Path(folder), kill=int(kill) if kill != "None" else None)
+    records = source(Path(folder), kill=int(kill))
+    (Path(folder) / f"ready-{os.getpid()}").touch()
+    while len(list(Path(folder).glob("ready-*"))) < int(processes):
+        time.sleep(0.001)
     prepared.prepare_photographs(records, Path(cache), SIZE)
 
 
-def start(folder: Path, cache: Path, kill: int | None = None) -> subprocess.Popen[bytes]:
+def start(folder: Path, cache: Path, kill: int = -1, processes: int = 1) -> subprocess.Popen[bytes]:
     code = "import sys; from detection import test_data_prepared as t; t.child(*sys.argv[1:])"
     tests, root = Path(__file__).parents[1], Path(__file__).parents[3]
     environment = os.environ | {"PYTHONPATH": f"{tests}{os.pathsep}{root}"}
-    command = [sys.executable, "-c", code, str(folder), str(cache), str(kill)]
+    command = [sys.executable, "-c", code, str(folder), str(cache), str(kill), str(processes)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
 
 
@@ -215,7 +219,7 @@ def test_only_what_is_missing_is_loaded_and_unsaved_parts_do_not_count(
 def test_two_processes_prepare_once(tmp_path: Path) -> None:
     folder, cache = tmp_path / "s", tmp_path / "c"
     source(folder)
-    both = [start(folder, cache) for _ in range(2)]
+    both = [start(folder, cache, processes=2) for _ in range(2)]
     for process in both:
         process.communicate(timeout=60)
         assert process.returncode == 0
