@@ -29,14 +29,25 @@ def build_info() -> dict[str, Any]:
         ``backends`` maps each backend's name to "available" or to the reason why it is missing;
         ``torch`` is the running PyTorch. Where the extension is there: ``built_with_torch``,
         ``oldest_torch`` that can load it, ``compiler``, ``vector_instructions`` compiled in, and
-        ``vector_instructions_in_use`` on this machine.
+        ``vector_instructions_in_use`` on this machine. Where it has CUDA kernels: ``cuda``, the
+        toolkit's version, and ``cuda_architectures``.
     """
     backends = {
         "reference": "available",
         "cpu": _reason or "available",
+        "cuda": _cuda_status(),
         "triton": triton.status(),
     }
     return {"backends": backends, "torch": torch.__version__, **_built}
+
+
+def _cuda_status() -> str:
+    """Return "available", or why the CUDA kernels cannot serve."""
+    if _reason:
+        return _reason
+    if "cuda" not in _built:
+        return "the extension was built without CUDA: build it with COMPOSITOR_BUILD=cuda"
+    return "available" if torch.cuda.is_available() else "PyTorch finds no GPU"
 
 
 def require(backend: str) -> None:

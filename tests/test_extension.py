@@ -18,11 +18,14 @@ def run_python(code):
 
 def test_build_info_says_what_serves():
     info = compositor.build_info()
-    assert info["backends"] == {
-        "reference": "available",
-        "cpu": "available",
-        "triton": "available",
-    }
+    backends = info["backends"]
+    assert list(backends) == ["reference", "cpu", "cuda", "triton"]
+    assert backends["reference"] == backends["cpu"] == backends["triton"] == "available"
+    if "cuda" in info:
+        gpu = "available" if torch.cuda.is_available() else "PyTorch finds no GPU"
+        assert backends["cuda"] == gpu and info["cuda_architectures"]
+    else:
+        assert "COMPOSITOR_BUILD=cuda" in backends["cuda"]
     assert info["torch"] == torch.__version__
     assert info["vector_instructions_in_use"] in info["vector_instructions"]
     assert "baseline" in info["vector_instructions"]
@@ -58,6 +61,21 @@ def test_without_the_extension_the_reference_serves_and_the_name_raises():
     reason, error = printed.splitlines()
     assert "was not built: run" in reason
     assert error == f"backend: 'cpu' is not available: {reason}"
+
+
+def test_cuda_by_name_serves_or_says_why_not(monkeypatch):
+    x = torch.rand(1, 3, 8, 8)
+    theta = torch.eye(2, 3)[None]
+    if compositor.build_info()["backends"]["cuda"] != "available":
+        with pytest.raises(RuntimeError, match="'cuda' is not available: (the ext|PyTorch finds)"):
+            compositor.blend(x, None, x, theta, backend="cuda")
+    monkeypatch.setattr(_extension, "_cuda_status", lambda: "available")
+    with pytest.raises(RuntimeError, match="got 'cuda' for tensors on cpu, wanted them on cuda"):
+        compositor.blend(x, None, x, theta, backend="cuda")
+    monkeypatch.undo()
+    monkeypatch.setattr(_extension, "_built", {})
+    with pytest.raises(RuntimeError, match="built without CUDA: build it with COMPOSITOR_BUILD"):
+        compositor.blend(x, None, x, theta, backend="cuda")
 
 
 def test_a_library_that_does_not_load_is_told_from_one_that_is_not_there(monkeypatch):

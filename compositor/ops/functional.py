@@ -13,7 +13,7 @@ from compositor.ops import registration
 from compositor.ops.reference import compute_dtype
 
 IMAGE_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-BACKENDS = ("reference", "cpu", "triton")
+BACKENDS = ("reference", "cpu", "cuda", "triton")
 MaskGrad = Literal["straight_through", "exact"]
 
 
@@ -100,8 +100,8 @@ def blend(
             so the silhouette moves theta; "exact" is the true one, zero almost everywhere at the
             paper's threshold.
         return_alpha: Also return alpha, (N, 1, H, W).
-        backend: "reference", "cpu" or "triton"; None lets the dispatcher choose by device. A
-            backend asked for by name serves or raises.
+        backend: "reference", "cpu", "cuda" or "triton"; None lets the dispatcher choose by
+            device. A backend asked for by name serves or raises.
 
     Returns:
         The composite, (N, C, H, W), of the background's dtype and memory format, or the pair
@@ -218,10 +218,12 @@ def _select(backend: str | None, device: torch.device) -> str:
     """Return the op's overload that serves the backend asked for."""
     if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend: got {backend!r}, wanted None or one of {BACKENDS}")
-    if backend == "cpu":
-        _extension.require("cpu")
-        if device.type != "cpu":
-            raise RuntimeError(f"backend: got 'cpu' for tensors on {device}, wanted them on cpu")
+    if backend in ("cpu", "cuda"):
+        _extension.require(backend)
+        if device.type != backend:
+            raise RuntimeError(
+                f"backend: got {backend!r} for tensors on {device}, wanted them on {backend}"
+            )
     if backend == "triton":
         _extension.require("triton")
         if device.type != "cuda" and not (device.type == "cpu" and triton.interpreted()):

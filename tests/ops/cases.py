@@ -8,8 +8,24 @@ import pytest
 import torch
 from torch import Tensor
 
-BACKENDS = ("reference", "cpu")
+ON_GPU = torch.cuda.is_available()
+# "emulated": the CUDA kernels' programs on the host. The kernels themselves, and Triton's at this
+# many sizes, where there is a GPU.
+KERNELS = ("cpu", "emulated", *(("cuda", "triton") if ON_GPU else ()))
+BACKENDS = ("reference", *KERNELS)
 each_backend = pytest.mark.parametrize("backend", BACKENDS)
+each_kernel = pytest.mark.parametrize("backend", KERNELS)
+
+
+def device_of(backend: str | None) -> str:
+    """Where a backend's tensors live."""
+    return "cuda" if ON_GPU and backend in ("cuda", "triton") else "cpu"
+
+
+def overload_of(backend: str) -> str:
+    """The op's overload that runs a backend on its device."""
+    return "default" if backend in ("cpu", "cuda") else backend
+
 
 # (N, C, h, w, H, W): odd, tiny, of different sizes, wider than one row block is high, empty.
 SHAPES = [

@@ -62,10 +62,19 @@ def library() -> ctypes.CDLL:
         return ctypes.CDLL(str(built))
 
 
+def _fits(tensor: Tensor | None) -> bool:
+    """Whether 32 bits index all of every image, as blend.cpp has it."""
+    if tensor is None:
+        return True
+    _, channels, rows, columns = tensor.shape
+    _, *strides = tensor.stride()
+    lengths = (channels, rows + 1, columns + 1)
+    return sum(a * b for a, b in zip(lengths, strides, strict=True)) < 2**31
+
+
 def _run(
     given: tuple[Any, ...],
     options: tuple[Any, ...],
-    narrow: bool,
     seed: int,
     **tensors: Tensor | None,
 ) -> None:
@@ -84,7 +93,7 @@ def _run(
         "scalar": SCALARS.index(foreground.dtype),
         "wide_theta": theta.dtype == torch.float64,
         "straight_through": straight_through,
-        "narrow": narrow,
+        "narrow": all(_fits(t) for t in (*given[:3], tensors.get("grad_composite"))),
         "back": tensors.get("grad_composite") is not None,
     }
     call = Call(
@@ -101,18 +110,18 @@ def _unwritten(like: Tensor) -> Tensor:
     return torch.full_like(like, torch.nan)
 
 
-def blend(*arguments: Any, narrow: bool = True, seed: int = 0) -> tuple[Tensor, Tensor]:
+def blend(*arguments: Any, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Run ``compositor::blend``."""
     given, options, return_alpha = arguments[:4], arguments[4:8], arguments[8]
     background = given[2]
     composite, alpha = _unwritten(background), background.new_empty(0)
     if return_alpha:
         alpha = background.new_full((len(background), 1, *background.shape[2:]), torch.nan)
-    _run(given, options, narrow, seed, composite=composite, alpha=alpha)
+    _run(given, options, seed, composite=composite, alpha=alpha)
     return composite, alpha
 
 
-def blend_backward(*arguments: Any, narrow: bool = True, seed: int = 0) -> tuple[Tensor, ...]:
+def blend_backward(*arguments: Any, seed: int = 0) -> tuple[Tensor, ...]:
     """Run ``compositor::blend_backward``."""
     grad_composite, grad_alpha = arguments[:2]
     given, options, needs = arguments[2:6], arguments[6:10], arguments[10:14]
@@ -124,7 +133,7 @@ def blend_backward(*arguments: Any, narrow: bool = True, seed: int = 0) -> tuple
         grads[3] = given[3].new_empty(0)
     names = ("grad_foreground", "grad_mask", "grad_background", "grad_theta")
     _run(
-        given, options, narrow, seed, grad_composite=grad_composite, grad_alpha=grad_alpha,
+        given, options, seed, grad_composite=grad_composite, grad_alpha=grad_alpha,
         **dict(zip(names, grads, strict=True)),
     )  # fmt: skip
     return tuple(grads)

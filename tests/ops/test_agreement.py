@@ -8,17 +8,22 @@ import pytest
 import torch
 
 import compositor
-from tests.ops.cases import SHAPES, disc, inputs
+from tests.ops.cases import SHAPES, disc, each_kernel, inputs, overload_of
 
 # Kernel and reference differ by fused multiply-adds and the order of sums. A coordinate of some 60
 # pixels rounds by 4e-6, the steepest slope here is 1 / (1 - 0.3) a pixel, and u and v add up; half
 # types round once more when stored. Gradients of theta sum thousands of such terms.
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 3e-5, torch.bfloat16: 8e-3, torch.float16: 1e-3}
 
-kernel = torch.ops.compositor.blend.default
-kernel_backward = torch.ops.compositor.blend_backward.default
 reference = torch.ops.compositor.blend.reference
 reference_backward = torch.ops.compositor.blend_backward.reference
+
+
+def kernels(backend):
+    """A backend's forward and backward."""
+    overload = overload_of(backend)
+    ops = torch.ops.compositor
+    return getattr(ops.blend, overload), getattr(ops.blend_backward, overload)
 
 
 def check_close(got, wanted, tolerance):
@@ -29,7 +34,8 @@ def check_close(got, wanted, tolerance):
         torch.testing.assert_close(got, wanted, rtol=0, atol=tolerance * scale)
 
 
-def check_both_directions(given, sigma, radius, threshold, straight_through):
+def check_both_directions(backend, given, sigma, radius, threshold, straight_through):
+    kernel, kernel_backward = kernels(backend)
     options = (threshold, sigma, radius, straight_through)
     tolerance = TOLERANCE[given.background.dtype]
     got, wanted = kernel(*given, *options, True), reference(*given, *options, True)
@@ -48,18 +54,20 @@ def check_both_directions(given, sigma, radius, threshold, straight_through):
             check_close(g, w, 10 * tolerance)
 
 
+@each_kernel
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("sigma", "radius"), [(0.0, 0), (0.5, 1), (1.0, 3), (4.0, 12)])
 @pytest.mark.parametrize("masked", [True, False])
-def test_kernel_agrees_with_reference(dtype, shape, sigma, radius, masked):
+def test_kernel_agrees_with_reference(backend, dtype, shape, sigma, radius, masked):
     given = inputs(shape, dtype, masked)
     for threshold, straight_through in ((0.3, False), (0.0, True)):
-        check_both_directions(given, sigma, radius, threshold, straight_through)
+        check_both_directions(backend, given, sigma, radius, threshold, straight_through)
 
 
+@each_kernel
 @pytest.mark.parametrize("layout", ["channels_last", "strided", "expanded", "transposed"])
-def test_any_strides(layout):
+def test_any_strides(backend, layout):
     given = inputs((2, 3, 21, 18, 30, 27))
     if layout == "channels_last":
         images = [t.contiguous(memory_format=torch.channels_last) for t in given[:3]]
@@ -70,10 +78,12 @@ def test_any_strides(layout):
     else:
         images = [t.mT.contiguous().mT for t in given[:3]]
     theta = given.theta.mT.contiguous().mT
-    check_both_directions((type(given))(*images, theta), 1.0, 3, 0.3, True)
+    check_both_directions(backend, (type(given))(*images, theta), 1.0, 3, 0.3, True)
 
 
-def test_gradient_of_a_sum_is_an_expanded_tensor():
+@each_kernel
+def test_gradient_of_a_sum_is_an_expanded_tensor(backend):
+    _, kernel_backward = kernels(backend)
     given = inputs((2, 3, 21, 18, 30, 27))
     grad = torch.ones(()).expand_as(given.background)
     options = (0.3, 1.0, 3, True)
@@ -83,18 +93,21 @@ def test_gradient_of_a_sum_is_an_expanded_tensor():
         check_close(g, w, 1e-4)
 
 
-def test_planes_of_more_than_32_bit_indices():
+@each_kernel
+def test_planes_of_more_than_32_bit_indices(backend):
     """2.5e9 pixels, each worth its row number, in an expanded view that takes no memory."""
     h = w = 50_000
     rows = torch.arange(h, dtype=torch.float64)[:, None].expand(h, w)[None, None]
     canvas = torch.zeros(1, 1, 100, 4, dtype=torch.float64)
+    kernel, _ = kernels(backend)
     composite = kernel(rows, None, canvas, torch.eye(2, 3)[None], 0.0, 0.0, 0, True, False)[0]
     wanted = (torch.arange(100, dtype=torch.float64) + 0.5) * (h / 100) - 0.5
     # float64 rounds a row number of 5e4 by 1e-11
     torch.testing.assert_close(composite[0, 0, :, 2], wanted, rtol=0, atol=1e-9)
 
 
-def test_contiguous_plane_beyond_32_bit_offsets():
+@each_kernel
+def test_contiguous_plane_beyond_32_bit_offsets(backend):
     """Rows far apart in memory: the offset of the last one does not fit 32 bits."""
     stride = 2**30
     storage = torch.empty(4 * stride, dtype=torch.float16)  # untouched pages cost nothing
@@ -102,13 +115,15 @@ def test_contiguous_plane_beyond_32_bit_offsets():
     foreground.copy_(torch.rand(1, 1, 4, 4))
     background = torch.zeros(1, 1, 4, 4, dtype=torch.float16)
     composite = compositor.blend(
-        foreground, None, background, torch.eye(2, 3)[None], threshold=0.0, sigma=0.0
-    )
+        foreground, None, background, torch.eye(2, 3)[None], threshold=0.0, sigma=0.0,
+        backend=backend,
+    )  # fmt: skip
     assert torch.equal(composite, foreground)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_one_image_split_over_threads_gives_the_same_bits(threads):
+    kernel, kernel_backward = kernels("cpu")
     given = inputs((1, 3, 90, 100, 300, 200), spread=0.2)
     grad = torch.randn_like(given.background)
     options = (0.2, 1.0, 3, True)
@@ -126,7 +141,9 @@ def test_one_image_split_over_threads_gives_the_same_bits(threads):
         assert torch.equal(one, two)
 
 
-def test_image_does_not_depend_on_its_batch():
+@each_kernel
+def test_image_does_not_depend_on_its_batch(backend):
+    _, kernel_backward = kernels(backend)
     given = inputs((5, 3, 50, 50, 90, 90))
     one = type(given)(*(t[3:4] for t in given))
     grad = torch.randn_like(given.background)
@@ -141,7 +158,17 @@ def test_baseline_instructions_agree_with_reference():
     """The build for any processor, which this machine would not choose."""
     tests = f"{__file__}::test_kernel_agrees_with_reference"
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, "-k", "shape0"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            tests,
+            "-k",
+            "shape0 and cpu",
+        ],
         env={**os.environ, "COMPOSITOR_CPU_CAPABILITY": "baseline"},
         capture_output=True,
         text=True,
@@ -149,7 +176,9 @@ def test_baseline_instructions_agree_with_reference():
     assert run.returncode == 0, run.stdout[-3000:]
 
 
-def test_paper_settings_agree_on_a_disc():
+@each_kernel
+def test_paper_settings_agree_on_a_disc(backend):
+    kernel, _ = kernels(backend)
     given = inputs((4, 3, 100, 100, 100, 100), spread=0.2)._replace(mask=disc(4, 100))
     got = kernel(*given, 1 - 1e-7, 1.0, 3, True, False)[0]
     wanted = reference(*given, 1 - 1e-7, 1.0, 3, True, False)[0]

@@ -234,7 +234,7 @@ def test_frozen_images_allocate_nothing_of_their_size():
     assert allocated < given.mask.nbytes / 10
 
 
-@pytest.mark.parametrize("backend", [None, "reference", "cpu"])
+@each_backend
 def test_second_derivative_is_refused_by_name(backend):
     given = inputs((1, 1, 5, 5, 5, 5), torch.float64)
     theta = given.theta.requires_grad_()

@@ -4,25 +4,25 @@ import pytest
 import torch
 
 import compositor
-from tests.ops.cases import Inputs, each_backend, inputs
+from tests.ops.cases import Inputs, device_of, each_backend, inputs, overload_of
 
 SHAPE = (2, 3, 12, 11, 14, 13)
 OPTIONS = (0.3, 1.0, 3, True)
 
 
-@pytest.mark.parametrize("overload", ["default", "reference"])
+@each_backend
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("return_alpha", [True, False])
-def test_opcheck_forward(overload, masked, return_alpha):
-    op = getattr(torch.ops.compositor.blend, overload)
+def test_opcheck_forward(backend, masked, return_alpha):
+    op = getattr(torch.ops.compositor.blend, overload_of(backend))
     tensors = [t if t is None else t.requires_grad_() for t in inputs(SHAPE, masked=masked)]
     torch.library.opcheck(op, (*tensors, *OPTIONS, return_alpha))
 
 
-@pytest.mark.parametrize("overload", ["default", "reference"])
+@each_backend
 @pytest.mark.parametrize("needs", [(True,) * 4, (False, False, False, True)])
-def test_opcheck_backward(overload, needs):
-    op = getattr(torch.ops.compositor.blend_backward, overload)
+def test_opcheck_backward(backend, needs):
+    op = getattr(torch.ops.compositor.blend_backward, overload_of(backend))
     given = inputs(SHAPE)
     grad = torch.randn_like(given.background)
     torch.library.opcheck(op, (grad, None, *given, *OPTIONS, *needs))
@@ -131,7 +131,7 @@ def test_autocast_takes_mixed_images_and_a_half_theta(backend):
     mixed = (given.foreground, given.mask.bfloat16(), given.background.bfloat16(), theta)
     with pytest.raises(TypeError, match="mask: got torch.bfloat16"):
         compositor.blend(*mixed, backend=backend)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(device_of(backend), dtype=torch.bfloat16):
         composite = compositor.blend(*mixed, backend=backend)
     wanted = compositor.blend(
         mixed[0], mixed[1].float(), mixed[2].float(), theta.float(), backend=backend
