@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainers.detection import command
-from trainers.detection.config import Config, SynthesizerConfig, TargetConfig
+from trainers.detection.config import Config, DiscriminatorConfig, SynthesizerConfig, TargetConfig
 from trainers.detection.data import coco, pictures, voc
 from trainers.detection.data.cleanup import DEFAULT, CleanUp
 from trainers.detection.data.prepared import prepare_cutouts, prepare_photographs
@@ -59,6 +59,7 @@ SMALL = replace(
     synthesizer=SynthesizerConfig(
         backbone="efficientnet_lite0", steps=60, gain=0.4, learning_rate=1e-3
     ),
+    discriminator=DiscriminatorConfig(width=16),
 )
 SCALES = {"full": FULL, "small": SMALL}
 

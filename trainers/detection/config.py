@@ -100,6 +100,8 @@ class SynthesizerConfig:
 class DiscriminatorConfig:
     """D, and how it is trained."""
 
+    width: int = 64
+    """Channels of its first layer (supplement A.2); a sixteenth of the work with 16."""
     learning_rate: float = 1e-4
     """Of Adam (supplement A.2)."""
     weight_decay: float = 0.0
@@ -168,11 +170,12 @@ class Config:
             ("synthesizer.batch", 2, self.synthesizer.batch),
             ("target.batch", 2, self.target.batch),
             ("target.averaged", 1, self.target.averaged),
+            ("discriminator.width", 1, self.discriminator.width),
         ):
             if number < least:
                 raise ConfigError(f"{name}: got {number}, wanted {least} or more")
-        if min(self.size) < 97:
-            raise ConfigError(f"size: got {self.size}, wanted 97 or more, which S needs")
+        if min(self.size) < 112:
+            raise ConfigError(f"size: got {self.size}, wanted 112 or more, which S needs")
         if not 0 <= self.artefacts <= 1:
             raise ConfigError(f"artefacts: got {self.artefacts}, wanted a part, 0 to 1")
 

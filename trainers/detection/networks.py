@@ -50,7 +50,7 @@ class Synthesizer(nn.Module):
 
         Args:
             foreground: (N, 3, H, W) float in [0, 1], black where its mask is 0.
-            background: (N, 3, H, W) float in [0, 1]; H and W at least 97.
+            background: (N, 3, H, W) float in [0, 1]; H and W at least 112.
 
         Returns:
             (N, 6) float32 in (-1, 1), for :class:`trainers.detection.placement.Range`.
@@ -94,16 +94,19 @@ class Discriminator(nn.Sequential):
 
     A PatchGAN (supplement A.2). The dump's last pooling layer is pix2pixHD's between two scales;
     with one scale there is nothing for it to do.
+
+    Args:
+        width: Channels of the first layer, 64 in the paper; the others grow with it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 64) -> None:
         super().__init__(
-            nn.Conv2d(3, 64, 4, stride=2, padding=2),
+            nn.Conv2d(3, width, 4, stride=2, padding=2),
             nn.LeakyReLU(0.2, inplace=True),
-            *_patches(64, 128, 2),
-            *_patches(128, 256, 2),
-            *_patches(256, 512, 1),
-            nn.Conv2d(512, 1, 4, padding=2),
+            *_patches(width, 2 * width, 2),
+            *_patches(2 * width, 4 * width, 2),
+            *_patches(4 * width, 8 * width, 1),
+            nn.Conv2d(8 * width, 1, 4, padding=2),
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

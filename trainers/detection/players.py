@@ -39,7 +39,7 @@ def synthesizer(accelerator: Accelerator, config: Config) -> Player:
 
 def discriminator(accelerator: Accelerator, config: Config) -> Player:
     """D."""
-    network = Discriminator()
+    network = Discriminator(config.discriminator.width)
     optimizer = Adam(
         network.parameters(),
         config.discriminator.learning_rate,

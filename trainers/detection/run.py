@@ -37,7 +37,7 @@ from trainers.files import replacing
 from trainers.loop import Loop, check_identity
 
 EVALUATION_BATCH = 16
-JUDGED = 256
+JUDGED = 128
 """Proposals a cycle whose hardness is recorded, of the ways that figure 8 compares."""
 SHOWN = 8
 """Composites a cycle that the contact sheet shows."""

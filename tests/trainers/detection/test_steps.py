@@ -1,0 +1,203 @@
+"""The adversarial steps: what each player gains, and that its gradient goes nowhere else."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from detection.tiny_scenes import SIZE, scenes
+from trainers.detection.backbones import efficientnet_lite0
+from trainers.detection.networks import Discriminator, Synthesizer
+from trainers.detection.placement import Range, Visibility
+from trainers.detection.scenes import Batch, composite, with_artefacts
+from trainers.detection.steps import discriminator_loss, mirror, synthesizer_step
+from trainers.detection.targets import LIGHT, build, training_loss
+from trainers.detection.timing import Clock
+from trainers.loop import frozen
+
+RULES = Visibility(side=0.15)
+CPU = torch.device("cpu")
+
+
+def batch(count: int = 4) -> Batch:
+    torch.manual_seed(0)
+    made = scenes()
+    return made.load(made.draw(count))
+
+
+def players() -> tuple[nn.Module, nn.Module]:
+    torch.manual_seed(0)
+    return build(LIGHT, 3, "default", SIZE, "--w"), Discriminator(4)
+
+
+def bits(*networks: nn.Module) -> list[Tensor]:
+    return [value.clone() for net in networks for value in net.state_dict().values()]
+
+
+def same(first: list[Tensor], second: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def play(
+    pairs: Batch, theta: Tensor, target: Any, discriminator: Any = None, **options: Any
+) -> Any:
+    weights = {"mode": "eval", "realism": 0.5, "penalty": 3.0, "clock": Clock(CPU)} | options
+    return synthesizer_step(
+        pairs, with_artefacts(pairs), theta, target, discriminator, RULES, **weights
+    )
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+@pytest.mark.parametrize("with_discriminator", [True, False])
+def test_the_synthesizers_step_moves_it_alone(mode: str, with_discriminator: bool) -> None:
+    target, discriminator = players()
+    judge = discriminator if with_discriminator else None
+    limits = Range()
+    synthesizer = Synthesizer(efficientnet_lite0("none", ""), limits.start(), gain=0.4).train()
+    pairs = batch()
+    before = bits(target, discriminator)
+    with frozen(target, discriminator):
+        position = synthesizer(pairs.colours() * pairs.masks(), with_artefacts(pairs))
+        composites, stakes = play(pairs, limits.theta(position, SIZE), target, judge, mode=mode)
+        stakes.loss.backward()
+    assert composites.valid.all()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in synthesizer.parameters())
+    assert all(float(p.grad.abs().max()) > 0 for p in synthesizer.position.parameters())  # type: ignore[union-attr]
+    assert all(p.grad is None for net in (target, discriminator) for p in net.parameters())
+    assert same(before, bits(target, discriminator))
+
+
+def test_the_synthesizers_loss_is_what_it_pays_less_what_it_gains() -> None:
+    target, discriminator = players()
+    pairs = batch()
+    # The second one a dot, beyond the limits; the others in the middle.
+    position = torch.tensor([[0.0, 0, 0.3, 0, 0.1 * i, 0] for i in range(4)])
+    position[1, 2] = -1
+    theta = Range().theta(position, SIZE)
+    with frozen(target, discriminator):
+        composites, stakes = play(pairs, theta, target, discriminator)
+        assert composites.valid.tolist() == [True, False, True, True]
+        logits = discriminator(composites.images)
+        target.train()
+        for module in target.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        kept = [0, 2, 3]
+        hard = training_loss(target, composites.images[kept], [composites.targets[i] for i in kept])
+        target.eval()
+    # -log of a sigmoid is the softplus of the negative logit.
+    fooled = nn.functional.softplus(-logits).mean()
+    price = RULES.price(pairs.masks(), theta, SIZE).mean()
+    assert price > 0
+    torch.testing.assert_close(stakes.target, hard)
+    torch.testing.assert_close(stakes.fooled, fooled)
+    torch.testing.assert_close(stakes.loss, 0.5 * fooled - hard + 3 * price)
+
+
+def test_going_down_the_loss_raises_that_of_the_target() -> None:
+    target, _ = players()
+    pairs = batch(2)
+    limits = Range()
+    leaf = torch.tensor([[0.0, 0, 0.9, 0, 0, 0]] * 2, requires_grad=True)
+    optimizer = torch.optim.Adam([leaf], 0.02)
+    seen = []
+    with frozen(target):
+        for _ in range(8):
+            composites, stakes = play(pairs, limits.theta(leaf.tanh(), SIZE), target)
+            assert composites.valid.all()
+            optimizer.zero_grad()
+            stakes.loss.backward()
+            optimizer.step()
+            seen.append(float(stakes.target))
+    assert max(seen[4:]) > seen[0]
+
+
+def test_objects_that_hardly_show_never_reach_the_target_but_cost() -> None:
+    """All four are dots: T is not asked, and the price leads back."""
+
+    class Untouchable(nn.Module):
+        def forward(self, *arguments: object) -> Tensor:
+            raise AssertionError("T was shown what has no right label")
+
+    pairs = batch()
+    leaf = torch.tensor([[0.0, 0, -0.999, 0, 0, 0]] * 4, requires_grad=True)
+    composites, stakes = play(pairs, Range().theta(leaf, SIZE), Untouchable())
+    assert not composites.valid.any()
+    assert stakes.target == 0
+    assert [len(target["boxes"]) for target in composites.targets] == [0] * 4
+    stakes.loss.backward()
+    assert leaf.grad is not None
+    assert (leaf.grad[:, 2] < 0).all()
+
+
+def test_the_discriminators_loss_is_cross_entropy_with_equal_halves() -> None:
+    _, network = players()
+    images = torch.rand(5, 3, *SIZE, requires_grad=True)
+    real = torch.tensor([True, False, False, False, True])
+    loss = discriminator_loss(network, images.detach(), real)
+    with torch.no_grad():
+        p = network(images).sigmoid()
+    expected = (-p[real].log().mean() - (1 - p[~real]).log().mean()) / 2
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert all(p.grad is not None for p in network.parameters())
+    assert images.grad is None
+
+
+def test_the_targets_step_moves_it_alone() -> None:
+    target, discriminator = players()
+    pairs = batch()
+    theta = Range().theta(torch.zeros(4, 6), SIZE).requires_grad_()
+    with torch.no_grad():
+        shown = composite(pairs, with_artefacts(pairs), theta, RULES)
+    training_loss(target.train(), shown.images, shown.targets).backward()
+    trained = [p for p in target.parameters() if p.requires_grad]
+    assert any(p.grad is not None and float(p.grad.abs().max()) > 0 for p in trained)
+    assert theta.grad is None
+    assert all(p.grad is None for p in discriminator.parameters())
+
+
+def test_mirrored_pictures_take_their_boxes_along() -> None:
+    images = torch.arange(24.0).view(2, 1, 3, 4)
+    targets = [
+        {"boxes": torch.tensor([[0.0, 1, 1, 3]]), "labels": torch.tensor([n])} for n in (1, 2)
+    ]
+    turned, found = mirror(images, targets, torch.tensor([False, True]))
+    assert torch.equal(turned[0], images[0])
+    assert turned[1, 0, 0].tolist() == [15, 14, 13, 12]
+    assert found[0]["boxes"].tolist() == [[0, 1, 1, 3]]
+    assert found[1]["boxes"].tolist() == [[3, 1, 4, 3]]
+    assert found[1]["labels"].tolist() == [2]
+    assert targets[1]["boxes"].tolist() == [[0, 1, 1, 3]]
+
+
+def test_the_clock_gives_each_part_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    clock = Clock(CPU)
+
+    class Slow(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, value: Tensor) -> Tensor:
+            now[0] += 1
+            return value.clone()
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+            now[0] += 10
+            return gradient
+
+    leaf = torch.ones(3, requires_grad=True)
+    now[0] = 100
+    clock.start()
+    first = Slow.apply(clock.watch(leaf, "blend"))
+    clock.mark("blend")
+    second = Slow.apply(clock.watch(first, "T"))
+    clock.mark("T")
+    now[0] += 5
+    second.sum().backward()
+    now[0] += 0.5
+    clock.mark("S")
+    assert clock.take() == {"blend": 11, "T": 16, "S": 0.5}
+    assert clock.take() == {}
