@@ -96,21 +96,26 @@ def test_the_synthesizers_loss_is_what_it_pays_less_what_it_gains() -> None:
 
 
 def test_going_down_the_loss_raises_that_of_the_target() -> None:
-    target, _ = players()
-    pairs = batch(2)
-    limits = Range()
-    leaf = torch.tensor([[0.0, 0, 0.9, 0, 0, 0]] * 2, requires_grad=True)
+    """A T that loses by red on the right: red objects on grey go there, and it loses more."""
+
+    class Redness(nn.Module):
+        def forward(self, images: list[Tensor], targets: object) -> dict[str, Tensor]:
+            return {"red": (torch.stack(images)[:, 0] * torch.linspace(0, 1, SIZE[1])).mean()}
+
+    pairs = batch()
+    pairs.backgrounds.fill_(127)
+    leaf = torch.tensor([[0.0, 0, 0.9, 0, 0, 0]] * 4, requires_grad=True)
     optimizer = torch.optim.Adam([leaf], 0.02)
     seen = []
-    with frozen(target):
-        for _ in range(8):
-            composites, stakes = play(pairs, limits.theta(leaf.tanh(), SIZE), target)
-            assert composites.valid.all()
-            optimizer.zero_grad()
-            stakes.loss.backward()
-            optimizer.step()
-            seen.append(float(stakes.target))
-    assert max(seen[4:]) > seen[0]
+    for _ in range(6):
+        composites, stakes = play(pairs, Range().theta(leaf.tanh(), SIZE), Redness())
+        optimizer.zero_grad()
+        stakes.loss.backward()
+        optimizer.step()
+        seen.append(float(stakes.target))
+        assert composites.valid.all()
+    assert seen == sorted(seen)
+    assert (leaf[:, 4] > 0).all()
 
 
 def test_objects_that_hardly_show_never_reach_the_target_but_cost() -> None:
