@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainers.detection import command
-from trainers.detection.config import Config, DiscriminatorConfig, SynthesizerConfig, TargetConfig
+from trainers.detection.config import Config
 from trainers.detection.data import coco, pictures, voc
-from trainers.detection.data.cleanup import DEFAULT, CleanUp
+from trainers.detection.data.cleanup import DEFAULT
 from trainers.detection.data.prepared import prepare_cutouts, prepare_photographs
 from trainers.detection.experiment import names
 from trainers.detection.run import Data
+from trainers.detection.scales import EVERYTHING, small
 from trainers.detection.scenes import Scenes
-from trainers.detection.targets import LIGHT
 
 DESCRIPTION = """Person detection on Pascal VOC (the paper's section 4.2, tables 2 and 4).
 
@@ -35,33 +35,11 @@ class VOCConfig(Config):
     """Whose trainval T learns from and people are cut out of; tested on 2007 test."""
 
 
-EVERYTHING = CleanUp(min_iou=0, min_side=0, min_piece=0, max_cut=4)
-"""No clean-up: any mask with a pixel (table 2)."""
-FULL = VOCConfig(target=TargetConfig(start_iterations=20_000))
-SMALL = replace(
-    FULL,
-    output=Path("runs/voc_person_small"),
-    years=("2007",),
-    cycles=3,
-    images_per_cycle=240,
-    max_passes=4000,
-    size=(160, 160),
-    workers=0,
-    target=TargetConfig(
-        network=LIGHT,
-        batch=16,
-        optimizer="adam",
-        learning_rate=1e-4,
-        start_iterations=800,
-        iterations=120,
-        averaged=60,
-    ),
-    synthesizer=SynthesizerConfig(
-        backbone="efficientnet_lite0", steps=60, gain=0.4, learning_rate=1e-3
-    ),
-    discriminator=DiscriminatorConfig(width=16),
-)
-SCALES = {"full": FULL, "small": SMALL}
+FULL = VOCConfig()
+SCALES = {
+    "full": FULL,
+    "small": small(replace(FULL, output=Path("runs/voc_person_small"), years=("2007",))),
+}
 
 
 def read(config: VOCConfig) -> Data:

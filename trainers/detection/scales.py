@@ -1,0 +1,37 @@
+"""What the trainers' presets have in common."""
+
+from dataclasses import replace
+from typing import TypeVar
+
+from trainers.detection.config import Config, DiscriminatorConfig, SynthesizerConfig, TargetConfig
+from trainers.detection.data.cleanup import CleanUp
+from trainers.detection.targets import LIGHT
+
+EVERYTHING = CleanUp(min_iou=0, min_side=0, min_piece=0, max_cut=4)
+"""No clean-up: any mask with a pixel (table 2)."""
+ConfigType = TypeVar("ConfigType", bound=Config)
+
+
+def small(config: ConfigType) -> ConfigType:
+    """The same experiment for a CPU: small pictures, light networks, few batches a cycle."""
+    return replace(
+        config,
+        cycles=3,
+        images_per_cycle=240,
+        max_passes=4000,
+        size=(160, 160),
+        workers=0,
+        target=TargetConfig(
+            network=LIGHT,
+            optimizer="adam",
+            learning_rate=1e-4,
+            batch=16,
+            start_iterations=800,
+            iterations=120,
+            averaged=60,
+        ),
+        synthesizer=SynthesizerConfig(
+            backbone="efficientnet_lite0", gain=0.4, learning_rate=1e-3, steps=60
+        ),
+        discriminator=DiscriminatorConfig(width=16),
+    )
