@@ -54,8 +54,8 @@ def spread_kernel(
             x = j - RADIUS + b
             on_canvas = (y >= 0) & (y < height) & (x >= 0) & (x < width)
             value = tl.load(source + (y.to(INDEX) * width + x), mask=on_canvas, other=0)
-            across += value * tl.load(constants + TAPS + tl.abs(b))
-        total += across * tl.load(constants + TAPS + tl.abs(a))
+            across = tl.fma(value, tl.load(constants + TAPS + tl.abs(b)), across)
+        total = tl.fma(across, tl.load(constants + TAPS + tl.abs(a)), total)
     if not STRAIGHT:
         map, finite = load_map(maps, n, MAP)
         u, v, x, y = coordinates(map, i - RADIUS, j - RADIUS, T)
@@ -178,7 +178,8 @@ def pull_kernel(
             shares &= (weight_x > 0) & (weight_y > 0)
             weight = tl.where(shares, weight_x * weight_y, 0)[None, :, :]
             shares = shares[None, :, :] & (c < channels)
-            total += weight * tl.load(source + (line + j)[None, :, :], mask=shares, other=0)
+            value = tl.load(source + (line + j)[None, :, :], mask=shares, other=0)
+            total = tl.fma(weight, value, total)
     inside = ((row < h) & (column < w))[None, :, :] & (c < channels)
     at = out + n * out_strides[0] + c * out_strides[1]
     at += (row.to(INDEX) * out_strides[2] + column.to(INDEX) * out_strides[3])[None, :, :]

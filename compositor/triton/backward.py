@@ -43,19 +43,19 @@ def column_pass(rows, width, taps, inside, RADIUS: tl.constexpr):
         tap = tl.load(taps + k)
         before = tl.load(rows - k * width, mask=inside, other=0)
         after = tl.load(rows + k * width, mask=inside, other=0)
-        total += (before + after) * tap
-        moment += (after - before) * (tap * k)
+        total = tl.fma(before + after, tap, total)
+        moment = tl.fma(after - before, tap * k, moment)
     return total, moment
 
 
 @triton.jit
 def store_moments(at, direct, grad_alpha, slope, slope_x, slope_y, x, y, inside):
     """Sums of d/du (or d/dv) against (x, y, 1)."""
-    both = tl.where(inside, direct + grad_alpha * slope, 0)
+    both = tl.where(inside, tl.fma(grad_alpha, slope, direct), 0)
     along_x = tl.where(inside, grad_alpha * slope_x, 0)
     along_y = tl.where(inside, grad_alpha * slope_y, 0)
-    tl.store(at, tl.sum(both * x + along_x))
-    tl.store(at + 1, tl.sum(both * y + along_y))
+    tl.store(at, tl.sum(tl.fma(both, x, along_x)))
+    tl.store(at + 1, tl.sum(tl.fma(both, y, along_y)))
     tl.store(at + 2, tl.sum(both))
 
 
@@ -102,15 +102,17 @@ def backward_kernel(
     inside = (i >= tl.maximum(top + HALO, 0)) & (i < tl.minimum(top + TILE_Y - HALO, height))
     inside &= (j >= tl.maximum(left + HALO, 0)) & (j < tl.minimum(left + TILE_X - HALO, width))
     ii, jj = i.to(INDEX), j.to(INDEX)
-    g_at = grad_composite + n * grad_composite_strides[0]
-    g_at += ii * grad_composite_strides[2] + jj * grad_composite_strides[3]
+    grad_composite += n * grad_composite_strides[0]
+    g_at = ii * grad_composite_strides[2] + jj * grad_composite_strides[3]
     pixel = ii * width + jj
     plane = height.to(tl.int64) * width
     if d_background is not None:
-        out_at = d_background + n * d_background_strides[0]
-        out_at += ii * d_background_strides[2] + jj * d_background_strides[3]
+        d_background += n * d_background_strides[0]
+        out_at = ii * d_background_strides[2] + jj * d_background_strides[3]
     if colour_weight is not None:
-        weight_at = colour_weight + n * channels * plane + pixel
+        colour_weight += n * channels * plane
+    if d_alpha is not None:
+        d_alpha += n * plane
     if partial is not None:
         sums = partial + tl.program_id(0).to(tl.int64) * 6
 
@@ -123,14 +125,15 @@ def backward_kernel(
         zero = tl.zeros((TILE_Y, TILE_X), T)
         for _ in range(channels):
             if d_background is not None:
-                tl.store(out_at, tl.load(g_at, mask=inside), mask=inside)
-                out_at += d_background_strides[1]
+                g = tl.load(grad_composite + g_at, mask=inside)
+                tl.store(d_background + out_at, g, mask=inside)
+                d_background += d_background_strides[1]
+                grad_composite += grad_composite_strides[1]
             if colour_weight is not None:
-                tl.store(weight_at, zero, mask=inside)
-                weight_at += plane
-            g_at += grad_composite_strides[1]
+                tl.store(colour_weight + pixel, zero, mask=inside)
+                colour_weight += plane
         if d_alpha is not None:
-            tl.store(d_alpha + n * plane + pixel, zero, mask=inside)
+            tl.store(d_alpha + pixel, zero, mask=inside)
         if partial is not None:
             tl.store(sums + tl.arange(0, 8), tl.zeros((8,), T), mask=tl.arange(0, 8) < 6)
         return
@@ -157,44 +160,45 @@ def backward_kernel(
     visible = alpha != 0
     to_alpha = tl.zeros((TILE_Y, TILE_X), T)
     if grad_alpha is not None:
-        at = grad_alpha + n * grad_alpha_strides[0]
-        at += ii * grad_alpha_strides[2] + jj * grad_alpha_strides[3]
-        to_alpha += tl.load(at, mask=inside, other=0).to(T)
+        grad_alpha += n * grad_alpha_strides[0]
+        at = ii * grad_alpha_strides[2] + jj * grad_alpha_strides[3]
+        to_alpha += tl.load(grad_alpha + at, mask=inside, other=0).to(T)
     to_u, to_v = tl.zeros_like(to_alpha), tl.zeros_like(to_alpha)
     p00, p01, p10, p11, tx, ty = frame_corners(u, v, h, w, foreground_strides, INDEX)
-    f_at = foreground + n * foreground_strides[0]
-    b_at = background + n * background_strides[0]
-    b_at += ii * background_strides[2] + jj * background_strides[3]
+    foreground += n * foreground_strides[0]
+    background += n * background_strides[0]
+    b_at = ii * background_strides[2] + jj * background_strides[3]
     for _ in range(channels):
-        g = tl.load(g_at, mask=inside, other=0).to(T)
+        g = tl.load(grad_composite + g_at, mask=inside, other=0).to(T)
+        grad_composite += grad_composite_strides[1]
         if d_background is not None:
             to_background = tl.where(finite, (1 - alpha) * g, float("nan"))
-            tl.store(out_at, to_background.to(d_background.dtype.element_ty), mask=inside)
-            out_at += d_background_strides[1]
+            to_background = to_background.to(d_background.dtype.element_ty)
+            tl.store(d_background + out_at, to_background, mask=inside)
+            d_background += d_background_strides[1]
         shown = tl.where(visible, alpha * g, 0)
         if colour_weight is not None:
-            tl.store(weight_at, shown, mask=inside)
-            weight_at += plane
+            tl.store(colour_weight + pixel, shown, mask=inside)
+            colour_weight += plane
         if COLOUR:
-            f00 = tl.load(f_at + p00, mask=inside, other=0).to(T)
-            f01 = tl.load(f_at + p01, mask=inside, other=0).to(T)
-            f10 = tl.load(f_at + p10, mask=inside, other=0).to(T)
-            f11 = tl.load(f_at + p11, mask=inside, other=0).to(T)
-            b = tl.load(b_at, mask=inside, other=0).to(T)
+            f00 = tl.load(foreground + p00, mask=inside, other=0).to(T)
+            f01 = tl.load(foreground + p01, mask=inside, other=0).to(T)
+            f10 = tl.load(foreground + p10, mask=inside, other=0).to(T)
+            f11 = tl.load(foreground + p11, mask=inside, other=0).to(T)
+            b = tl.load(background + b_at, mask=inside, other=0).to(T)
             f = lerp(lerp(f00, f01, tx), lerp(f10, f11, tx), ty)
             # Behind alpha 0 any colour may stand, infinities too; 0 * inf must not reach theta.
             known = visible | (tl.abs(f) < float("inf"))
-            to_alpha += g * tl.where(known, f - b, 0)
+            to_alpha = tl.fma(g, tl.where(known, f - b, 0), to_alpha)
             if partial is not None:
                 along_x = lerp(f01 - f00, f11 - f10, ty)
                 along_y = lerp(f10 - f00, f11 - f01, tx)
                 to_u += tl.where(visible, shown * along_x, 0)
                 to_v += tl.where(visible, shown * along_y, 0)
-            f_at += foreground_strides[1]
-            b_at += background_strides[1]
-        g_at += grad_composite_strides[1]
+            foreground += foreground_strides[1]
+            background += background_strides[1]
     if d_alpha is not None:
-        tl.store(d_alpha + n * plane + pixel, to_alpha, mask=inside)
+        tl.store(d_alpha + pixel, to_alpha, mask=inside)
     if partial is not None:
         # Beyond the frame the colour is its edge's and does not move.
         to_u = tl.where((u >= 0) & (u <= w - 1), to_u, 0)

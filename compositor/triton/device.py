@@ -3,6 +3,8 @@
 Numbers are those of the reference (``compositor.ops.reference``), in its order of operations:
 coordinates about the two centres, nested lerps, pairs of taps from the inside out. ``T`` is the
 computation type, ``INDEX`` the type of offsets within a plane (32 bits where they fit).
+Multiply-adds are written out and the compiler may form no others, so the interpreter computes what
+a GPU does, and a kernel compiled for other strides or sizes gives the same bits.
 """
 
 from __future__ import annotations
@@ -115,13 +117,13 @@ def coordinates(map, i, j, T: tl.constexpr):
     au, bu, cu, av, bv, cv, centre_x, centre_y = map
     x = j.to(T) - centre_x
     y = i.to(T) - centre_y
-    return au * x + (bu * y + cu), av * x + (bv * y + cv), x, y
+    return tl.fma(x, au, tl.fma(y, bu, cu)), tl.fma(x, av, tl.fma(y, bv, cv)), x, y
 
 
 @triton.jit
 def lerp(p, q, t):
     """A constant neighbourhood is reproduced exactly."""
-    return p + t * (q - p)
+    return tl.fma(q - p, t, p)
 
 
 @triton.jit
@@ -154,11 +156,8 @@ def coverage_corners(
 @triton.jit
 def rescale(m, floor, scale):
     """The threshold-ReLU; a NaN in the mask stays one."""
-    above = m - floor
-    if m.dtype == tl.float64:
-        s = above / scale
-    else:  # where ``/`` is not exact, and would not make 1 of the threshold's complement
-        s = tl.math.div_rn(above, tl.broadcast_to(scale, m.shape))
+    # Times the reciprocal, a fifth of a division's instructions, is off where it must be exact.
+    s = tl.where(m == 1, 1, (m - floor) * (1 / scale))
     return tl.where(m <= floor, 0, s)
 
 
@@ -218,7 +217,7 @@ def blur(field, taps, RADIUS: tl.constexpr, AXIS: tl.constexpr):
     """One pass of the blur over a tile, from the centre outwards."""
     total = field * tl.load(taps)
     for k in tl.range(1, RADIUS + 1):
-        total += (shifted(field, -k, AXIS) + shifted(field, k, AXIS)) * tl.load(taps + k)
+        total = tl.fma(shifted(field, -k, AXIS) + shifted(field, k, AXIS), tl.load(taps + k), total)
     return total
 
 
@@ -230,6 +229,6 @@ def blur_moment(field, taps, RADIUS: tl.constexpr, AXIS: tl.constexpr):
     for k in tl.range(1, RADIUS + 1):
         tap = tl.load(taps + k)
         before, after = shifted(field, -k, AXIS), shifted(field, k, AXIS)
-        even += (before + after) * tap
-        odd += (after - before) * (tap * k)
+        even = tl.fma(before + after, tap, even)
+        odd = tl.fma(after - before, tap * k, odd)
     return even, odd

@@ -80,11 +80,13 @@ def forward_kernel(
     inside = (i >= tl.maximum(top + HALO, 0)) & (i < tl.minimum(top + TILE_Y - HALO, height))
     inside &= (j >= tl.maximum(left + HALO, 0)) & (j < tl.minimum(left + TILE_X - HALO, width))
     ii, jj = i.to(INDEX), j.to(INDEX)
-    b_at = background + n * background_strides[0]
-    b_at += ii * background_strides[2] + jj * background_strides[3]
-    out_at = composite + n * composite_strides[0]
-    out_at += ii * composite_strides[2] + jj * composite_strides[3]
-    alpha_at = n * height * width + (ii * width + jj)
+    # Scalar bases and 32-bit offsets: a tile of pointers would take twice the registers.
+    background += n * background_strides[0]
+    b_at = ii * background_strides[2] + jj * background_strides[3]
+    composite += n * composite_strides[0]
+    out_at = ii * composite_strides[2] + jj * composite_strides[3]
+    if alpha_out is not None:
+        alpha_out += n * height * width
 
     map, finite = load_map(maps, n, MAP)
     reach: tl.constexpr = RADIUS - HALO  # what a tile needs beyond its own samples
@@ -93,11 +95,12 @@ def forward_kernel(
     half_x, half_y = 0.5 * (TILE_X - 1) + reach, 0.5 * (TILE_Y - 1) + reach
     if finite & misses_frame(map, x, y, half_x, half_y, h, w):
         for _ in range(channels):
-            tl.store(out_at, tl.load(b_at, mask=inside), mask=inside)
-            b_at += background_strides[1]
-            out_at += composite_strides[1]
+            b = tl.load(background + b_at, mask=inside)
+            tl.store(composite + out_at, b, mask=inside)
+            background += background_strides[1]
+            composite += composite_strides[1]
         if alpha_out is not None:
-            tl.store(alpha_out + alpha_at, tl.zeros((TILE_Y, TILE_X), T), mask=inside)
+            tl.store(alpha_out + (ii * width + jj), tl.zeros((TILE_Y, TILE_X), T), mask=inside)
         return
 
     u, v, x, y = coordinates(map, i, j, T)
@@ -114,23 +117,24 @@ def forward_kernel(
         for k in range(1, RADIUS + 1):
             before = tl.load(middle - k * width, mask=inside, other=0)
             after = tl.load(middle + k * width, mask=inside, other=0)
-            alpha += (before + after) * tl.load(taps + k)
+            alpha = tl.fma(before + after, tl.load(taps + k), alpha)
     if alpha_out is not None:
-        tl.store(alpha_out + alpha_at, tl.where(finite, alpha, float("nan")), mask=inside)
+        shown = tl.where(finite, alpha, float("nan"))
+        tl.store(alpha_out + (ii * width + jj), shown, mask=inside)
 
     p00, p01, p10, p11, tx, ty = frame_corners(u, v, h, w, foreground_strides, INDEX)
-    f_at = foreground + n * foreground_strides[0]
+    foreground += n * foreground_strides[0]
     shown, through = inside & (alpha != 0), inside & (alpha != 1)
     for _ in range(channels):
-        f00 = tl.load(f_at + p00, mask=shown, other=0).to(T)
-        f01 = tl.load(f_at + p01, mask=shown, other=0).to(T)
-        f10 = tl.load(f_at + p10, mask=shown, other=0).to(T)
-        f11 = tl.load(f_at + p11, mask=shown, other=0).to(T)
-        b = tl.load(b_at, mask=through, other=0)
+        f00 = tl.load(foreground + p00, mask=shown, other=0).to(T)
+        f01 = tl.load(foreground + p01, mask=shown, other=0).to(T)
+        f10 = tl.load(foreground + p10, mask=shown, other=0).to(T)
+        f11 = tl.load(foreground + p11, mask=shown, other=0).to(T)
+        b = tl.load(background + b_at, mask=through, other=0)
         f = lerp(lerp(f00, f01, tx), lerp(f10, f11, tx), ty)
-        blend = (alpha * f + (1 - alpha) * b.to(T)).to(b.dtype)
+        blend = tl.fma(alpha, f, (1 - alpha) * b.to(T)).to(b.dtype)
         blend = tl.where(alpha == 0, b, blend)  # the stored bits, those of a NaN too
-        tl.store(out_at, tl.where(finite, blend, float("nan")), mask=inside)
-        f_at += foreground_strides[1]
-        b_at += background_strides[1]
-        out_at += composite_strides[1]
+        tl.store(composite + out_at, tl.where(finite, blend, float("nan")), mask=inside)
+        foreground += foreground_strides[1]
+        background += background_strides[1]
+        composite += composite_strides[1]

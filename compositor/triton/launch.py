@@ -16,48 +16,19 @@ from torch import Tensor
 
 from compositor.ops.reference import compute_dtype
 from compositor.triton.adjoint import pull_kernel, spread_kernel
-from compositor.triton.backward import backward_kernel, theta_kernel
+from compositor.triton.backward import theta_kernel
 from compositor.triton.device import MAP, TAPS, plan_kernel
-from compositor.triton.forward import forward_kernel
 from compositor.triton.rows import rows_kernel
-
-LARGEST_HALO = 16  # leaves a quarter of a tile of 64 x 64
-SQUARE = {"TILE_Y": 64, "TILE_X": 64}  # backward's, fixed: theta's partial sums are one a tile
-FLAT = {"TILE_Y": 16, "TILE_X": 64}  # of kernels without a halo
-
-
-def _with_room(configs: list[triton.Config], _: Any, **options: Any) -> list[triton.Config]:
-    """Those whose halo leaves a quarter of the tile's rows."""
-    halo = min(options["RADIUS"], LARGEST_HALO)
-    return [c for c in configs if 8 * halo <= 3 * c.kwargs["TILE_Y"]]
-
-
-_KEY = ["channels", "RADIUS"]
-_forward = triton.autotune(
-    [
-        triton.Config({"TILE_Y": y, "TILE_X": x}, num_warps=warps)
-        for y, x, warps in ((64, 64, 8), (64, 64, 4), (32, 64, 4), (32, 128, 8), (64, 128, 16))
-    ],
-    key=_KEY,
-    prune_configs_by={"early_config_prune": _with_room},
-)(forward_kernel)
-_backward = triton.autotune(
-    [triton.Config(SQUARE, num_warps=warps) for warps in (8, 4, 16)], key=_KEY
-)(backward_kernel)
-
-
-def _run_tuned(kernel: Any, grid: Any, *arguments: Any, **options: Any) -> None:
-    """Launch with the fastest configuration, or the first where bits must not depend on timing."""
-    if torch.are_deterministic_algorithms_enabled() or triton.knobs.runtime.interpret:
-        options |= kernel.configs[0].all_kwargs()
-        kernel = kernel.fn
-    kernel[grid](*arguments, **options)
-
-
-def _tiles(height: int, width: int, tile: dict[str, int], halo: int = 0) -> int:
-    across: int = triton.cdiv(width, tile["TILE_X"] - 2 * halo)
-    down: int = triton.cdiv(height, tile["TILE_Y"] - 2 * halo)
-    return down * across
+from compositor.triton.tuning import (
+    BACKWARD,
+    EXACT,
+    FLAT,
+    FORWARD,
+    halo_of,
+    partial_tile,
+    run_tuned,
+    tiles,
+)
 
 
 def _on(tensor: Tensor) -> AbstractContextManager[Any]:
@@ -84,7 +55,7 @@ class _Plan:
         self.h, self.w = foreground.shape[2:]
         self.sizes = (self.h, self.w, self.height, self.width)
         self.dtype = compute_dtype(background.dtype)
-        self.halo = radius if radius <= LARGEST_HALO else 0
+        self.halo = halo_of(radius)
         self.mask, self.straight_through = mask, straight_through
         images = (foreground, mask, background, *gradients)
         wide = self.dtype == torch.float64
@@ -99,12 +70,12 @@ class _Plan:
         plan_kernel[(self.n,)](
             theta, theta.stride(), self.maps, self.constants, *self.sizes, threshold, sigma,
             DIGITS=53 if wide else 24, RADIUS=radius, BLOCK=triton.next_power_of_2(radius + 1),
-            MAP=MAP, TAPS=TAPS,
+            MAP=MAP, TAPS=TAPS, **EXACT,
         )  # fmt: skip
 
     def grid(self, tile: dict[str, int]) -> tuple[int]:
         """Programs over the canvas."""
-        return (self.n * _tiles(self.height, self.width, tile, self.halo),)
+        return (self.n * tiles(self.height, self.width, tile, self.halo),)
 
     def blurred_rows(self, slopes: bool) -> Tensor | None:
         """Fields for the column pass where a tile has no room for the halo, else None."""
@@ -114,10 +85,10 @@ class _Plan:
         grown = self.height + 2 * radius
         out = self.maps.new_empty((self.n, 5 if slopes else 1, grown, self.width))
         mask = out if self.mask is None else self.mask
-        rows_kernel[(self.n * _tiles(grown, self.width, FLAT),)](
+        rows_kernel[(self.n * tiles(grown, self.width, FLAT),)](
             mask, mask.stride(), out, self.maps, self.constants, *self.sizes,
             SLOPES=slopes, STRAIGHT=self.straight_through, MASKED=self.mask is not None,
-            TAPS=TAPS, **self.options, **FLAT,
+            TAPS=TAPS, **self.options, **FLAT, **EXACT,
         )  # fmt: skip
         return out
 
@@ -127,9 +98,9 @@ class _Plan:
         channels = like.shape[1]
         at_once = min(4, triton.next_power_of_2(channels))
         groups = self.n * triton.cdiv(channels, at_once)
-        pull_kernel[(groups * _tiles(self.h, self.w, FLAT),)](
+        pull_kernel[(groups * tiles(self.h, self.w, FLAT),)](
             field, out, out.stride(), self.maps, *self.sizes, channels,
-            CLAMPED=clamped, CHANNELS=at_once, **self.options, **FLAT,
+            CLAMPED=clamped, CHANNELS=at_once, **self.options, **FLAT, **EXACT,
         )  # fmt: skip
         return out
 
@@ -156,8 +127,8 @@ def blend(
             foreground, mask, background, theta, threshold, sigma, radius, straight_through
         )
         cover = background if mask is None else mask
-        _run_tuned(
-            _forward, plan.grid, foreground, foreground.stride(), cover, cover.stride(),
+        run_tuned(
+            FORWARD, plan.grid, foreground, foreground.stride(), cover, cover.stride(),
             background, background.stride(), composite, composite.stride(),
             alpha if return_alpha else None, plan.maps, plan.constants, plan.blurred_rows(False),
             *plan.sizes, plan.channels, MASKED=mask is not None, TAPS=TAPS, **plan.options,
@@ -199,15 +170,15 @@ def blend_backward(
             (grad_composite, grad_alpha),
         )  # fmt: skip
         canvas = (plan.n, 1, plan.height, plan.width)
-        tiles = _tiles(plan.height, plan.width, SQUARE, plan.halo)
+        count = tiles(plan.height, plan.width, partial_tile(radius), plan.halo)
         new = plan.maps.new_empty
         colour_weight = new(background.shape) if foreground_grad else None
         d_alpha = new(canvas) if mask_grad else None
-        partial = new((plan.n, tiles, 6)) if theta_grad else None
+        partial = new((plan.n, count, 6)) if theta_grad else None
         cover = background if mask is None else mask
         from_alpha = grad_composite if grad_alpha is None else grad_alpha
-        _run_tuned(
-            _backward, plan.grid, grad_composite, grad_composite.stride(),
+        run_tuned(
+            BACKWARD, plan.grid, grad_composite, grad_composite.stride(),
             grad_alpha, from_alpha.stride(), foreground, foreground.stride(), cover, cover.stride(),
             background, background.stride(), d_background if background_grad else None,
             d_background.stride(), colour_weight, d_alpha, partial, plan.maps, plan.constants,
@@ -216,16 +187,16 @@ def blend_backward(
         )  # fmt: skip
         if partial is not None:
             theta_kernel[(plan.n,)](
-                partial, d_theta, d_theta.stride(), plan.maps, *plan.sizes, tiles,
-                MAP=MAP, BLOCK=128,
+                partial, d_theta, d_theta.stride(), plan.maps, *plan.sizes, count,
+                MAP=MAP, BLOCK=128, **EXACT,
             )  # fmt: skip
         if colour_weight is not None:
             d_foreground = plan.pull(colour_weight, foreground, True)
         if d_alpha is not None and mask is not None:
             to_mask = new((plan.n, 1, plan.height + 2 * radius, plan.width + 2 * radius))
-            spread_kernel[(plan.n * _tiles(to_mask.shape[2], to_mask.shape[3], FLAT),)](
+            spread_kernel[(plan.n * tiles(to_mask.shape[2], to_mask.shape[3], FLAT),)](
                 d_alpha, mask, mask.stride(), to_mask, plan.maps, plan.constants, *plan.sizes,
-                STRAIGHT=straight_through, TAPS=TAPS, **plan.options, **FLAT,
+                STRAIGHT=straight_through, TAPS=TAPS, **plan.options, **FLAT, **EXACT,
             )  # fmt: skip
             d_mask = plan.pull(to_mask, mask, False)
     return d_foreground, d_mask, d_background, d_theta

@@ -56,13 +56,13 @@ def rows_kernel(
             s, du, dv = coverage_slopes(
                 mask, mask_strides, n, u, v, h, w, floor, scale, STRAIGHT, MASKED, T, INDEX
             )
-            even_u += du * tap
-            odd_u += du * (tap * k)
-            even_v += dv * tap
-            odd_v += dv * (tap * k)
+            even_u = tl.fma(du, tap, even_u)
+            odd_u = tl.fma(du, tap * k, odd_u)
+            even_v = tl.fma(dv, tap, even_v)
+            odd_v = tl.fma(dv, tap * k, odd_v)
         else:
             s = coverage(mask, mask_strides, n, u, v, h, w, floor, scale, MASKED, T, INDEX)
-        total += s * tap
+        total = tl.fma(s, tap, total)
     inside = (i < grown) & (j < width)
     field = grown.to(tl.int64) * width
     at = out + n * (5 if SLOPES else 1) * field + (i.to(INDEX) * width + j)
