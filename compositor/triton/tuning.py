@@ -1,0 +1,94 @@
+"""How the kernels are launched: tiles, and what is tried for each kernel's speed.
+
+The configurations come from the compiler's report, not from a GPU: registers such that two or three
+programs fit a multiprocessor, or none spilled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import triton
+
+from compositor.triton.backward import backward_kernel
+from compositor.triton.forward import forward_kernel
+
+LARGEST_HALO = 16  # leaves a quarter of a tile of 64 x 64
+FLAT = {"TILE_Y": 16, "TILE_X": 64}  # of kernels without a halo
+EXACT = {"enable_fp_fusion": False}  # multiply-adds are those the kernels write out, no others
+
+
+def _config(tile_y: int, tile_x: int, warps: int, registers: int | None = None) -> triton.Config:
+    tile = {"TILE_Y": tile_y, "TILE_X": tile_x}
+    return triton.Config(tile, num_warps=warps, num_stages=1, maxnreg=registers)
+
+
+def _least_rows(radius: int) -> int:
+    """Of a tile whose halo leaves it half its rows, or a half of that at the largest halo."""
+    return 32 if min(radius, LARGEST_HALO) <= 8 else 64
+
+
+def _with_room(configs: list[triton.Config], _: Any, **options: Any) -> list[triton.Config]:
+    return [c for c in configs if c.kwargs["TILE_Y"] >= _least_rows(options["RADIUS"])]
+
+
+def _of_one_tile(configs: list[triton.Config], _: Any, **options: Any) -> list[triton.Config]:
+    """For theta's partial sums, one a tile: what is tuned does not change their number."""
+    return [c for c in configs if c.kwargs["TILE_Y"] == _least_rows(options["RADIUS"])]
+
+
+def _tuned(kernel: Any, configs: list[triton.Config], prune: Any) -> Any:
+    return triton.autotune(
+        configs, key=["channels", "RADIUS"], prune_configs_by={"early_config_prune": prune}
+    )(kernel)
+
+
+FORWARD = _tuned(
+    forward_kernel,
+    [
+        _config(32, 64, 8, 80),
+        _config(32, 64, 8),
+        _config(32, 32, 4),
+        _config(64, 64, 16, 64),
+        _config(64, 64, 8),
+    ],
+    _with_room,
+)
+BACKWARD = _tuned(
+    backward_kernel,
+    [
+        _config(32, 64, 16),
+        _config(32, 64, 8),
+        _config(32, 64, 8, 128),
+        _config(64, 64, 16),
+        _config(64, 64, 32),
+    ],
+    _of_one_tile,
+)
+
+
+def run_tuned(kernel: Any, grid: Any, *arguments: Any, **options: Any) -> None:
+    """Launch with the fastest configuration, or the first where bits must not depend on timing."""
+    if torch.are_deterministic_algorithms_enabled() or triton.knobs.runtime.interpret:
+        options |= kernel.early_config_prune(kernel.configs, None, **options)[0].all_kwargs()
+        kernel = kernel.fn
+    kernel[grid](*arguments, **options, **EXACT)
+
+
+def halo_of(radius: int) -> int:
+    """What a tile of the canvas samples around itself: nothing where rows.py blurs the rows."""
+    return radius if radius <= LARGEST_HALO else 0
+
+
+def tiles(height: int, width: int, tile: dict[str, int], halo: int = 0) -> int:
+    """Number of tiles over (height, width), each less its halo."""
+    across: int = triton.cdiv(width, tile["TILE_X"] - 2 * halo)
+    down: int = triton.cdiv(height, tile["TILE_Y"] - 2 * halo)
+    return down * across
+
+
+def partial_tile(radius: int) -> dict[str, int]:
+    """The tile that the backward's theta sums go by."""
+    tile: dict[str, int] = _of_one_tile(BACKWARD.configs, None, RADIUS=radius)[0].kwargs
+    return tile
