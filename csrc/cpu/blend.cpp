@@ -1,18 +1,13 @@
 // compositor::blend and its backward on CPU tensors: checks, outputs, tasks. LibTorch stable ABI.
 #include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-#include <torch/headeronly/core/ScalarType.h>
-#include <torch/headeronly/util/Exception.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <limits>
-#include <optional>
 #include <tuple>
 #include <vector>
 
+#include "../common/tensors.h"
 #include "kernels.h"
 
 namespace compositor::cpu {
@@ -31,73 +26,22 @@ const char* capability() {
 
 namespace {
 
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
-
-Scalar scalar_of(const Tensor& tensor) {
-  switch (tensor.scalar_type()) {
-    case ScalarType::Double:
-      return Scalar::kFloat64;
-    case ScalarType::Float:
-      return Scalar::kFloat32;
-    case ScalarType::BFloat16:
-      return Scalar::kBFloat16;
-    case ScalarType::Half:
-      return Scalar::kFloat16;
-    default:
-      STD_TORCH_CHECK(false, "compositor.blend: wanted floating-point images");
-  }
-}
-
-View view_of(const Tensor& tensor) {
-  const auto strides = tensor.strides();
-  return {tensor.data_ptr(), strides[0], strides[1], strides[2], strides[3]};
-}
-
-View view_of(const std::optional<Tensor>& tensor) { return tensor ? view_of(*tensor) : View{}; }
-
-// Python's checks say what is wrong; these keep a direct call of the op inside memory.
-void check_like(const Tensor& tensor, int64_t n, int64_t c, int64_t y, int64_t x, ScalarType type,
-                const char* name) {
-  const bool fits = tensor.dim() == 4 && tensor.size(0) == n && tensor.size(1) == c &&
-                    tensor.size(2) == y && tensor.size(3) == x;
-  STD_TORCH_CHECK(fits && tensor.scalar_type() == type && tensor.is_cpu(),
-                  "compositor.blend: ", name, " does not fit the other arguments");
-}
-
 // The arguments both directions share, with what they point to kept alive.
 struct Arguments {
+  Shapes shapes;
   BlendParams params;
-  int64_t batch;
   std::vector<double> taps;
   Tensor theta;
 
   Arguments(const Tensor& foreground, const std::optional<Tensor>& mask, const Tensor& background,
             const Tensor& theta_given, double threshold, double sigma, int64_t radius,
-            bool straight_through) {
-    STD_TORCH_CHECK(foreground.dim() == 4 && background.dim() == 4 && theta_given.dim() == 3,
-                    "compositor.blend: wanted (N, C, height, width) images and (N, 2, 3) theta");
-    batch = foreground.size(0);
-    const int64_t channels = foreground.size(1), h = foreground.size(2), w = foreground.size(3);
-    const int64_t height = background.size(2), width = background.size(3);
-    const ScalarType type = foreground.scalar_type();
-    check_like(background, batch, channels, height, width, type, "background");
-    if (mask) check_like(*mask, batch, 1, h, w, type, "mask");
-    STD_TORCH_CHECK(theta_given.size(0) == batch && theta_given.size(1) == 2 &&
-                        theta_given.size(2) == 3 && theta_given.is_cpu(),
-                    "compositor.blend: theta does not fit the other arguments");
-    // Columns and rows are counted in 32 bits, offsets in 64. The margin is for the blur's reach.
-    const int64_t most = std::numeric_limits<int32_t>::max() / 4;
-    STD_TORCH_CHECK(std::max({h, w, height, width}) <= most && radius >= 0 && radius <= most / 4,
-                    "compositor.blend: wanted sides below 2^29 pixels");
-    STD_TORCH_CHECK(std::min({h, w, height, width, channels}) > 0,
-                    "compositor.blend: wanted no empty dimension but N");
-
+            bool straight_through)
+      : shapes(foreground, mask, background, theta_given, radius) {
     const bool wide = scalar_of(foreground) == Scalar::kFloat64;
     taps = gaussian_taps(sigma, radius, wide ? 53 : 24);
     theta = torch::stable::contiguous(torch::stable::to(theta_given, ScalarType::Double));
-    params.size = {h, w, height, width};
-    params.channels = channels;
+    params.size = shapes.size;
+    params.channels = shapes.channels;
     params.foreground = view_of(foreground);
     params.mask = view_of(mask);
     params.background = view_of(background);
@@ -152,12 +96,13 @@ std::tuple<Tensor, Tensor> blend(const Tensor& foreground, const std::optional<T
   BlendParams& params = arguments.params;
   Tensor composite = torch::stable::empty_like(background);
   Tensor alpha = return_alpha
-                     ? torch::stable::new_empty(
-                           background, {arguments.batch, 1, params.size.height, params.size.width})
+                     ? torch::stable::new_empty(background, {arguments.shapes.batch, 1,
+                                                             params.size.height, params.size.width})
                      : torch::stable::new_empty(background, {0});
   params.composite = view_of(composite);
   if (return_alpha) params.alpha = view_of(alpha);
-  run(choose(scalar_of(foreground), unit_stride(params)).forward, params, arguments.batch, false);
+  run(choose(scalar_of(foreground), unit_stride(params)).forward, params, arguments.shapes.batch,
+      false);
   return {composite, alpha};
 }
 
@@ -170,13 +115,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> blend_backward(
                       straight_through);
   BlendParams& params = arguments.params;
   const Sizes size = params.size;
-  const int64_t batch = arguments.batch;
-  check_like(grad_composite, batch, params.channels, size.height, size.width,
-             foreground.scalar_type(), "grad_composite");
-  if (grad_alpha) {
-    check_like(*grad_alpha, batch, 1, size.height, size.width, foreground.scalar_type(),
-               "grad_alpha");
-  }
+  const int64_t batch = arguments.shapes.batch;
+  arguments.shapes.check_canvas(grad_composite, params.channels, "grad_composite");
+  if (grad_alpha) arguments.shapes.check_canvas(*grad_alpha, 1, "grad_alpha");
   const auto output = [](const Tensor& like, bool wanted) {
     return wanted ? torch::stable::empty_like(like) : torch::stable::new_empty(like, {0});
   };

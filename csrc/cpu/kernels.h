@@ -4,14 +4,9 @@
 #include <cstdint>
 
 #include "../common/affine_map.h"
+#include "../common/view.h"
 
 namespace compositor::cpu {
-
-// A (N, C, rows, columns) tensor; strides in elements. A mask or alpha has one channel.
-struct View {
-  void* data = nullptr;  // null: not given, or not asked for
-  int64_t n = 0, c = 0, y = 0, x = 0;
-};
 
 struct BlendParams {
   Sizes size;
@@ -41,8 +36,6 @@ struct Task {
   int64_t image;
   int64_t first_block, last_block;
 };
-
-enum class Scalar { kFloat64, kFloat32, kBFloat16, kFloat16 };
 
 struct Kernels {
   void (*forward)(const BlendParams&, const Task&);

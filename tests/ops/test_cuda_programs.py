@@ -1,0 +1,126 @@
+"""What is the CUDA kernels' own: tiles, chunks of a wide blur, the search through the inverse map.
+
+On the host, see emulation.py; the rest of the op's tests run there too.
+"""
+
+import math
+
+import pytest
+import torch
+
+import compositor
+from tests.ops import emulation
+from tests.ops.cases import Inputs, disc, identity, inputs
+from tests.ops.test_agreement import check_both_directions, check_close
+
+reference_backward = torch.ops.compositor.blend_backward.reference
+ALL = (True, True, True, True)
+
+
+def test_threads_may_run_in_any_order_within_a_phase():
+    """No thread relies on another before a barrier: the bits stay, also those of the sums."""
+    given = inputs((2, 4, 50, 60, 70, 150), spread=0.2)
+    grad = torch.randn_like(given.background)
+    for radius in (3, 9):
+        options = (0.2, radius / 3, radius, True)
+        runs = [
+            (
+                *emulation.blend(*given, *options, True, seed=seed),
+                *emulation.blend_backward(grad, None, *given, *options, *ALL, seed=seed),
+            )
+            for seed in (1, 2)
+        ]
+        for one, two in zip(*runs, strict=True):
+            assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("radius", [2, 15, 16, 17, 40, 130])
+def test_blur_of_any_radius_over_several_tiles(dtype, radius):
+    """Chunks are 96 pixels wide and as high as a tile: below one, one, several."""
+    given = inputs((1, 2, 40, 50, 70, 140), dtype, spread=0.2)
+    check_both_directions("emulated", given, radius / 3, radius, 0.3, True)
+
+
+@pytest.mark.parametrize("mask_grad", ["exact", "straight_through"])
+def test_tiles_wholly_inside_the_object_and_wholly_outside(mask_grad):
+    size = 260
+    canvas = (2, 3, size, size, size, size)
+    given = inputs(canvas, spread=0)._replace(mask=disc(2, size))
+    theta = torch.stack([1.5 * identity(1)[0], torch.eye(2, 3) * 0.4])
+    for mask in (given.mask, None):
+        check_both_directions(
+            "emulated", Inputs(given.foreground, mask, given.background, theta), 1.0, 3, 0.5,
+            mask_grad == "straight_through",
+        )  # fmt: skip
+
+
+# Maps of a plane onto a line or a point, or nearly; strong shears; an object of a pixel, and one a
+# hundred times the canvas. Their inverses do not exist or are useless.
+MAPS = {
+    "point": [[0, 0, 0.1], [0, 0, -0.2]],
+    "point between pixels": [[0, 0, 0.125], [0, 0, 0.0]],
+    "line": [[1, 0, 0], [0, 0, 0.3]],
+    "diagonal": [[1, 1, 0], [1, 1, 0.1]],
+    "almost a line": [[1, 0.5, 0], [2, 1 + 1e-7, 0]],
+    "almost a point": [[1e-30, 0, 0.2], [0, 1e-30, 0.2]],
+    "shear": [[1, 30, 0], [0, 1, 0]],
+    "tiny object": [[40, 3, 0.5], [-2, 45, 0.5]],
+    "huge object": [[0.01, 0, 0.3], [0, -0.01, 0.3]],
+    "quarter turn": [[0, -1, 0], [1, 0, 0]],
+    "mirrored": [[-1, 0, 0.01], [0, 1, 0]],
+    "outside": [[1, 0, 50], [0, 1, 0]],
+    "too large for float32": [[1e39, 0, 0], [0, 1, 0]],
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("radius", [0, 3, 5])
+def test_image_gradients_under_any_map(name, dtype, radius):
+    given = inputs((1, 5, 13, 17, 37, 75), dtype)
+    theta = torch.tensor([MAPS[name]], dtype=torch.float64)
+    # Whole canvases of equal terms fall on one pixel: float32 sums of some 3000.
+    check_both_directions("emulated", given._replace(theta=theta), radius / 3, radius, 0.0, True)
+
+
+@pytest.mark.parametrize("hidden", [math.nan, math.inf])
+@pytest.mark.parametrize("column", [50, 60, 63, 64, 66, 67, 70])
+def test_colour_that_is_not_finite_counts_where_alpha_does(hidden, column):
+    """Beside a tile's border alpha is not at hand: shown or not must be decided all the same."""
+    given = inputs((1, 3, 40, 130, 40, 130), torch.float64)
+    mask = torch.zeros(1, 1, 40, 130, dtype=torch.float64)
+    mask[..., 10:30, :64] = 0.9  # ends where a tile of the backward does, or three columns off
+    foreground = given.foreground.clone()
+    foreground[:, 1, 20, column] = hidden
+    grad = torch.randn_like(given.background)
+    for shift in (0.3, 3.3):  # no sample has a weight of 0, which NaN times is NaN in the reference
+        theta = identity(1, torch.float64)
+        theta[0, :, 2] = torch.tensor([2 * shift / 130, 0.6 / 40])
+        arguments = (grad, None, foreground, mask, given.background, theta, 0.3, 1.0, 3, True)
+        got = emulation.blend_backward(*arguments, *ALL)
+        wanted = reference_backward(*arguments, *ALL)
+        for g, w in zip(got, wanted, strict=True):
+            assert torch.equal(g.isfinite(), w.isfinite())
+            check_close(g.nan_to_num(0, 0, 0), w.nan_to_num(0, 0, 0), 1e-11)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2, 4])
+@pytest.mark.parametrize("width", [64, 68, 71])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
+def test_tiles_without_the_object_are_copies_bit_by_bit(offset, width, dtype):
+    """In pieces of 16 bytes where both images allow it, else by the element."""
+    room = torch.rand(2 * 3 * 40 * width + 8, dtype=torch.float64).to(dtype)
+    room[7::31] = math.nan
+    background = room[offset : offset + 2 * 3 * 40 * width].view(2, 3, 40, width)
+    theta = identity(2, torch.float64)
+    theta[:, 0, 2] = 9
+    composite, alpha = emulation.blend(
+        torch.rand_like(background), None, background, theta, 0.5, 1.0, 3, True, True
+    )
+    assert torch.equal(composite.view(torch.uint8), background.view(torch.uint8))
+    assert torch.equal(alpha, torch.zeros_like(alpha))
+
+
+def test_emulated_is_no_name_of_the_library():
+    assert "emulated" not in compositor.build_info()["backends"]
