@@ -141,6 +141,9 @@ class Config:
     """Placements tried on an object by foreground_hard."""
     max_passes: int = 50_000
     """Composites proposed in a cycle, at most; what is missing then is reported."""
+    judged: int = 128
+    """Composites proposed in each cycle, by chance and by S, whose hardness is recorded as it is,
+    for figure 8."""
     size: tuple[int, int] = (300, 300)
     """Height and width to which all pictures are stretched, pixels."""
     artefacts: float = 0.5
@@ -167,6 +170,7 @@ class Config:
                 raise ConfigError(f"{name}: got {list(value)}, wanted one or more, none twice")
         for name, least, number in (
             ("images_per_cycle", 1, self.images_per_cycle),
+            ("judged", 1, self.judged),
             ("synthesizer.batch", 2, self.synthesizer.batch),
             ("target.batch", 2, self.target.batch),
             ("target.averaged", 1, self.target.averaged),

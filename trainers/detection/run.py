@@ -37,8 +37,6 @@ from trainers.files import replacing
 from trainers.loop import Loop, check_identity
 
 EVALUATION_BATCH = 16
-JUDGED = 128
-"""Proposals a cycle whose hardness is recorded, of the ways that figure 8 compares."""
 SHOWN = 8
 """Composites a cycle that the contact sheet shows."""
 STARTS_FROM = (
@@ -227,7 +225,8 @@ class DetectionRun(Loop):
     @torch.no_grad()
     def _judge(self, propose: Propose, batch: int) -> list[float]:
         """T's confidences for what the way proposes, hard or not (figure 8)."""
-        scenes, found, needed = self.data.scenes, list[float](), -(-JUDGED // self._process[1])
+        scenes, found = self.data.scenes, list[float]()
+        needed = -(-self.config.judged // self._process[1])
         for _ in range(4 * -(-needed // batch)):
             if len(found) >= needed:
                 break

@@ -1,0 +1,127 @@
+"""A detection run's phases: who moves, who stays still, what is counted."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+
+from detection.tiny_scenes import SIZE, Pictures, scenes
+from trainers.detection.config import Config, DiscriminatorConfig, Way
+from trainers.detection.placement import Visibility
+from trainers.detection.run import Data, DetectionRun
+from trainers.detection.scales import small
+
+
+def config(folder: Path, **changes: Any) -> Config:
+    base = small(Config(output=folder, cpu=True, seeds=(0,), judged=4))
+    target = replace(base.target, batch=4, start_iterations=1, iterations=2, averaged=2)
+    synthesizer = replace(base.synthesizer, batch=4, steps=2)
+    settings = {"size": SIZE, "images_per_cycle": 5, "max_passes": 20, "hard": 1.1}
+    settings |= {"discriminator": DiscriminatorConfig(width=2), "target": target}
+    return replace(base, **(settings | {"synthesizer": synthesizer} | changes))
+
+
+def data() -> Data:
+    names = {name: name for name in ("train", "backgrounds", "cutouts", "test")}
+    return Data(scenes(), Pictures([[[10.0, 10, 60, 90]]] * 3, seed=2), names)
+
+
+def bits(network: nn.Module) -> list[Tensor]:
+    return [value.clone() for value in network.state_dict().values()]
+
+
+def same(first: list[Tensor], second: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_each_phase_moves_its_players_and_no_bit_of_the_others(tmp_path: Path) -> None:
+    phases: list[str] = []
+
+    class Watched(DetectionRun):
+        def synthesize(self) -> None:
+            self.watched(super().synthesize, moves={"synthesizer"})
+
+        def learn(self) -> None:
+            self.watched(super().learn, moves={"target", "discriminator"})
+
+        def watched(self, phase: Any, moves: set[str]) -> None:
+            players = {name: p.network for name, p in self._players.items() if p is not None}
+            before = {name: bits(network) for name, network in players.items()}
+            for network in players.values():
+                network.zero_grad()
+            phase()
+            for name, network in players.items():
+                assert same(before[name], bits(network)) == (name not in moves), name
+                if name not in moves:
+                    assert all(p.grad is None for p in network.parameters())
+            phases.append(phase.__name__)
+
+    run = Watched(config(tmp_path), "synthesizer_discriminator", 0, data())
+    run.run(1)
+    assert phases == ["synthesize", "learn"]
+    assert all(m.training for m in run.target.network.modules())
+
+
+@pytest.mark.parametrize("way", ["random", "random_hard", "foreground_hard", "synthesizer"])
+def test_every_way_adds_the_same_number_of_right_labels(tmp_path: Path, way: Way) -> None:
+    ours = config(tmp_path)
+    run = DetectionRun(ours, way, 0, data())
+    record = run.run(1)[1]
+    assert record["added"] == 5
+    search = record["search"]
+    assert (search["taken"], search["shortfall"]) == (5, 0)
+    assert search["accepted"] >= 5
+    assert search["passes"] == (0 if way == "random" else search["proposed"] - search["invalid"])
+    assert ("confidences" in record) == (not way.endswith("_hard"))
+    assert len(run.gallery.sheets[0].composites) == 5
+    assert all(len(boxes) == 1 for boxes in run.gallery.sheets[0].boxes)
+
+
+def test_what_hardly_shows_is_not_added_but_counted(tmp_path: Path) -> None:
+    base = config(tmp_path)
+    # No object that stays within S's range fills the canvas: all are invalid.
+    blind = replace(base.synthesizer, visibility=Visibility(side=1.0))
+    record = DetectionRun(replace(base, synthesizer=blind), "synthesizer", 0, data()).run(1)[1]
+    assert record["added"] == 0
+    assert record["synthesizer"]["invalid"] == 1
+    assert record["search"]["invalid"] == record["search"]["proposed"] >= 20
+    assert (record["search"]["passes"], record["search"]["shortfall"]) == (0, 5)
+    assert not record["confidences"]
+
+
+def test_nothing_is_hard_for_a_target_that_is_sure(tmp_path: Path) -> None:
+    record = DetectionRun(config(tmp_path, hard=0.0), "random_hard", 0, data()).run(1)[1]
+    assert record["added"] == 0
+    assert record["search"]["shortfall"] == 5
+    assert record["search"]["passes"] > 0
+
+
+def test_half_precision_runs(tmp_path: Path) -> None:
+    # Accelerate keeps one precision for a process's life.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        ours = config(tmp_path, precision="bf16")
+        run = DetectionRun(ours, "synthesizer_discriminator", 0, data())
+        assert run.run(1)[1]["added"] == 5
+        assert all(p.dtype == torch.float32 for p in run.target.network.parameters())
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_the_figure_is_of_the_averaged_weights(tmp_path: Path) -> None:
+    seen: list[list[Tensor]] = []
+
+    class Watched(DetectionRun):
+        def update(self, *details: Any) -> float:
+            loss = super().update(*details)
+            seen.append([p.detach().clone() for p in self.target.network.parameters()])
+            return loss
+
+    run = Watched(config(tmp_path), "baseline", 0, data())
+    run.run(1)
+    for values, mean in zip(zip(*seen[-2:], strict=True), run.average.parameters(), strict=True):
+        torch.testing.assert_close(torch.stack(values).mean(0), mean)

@@ -1,0 +1,243 @@
+"""The three trainers as users run them, on tiny data in the layouts on disk."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from detection import tiny_data
+from trainers import coco, gmu_kitchen, voc_person
+from trainers.detection import experiment
+from trainers.detection.config import WAYS
+from trainers.detection.paper import SWITCHES
+
+TINY = (
+    "--scale small --cpu --judged 4 --size 112 112 --seeds 0 --cycles 1 --images-per-cycle 3 "
+    "--tries 2 --max-passes 24 --hard 1.1 --target.batch 4 --target.start-iterations 2 "
+    "--target.iterations 2 --target.averaged 1 --synthesizer.steps 2 --synthesizer.batch 4 "
+    "--discriminator.width 2"
+)
+
+
+def people(folder: Path, count: int = 6) -> None:
+    """VOC and COCO's backgrounds."""
+    voc = folder / "VOCdevkit" / "VOC2007"
+    identifiers = [f"{n:06}" for n in range(count)]
+    for n, identifier in enumerate(identifiers):
+        box = (20.0 + n, 10.0, 80.0, 75.0)
+        mask = {1: tiny_data.rectangle(90, 120, [int(v) for v in box])}
+        tiny_data.voc_image(voc, identifier, [("person", box, 0)], mask)
+    sets = {"Main_trainval": identifiers[2:], "Main_test": identifiers[:2]}
+    tiny_data.voc_sets(voc, Segmentation_trainval=identifiers[2:], **sets)
+    tiny_data.coco(folder / "coco", {f"{n}.jpg": [] for n in range(3)} | {"p.jpg": [person()]})
+
+
+def person(x: float = 30) -> dict[str, Any]:
+    polygon = [x, 10, x + 40, 10, x + 40, 70, x, 70]
+    return {"category_id": 3, "bbox": [x, 10, 40, 60], "segmentation": [polygon]}
+
+
+def arguments(data: Path, output: Path, *more: str) -> list[str]:
+    line = f"{TINY} --data {data} --output {output} --cache {output.parent / 'prepared'}"
+    return [*line.split(), *more]
+
+
+def state(path: Path) -> dict[str, Any]:
+    """A checkpoint without the times it took."""
+    content: dict[str, Any] = torch.load(path, weights_only=True)
+    for record in content["header"]["history"]:
+        record.pop("seconds", None)
+    return content
+
+
+def same(first: Any, second: Any) -> bool:
+    """Whether two checkpoints are the same, tensors by bits."""
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return bool(first == second)
+
+
+def test_voc_person_leaves_every_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    people(tmp_path)
+    output = tmp_path / "out"
+    voc_person.main(arguments(tmp_path, output))
+    printed = capsys.readouterr().out
+    assert "the paper's table 4" in printed
+    assert "Time of a step (%), synthesis: " in printed
+
+    results = json.loads((output / "results.json").read_text())
+    assert list(results["cycles"]) == list(WAYS)
+    assert results["data"]["test"].startswith("VOC 2007 test")
+    for way, runs in results["cycles"].items():
+        start, end = runs["0"]
+        # All ways of a seed start from the same T.
+        assert start["ap"] == results["cycles"]["baseline"]["0"][0]["ap"]
+        assert end["added"] == (0 if way == "baseline" else 3)
+        assert ("synthesizer" in end) == way.startswith("synthesizer")
+    # Every composite is hard where hard is below 1.1; random asks T nothing.
+    assert results["search"]["random"]["passes"] == 0
+    assert results["search"]["random_hard"]["passes"] >= 3
+    synthesis = results["seconds"]["synthesis"]
+    assert synthesis.keys() == {"data", "artefacts", "S", "blend", "limits", "T", "D"}
+    assert sum(synthesis.values()) == pytest.approx(100)
+    drawn = ["hardness.png", "cutouts.png", "clean_up.png"]
+    drawn += [f"composites_{way}.png" for way in WAYS if way != "baseline"]
+    for name in (*drawn, "detections_synthesizer.png"):
+        assert min(Image.open(output / name).size) > 60, name
+    assert "real images only" in (output / "tables.md").read_text()
+
+
+def test_logs_hold_losses_pictures_and_times(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    people(tmp_path)
+    output = tmp_path / "out"
+    voc_person.main(arguments(tmp_path, output, "--ways", "synthesizer_discriminator"))
+    events = EventAccumulator(str(output / "tensorboard" / "seed0-synthesizer_discriminator"))
+    events.Reload()
+    losses = {f"loss/{player}" for player in ("target", "synthesizer", "discriminator")}
+    state = {f"synthesizer/{name}" for name in ("invalid", "spread", "target", "fooled", "price")}
+    others = {"cycle/ap0.5", "search/passes", "seconds/synthesis/blend", "seconds/learning/T"}
+    assert set(events.Tags()["scalars"]) >= losses | state | others
+    assert events.Tags()["images"] == ["composites"]
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path) -> None:
+    people(tmp_path)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    ways = ("--ways", "synthesizer_discriminator", "foreground_hard")
+    voc_person.main(arguments(tmp_path, whole, "--cycles", "2", *ways))
+    voc_person.main(arguments(tmp_path, parts, "--cycles", "1", *ways))
+    torch.rand(3)
+    voc_person.main(arguments(tmp_path, parts, "--cycles", "2", *ways))
+    for way in ways[1:]:
+        name = f"checkpoints/seed0/{way}.pt"
+        assert same(state(whole / name), state(parts / name)), way
+    # A T that another setting started from is not taken.
+    (parts / "checkpoints/seed0/foreground_hard.pt").unlink()
+    other = ("--ways", "foreground_hard", "--target.start-learning-rate", "0.1")
+    with pytest.raises(SystemExit, match=r"start.pt: was made with target.start_learning_rate"):
+        voc_person.main(arguments(tmp_path, parts, *other))
+
+
+def test_the_ablation_turns_its_switches_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its runs are those of the other tests, so here they only tell how they were started."""
+    seen = []
+
+    class Noted:
+        def __init__(
+            self, config: voc_person.VOCConfig, way: str, seed: int, data: None, name: str
+        ) -> None:
+            switches = (
+                config.clean_up, config.synthesizer.dropout > 0, config.artefacts > 0,
+                config.target.mix == "half", way == "synthesizer_discriminator",
+            )  # fmt: skip
+            seen.append((name, seed, switches))
+
+        def run(self, cycles: int) -> list[dict[str, Any]]:
+            ap = {0.5: 0.3, 0.8: 0.1}
+            return [{"ap": {"per_class": {"person": ap}, "mean": ap}}] * (cycles + 1)
+
+    def read(config: voc_person.VOCConfig) -> Any:
+        return SimpleNamespace(sources={"test": f"clean-up {config.clean_up}"})
+
+    monkeypatch.setattr(experiment, "DetectionRun", Noted)
+    monkeypatch.setattr(experiment, "draw", lambda *arguments: None)
+    monkeypatch.setattr(voc_person, "read", read)
+    voc_person.main(arguments(tmp_path, tmp_path / "out", "--table2", "--seeds", "4", "5"))
+    assert seen == [
+        (str(column), seed, tuple(n < column - 1 for n in range(5)))
+        for column in range(1, 7)
+        for seed in (4, 5)
+    ]
+    printed = capsys.readouterr().out
+    assert all(switch in printed for switch in SWITCHES)
+    assert "on clean-up True" in printed
+
+
+def test_gmu_kitchen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    classes = ("hunts_sauce", "red_bull")
+    tiny_data.gmu(tmp_path, pictures=1)
+    tiny_data.bigbird(tmp_path / "bigbird", classes)
+    tiny_data.uw(tmp_path / "rgbd-scenes-v2")
+    line = ("--classes", *classes, "--ways", "random", "synthesizer")
+    gmu_kitchen.main(arguments(tmp_path, tmp_path / "out", *line))
+    assert "the paper's table 3" in capsys.readouterr().out
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert list(results["ap"]["synthesizer"]["per_class"]) == list(classes)
+    assert results["cycles"]["synthesizer"]["0"][1]["added"] == 3
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_coco(tmp_path: Path, own: bool) -> None:
+    """Pasted on its own pictures, or on a folder's; every fifth picture held out."""
+    dog = person(60) | {"category_id": 6}
+    images = {f"{n:02}.jpg": [person(10 + n), dog] for n in range(10)}
+    tiny_data.coco(tmp_path / "data", images)
+    tiny_data.coco(tmp_path / "other", {f"{n}.jpg": [] for n in range(2)})
+    more = () if own else ("--backgrounds", str(tmp_path / "other" / "images"))
+    line = ("--ways", "random_hard", "--names", "dog", "person", *more)
+    coco.main(arguments(tmp_path / "data", tmp_path / "out", *line))
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert list(results["ap"]["random_hard"]["per_class"]) == ["dog", "person"]
+    config = coco.command.parse("coco", "", coco.SCALES, arguments(
+        tmp_path / "data", tmp_path / "out", *line))  # fmt: skip
+    data = coco.read(config)
+    assert data.test.names == ["04.jpg", "09.jpg"]
+    assert len(data.scenes.real) == 8
+    assert not {name.split("/")[0] for name in data.scenes.cutouts.names} & set(data.test.names)
+    assert len(data.scenes.backgrounds) == (8 if own else 2)
+    assert data.scenes.classes == ("__background__", "dog", "person")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("--data nowhere", "VOCdevkit/VOC2007/JPEGImages: is no folder"),
+        ("--target.network yolo", "target.network: got 'yolo', wanted one of ssd"),
+        ("--target.weights absent.pth", "--target.weights: got 'absent.pth', wanted 'default', 'n"),
+        ("--synthesizer.weights no.pth", "--synthesizer.weights: got 'no.pth', wanted 'default'"),
+    ],
+)
+def test_what_a_user_can_put_right_is_one_line(tmp_path: Path, more: str, message: str) -> None:
+    with pytest.raises(SystemExit, match=f"error: .*{message}"):
+        voc_person.main(arguments(tmp_path, tmp_path / "out", *more.split()))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--seeds", "seeds: got [], wanted one or more"),
+        ("--size 64 64", "size: got (64, 64), wanted 112 or more"),
+        ("--artefacts 2", "artefacts: got 2.0, wanted a part, 0 to 1"),
+        ("--target.batch 1", "target.batch: got 1, wanted 2 or more"),
+        ("--synthesizer.range.aspect 0.5", "aspect: got 0.5, wanted 1 or more"),
+    ],
+)
+def test_settings_that_cannot_be_run_are_refused(
+    line: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        voc_person.main(line.split())
+    assert message in " ".join(capsys.readouterr().err.replace("│", "").split())
+
+
+def test_the_papers_settings_are_the_full_scales() -> None:
+    full, _ = voc_person.SCALES.values()
+    assert voc_person.command.parse("voc", "", voc_person.SCALES, []) == full
+    assert full.size == (300, 300)
+    assert (full.cycles, full.synthesizer.steps, full.synthesizer.batch) == (5, 1000, 16)
+    assert (full.target.network, full.target.learning_rate) == ("ssd300_vgg16", 1e-5)
+    kitchen = gmu_kitchen.SCALES["full"]
+    assert (kitchen.target.learning_rate, kitchen.target.weight_decay) == (1e-3, 1e-4)
+    assert "synthesizer_discriminator" not in kitchen.ways
