@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install
 KERNELS := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h')
 
-.PHONY: help install test affnist bench lint clean
+.PHONY: help install test affnist bench gpu lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -22,6 +22,9 @@ affnist: $(VENV)/installed  ## train on AffNIST, into runs/affnist
 bench: $(VENV)/installed  ## measure the operation beside its peers
 	$(BIN)/python -m benchmarks $(ARGS)
 
+gpu:  ## build, test and measure on a GPU, with PYTHON's torch and no network
+	PYTHON=$(PYTHON) .ci/gpu
+
 lint: $(VENV)/installed  ## check style and types, Python and C++
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -35,7 +38,7 @@ clean:  ## remove .venv and everything built
 # In two steps, so that a changed kernel is rebuilt without PyTorch being fetched again.
 $(VENV)/tools:
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) torch torchvision numpy setuptools pybind11 ninja
+	$(INSTALL) torch torchvision numpy setuptools ninja
 	touch $@
 
 $(VENV)/installed: $(VENV)/tools setup.py pyproject.toml $(KERNELS)

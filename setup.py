@@ -30,12 +30,12 @@ def target_version(release: str) -> str:
 
 
 def toolkits() -> Iterator[Path]:
-    """Yield the folders where a CUDA toolkit with its headers is installed, the asked-for first."""
+    """Yield the folders where a CUDA toolkit with its headers is; CUDA_HOME stands alone."""
     nvcc = shutil.which("nvcc")
-    places = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH")]
-    places += [str(Path(nvcc).resolve().parents[1])] if nvcc else []
-    for place in (*places, "/usr/local/cuda"):
-        if place and all((Path(place) / part).exists() for part in ("bin/nvcc", "include/cuda.h")):
+    places = [str(Path(nvcc).resolve().parents[1])] if nvcc else []
+    asked = os.environ.get("CUDA_HOME")
+    for place in [asked] if asked else [*places, "/usr/local/cuda"]:
+        if all((Path(place) / part).exists() for part in ("bin/nvcc", "include/cuda.h")):
             yield Path(place)
 
 
@@ -50,7 +50,7 @@ def find_cuda() -> tuple[Path | None, str]:
     """Return (toolkit, its version), or (None, why CUDA cannot be built)."""
     toolkit = next(toolkits(), None)
     if toolkit is None:
-        return None, "no CUDA toolkit found: nvcc on PATH, CUDA_HOME or /usr/local/cuda"
+        return None, "no CUDA toolkit found: CUDA_HOME, nvcc on PATH or /usr/local/cuda"
     wanted, version = torch.version.cuda, toolkit_version(toolkit)
     if wanted is None:
         return None, f"PyTorch {torch.__version__} is built without CUDA"

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,13 @@ def _git(*arguments: str) -> str | None:
     return run.stdout.strip() if run.returncode == 0 else None
 
 
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
 def describe(arguments: Sequence[str]) -> dict[str, Any]:
     """Return machine, commit, versions, command and date."""
     # Results are no source: writing those of one machine leaves the next one's tree clean.
@@ -61,7 +68,7 @@ def describe(arguments: Sequence[str]) -> dict[str, Any]:
             "python": platform.python_version(),
             "compositor": compositor.__version__,
             **{
-                name: version(name)
+                name: _version(name)
                 for name in ("torch", "kornia", "opencv-python-headless", "numpy")
             },
         },

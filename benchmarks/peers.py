@@ -18,9 +18,10 @@ import torch
 from kornia.filters import gaussian_blur2d
 from kornia.geometry.transform import warp_affine
 from torch import Tensor
-from torch.nn.functional import affine_grid, conv2d, grid_sample, relu
+from torch.nn.functional import relu
 
 import compositor
+from benchmarks.plain import gaussian_taps, plain
 from benchmarks.scenes import RADIUS, SIGMA, THRESHOLD, Scene, Shape, forward_bytes, off_heap
 
 MODES = ("forward", "forward + backward")
@@ -40,30 +41,6 @@ def ours(scene: Scene, theta: Tensor, threshold: float) -> Tensor:
     )
     assert isinstance(composite, Tensor)
     return composite
-
-
-def plain(
-    foreground: Tensor,
-    mask: Tensor,
-    background: Tensor,
-    theta: Tensor,
-    taps: Tensor,
-    threshold: float,
-) -> Tensor:
-    """What a user writes today."""
-    grid = affine_grid(theta, list(background.shape), align_corners=False)
-    colour = grid_sample(foreground.float(), grid, padding_mode="border", align_corners=False)
-    coverage = grid_sample(mask.float(), grid, align_corners=False)
-    alpha = relu(coverage - threshold) / (1 - threshold)
-    alpha = conv2d(alpha, taps[None, None, None, :], padding=(0, RADIUS))
-    alpha = conv2d(alpha, taps[None, None, :, None], padding=(RADIUS, 0))
-    return torch.lerp(background.float(), colour, alpha).to(background.dtype)
-
-
-def gaussian_taps() -> Tensor:
-    offsets = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
-    weights = torch.exp(-0.5 * (offsets / SIGMA) ** 2)
-    return (weights / weights.sum()).float()
 
 
 def eager(scene: Scene, theta: Tensor, threshold: float) -> Tensor:

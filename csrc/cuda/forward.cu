@@ -5,7 +5,7 @@ namespace compositor::cuda {
 namespace {
 
 template <typename S, typename I, int kRadius>
-__global__ void __launch_bounds__(kThreads, sizeof(S) == 8 ? 2 : 4)
+__global__ void __launch_bounds__(kThreads, sizeof(I) == 8 ? 2 : 4)
     forward_kernel(const __grid_constant__ BlendParams p, const __grid_constant__ Split split) {
   __shared__ ForwardShared<typename Compute<S>::type, kRadius> shared;
   DeviceBlock block;

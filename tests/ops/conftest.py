@@ -10,7 +10,9 @@ import torch
 
 from compositor.ops import functional, registration
 from tests.ops import emulation
-from tests.ops.cases import device_of
+from tests.ops.cases import ON_GPU, device_of
+
+collect_ignore = [] if ON_GPU else ["test_cuda.py"]
 
 # The CUDA kernels' programs as one more backend, for tests alone.
 registration._register(".emulated", emulation)

@@ -1,0 +1,1 @@
+"""The op on a GPU beside its peers: `python -m benchmarks.gpu`."""

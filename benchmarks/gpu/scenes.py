@@ -1,0 +1,61 @@
+"""Scenes in a GPU's memory, in as many copies as its second-level cache cannot hold."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from benchmarks.scenes import Scene, Shape, make_scene
+
+SHAPES: tuple[Shape, ...] = (
+    (1024, 1, 40, 40),
+    (16, 3, 300, 300),
+    (64, 3, 300, 300),
+    (16, 3, 1080, 1920),
+)
+EVERYWHERE = 1.0
+COVERAGES = (0.1, 0.5, EVERYWHERE)
+COLD_BYTES = 256 * 2**20  # several times the cache of any GPU: 50 MiB on an H100
+
+
+def _everywhere(scene: Scene) -> Scene:
+    """The same images under a full mask, turned by 5 degrees, larger than the canvas."""
+    n, _, height, width = scene.background.shape
+    cos, sin = 0.8 * math.cos(math.radians(5)), 0.8 * math.sin(math.radians(5))
+    turn = torch.tensor([[cos, -sin * height / width, 0.0], [sin * width / height, cos, 0.0]])
+    # On a long canvas the corners of the turned frame would come in: stay inside them.
+    turn = turn / max(1.0, turn[:, :2].abs().sum(1).max().item())
+    mask = torch.ones(n, 1, height, width, dtype=scene.mask.dtype)
+    theta = turn.repeat(n, 1, 1)
+    return Scene(scene.foreground, mask, scene.background, theta, scene.upstream, EVERYWHERE)
+
+
+def bytes_of(scene: Scene) -> int:
+    """Bytes of what a pass reads and writes."""
+    return sum(t.nbytes for t in (scene.foreground, scene.mask, scene.background, scene.upstream))
+
+
+def make_scenes(shape: Shape, coverage: float, device: str = "cuda") -> list[Scene]:
+    """Make a float32 scene and copies of it that are called in turn, so that each is cold."""
+    if coverage == EVERYWHERE:
+        scene = _everywhere(make_scene(shape, "float32", 0.5))
+    else:
+        scene = make_scene(shape, "float32", coverage)
+    copies = max(2, math.ceil(COLD_BYTES / bytes_of(scene)))
+
+    def there(tensor: Tensor) -> Tensor:
+        return tensor.to(device, copy=True)
+
+    return [
+        Scene(
+            there(scene.foreground),
+            there(scene.mask),
+            there(scene.background),
+            there(scene.theta),
+            there(scene.upstream),
+            scene.coverage,
+        )
+        for _ in range(copies)
+    ]

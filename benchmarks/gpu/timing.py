@@ -1,0 +1,48 @@
+"""CUDA events around single calls, each on inputs that have left the cache."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.gpu.peers import Call
+from benchmarks.scenes import Scene
+
+SECONDS = 0.3  # of calls in a case
+FEWEST, MOST = 12, 200
+
+
+@dataclass(frozen=True)
+class Time:
+    """What a case took."""
+
+    ms: float  # median
+    fastest_ms: float
+    calls: int
+
+
+def measure(call: Call, scenes: Sequence[Scene]) -> Time:
+    """Time calls on the scenes in turn, as a user makes them: launches count where they rule."""
+    for scene in (*scenes[:3], scenes[0]):  # compiles, tunes, fills the allocator
+        call(scene)
+    torch.cuda.synchronize()
+    probe = _run(call, scenes, FEWEST)
+    calls = int(1e3 * SECONDS / statistics.median(probe))
+    times = _run(call, scenes, max(FEWEST, min(MOST, calls)))
+    return Time(statistics.median(times), min(times), len(times))
+
+
+def _run(call: Call, scenes: Sequence[Scene], calls: int) -> list[float]:
+    events = [
+        (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True))
+        for _ in range(calls)
+    ]
+    for k, (start, end) in enumerate(events):
+        start.record()
+        call(scenes[k % len(scenes)])
+        end.record()
+    torch.cuda.synchronize()
+    return [start.elapsed_time(end) for start, end in events]

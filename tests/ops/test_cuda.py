@@ -1,0 +1,120 @@
+"""What only a GPU shows: streams, graphs, memory. Collected where there is one."""
+
+import pytest
+import torch
+
+import compositor
+from tests.ops.cases import identity, inputs
+
+SHAPE = (4, 3, 60, 50, 90, 140)
+OPTIONS = (0.3, 1.0, 3, True)
+THETA_ALONE = (False, False, False, True)
+blend = torch.ops.compositor.blend.default
+blend_backward = torch.ops.compositor.blend_backward.default
+
+
+def on_gpu(shape=SHAPE, dtype=torch.float32):
+    return [t.cuda() for t in inputs(shape, dtype)]
+
+
+def run(given, grad):
+    composite, alpha = blend(*given, *OPTIONS, True)
+    return composite, alpha, *blend_backward(grad, None, *given, *OPTIONS, True, True, True, True)
+
+
+def test_cuda_is_what_the_dispatcher_chooses():
+    given = on_gpu()
+    assert torch.equal(
+        compositor.blend(*given, backend="cuda"), compositor.blend(*given)
+    )  # bit for bit: the same kernel
+    assert torch._C._dispatch_has_kernel_for_dispatch_key("compositor::blend", "CUDA")
+
+
+def test_cuda_works_on_the_current_stream():
+    """A stream that waits for a long kernel: on any other, the result would come too early."""
+    given = on_gpu()
+    grad = torch.randn_like(given[2])
+    wanted = run(given, grad)
+    stream = torch.cuda.Stream()
+    late = [torch.zeros_like(t) for t in given]
+    torch.cuda.synchronize()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(100_000_000)
+        for to, value in zip(late, given, strict=True):
+            to.copy_(value)
+        got = run(late, grad)
+    stream.synchronize()
+    for g, w in zip(got, wanted, strict=True):
+        assert torch.equal(g, w)
+
+
+@pytest.mark.parametrize("radius", [3, 8])
+def test_cuda_graph_replays_with_new_maps_and_images(radius):
+    given, options = on_gpu(), (0.3, radius / 3, radius, True)
+    grad = torch.randn_like(given[2])
+
+    def both(arguments):
+        composite, _ = blend(*arguments, *options, False)
+        return composite, *blend_backward(grad, None, *arguments, *options, *(True,) * 4)
+
+    both(given)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = both(given)
+    for seed in range(3):
+        torch.manual_seed(seed)
+        for tensor, value in zip(given, on_gpu(), strict=True):
+            tensor.copy_(value)
+        graph.replay()
+        for got, wanted in zip(captured, both(given), strict=True):
+            assert torch.equal(got, wanted)
+
+
+def test_cuda_backward_for_theta_allocates_nothing_the_size_of_an_image():
+    given = on_gpu((8, 3, 300, 300, 300, 300))
+    grad = torch.randn_like(given[2])
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    blend_backward(grad, None, *given, *OPTIONS, *THETA_ALONE)
+    assert torch.cuda.max_memory_allocated() - before < given[1].nbytes / 10
+
+
+def test_cuda_two_runs_give_the_same_bits_where_determinism_is_asked_for():
+    given = on_gpu((3, 3, 200, 300, 500, 400))
+    grad = torch.randn_like(given[2])
+    torch.use_deterministic_algorithms(True)
+    try:
+        runs = [run(given, grad) for _ in range(3)]
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for other in runs[1:]:
+        for one, two in zip(runs[0], other, strict=True):
+            assert torch.equal(one, two)
+
+
+def test_cuda_tensors_of_more_than_32_bit_offsets():
+    """A canvas of 2.2e9 values: 4 GiB of background and as much of composite."""
+    side = 27_100
+    foreground = torch.rand(1, 3, 50, 50, dtype=torch.bfloat16, device="cuda")
+    background = torch.zeros(1, 3, side, side, dtype=torch.bfloat16, device="cuda")
+    background[0, 2, -1, -1] = 3
+    theta = 20 * identity(1).cuda()
+    composite, _ = blend(foreground, None, background, theta, 0.5, 0.0, 0, True, False)
+    assert composite[0, 2, -1, -1] == 3
+    middle = slice(side // 2 - 5, side // 2 + 5)
+    assert (composite[..., middle, middle] > 0).any()
+    grads = blend_backward(
+        composite, None, foreground, None, background, theta, 0.5, 0.0, 0, True, *THETA_ALONE
+    )
+    assert grads[3].isfinite().all()
+
+
+@pytest.mark.parametrize("index", range(1, torch.cuda.device_count()))
+def test_cuda_works_on_a_device_that_is_not_the_current_one(index):
+    given = on_gpu()
+    wanted = blend(*given, *OPTIONS, False)[0]
+    got = blend(*(t.to(f"cuda:{index}") for t in given), *OPTIONS, False)[0]
+    assert got.device.index == index and torch.equal(got.cpu(), wanted.cpu())
+    assert torch.cuda.current_device() == 0

@@ -1,0 +1,79 @@
+"""The GPU's benchmark where there is none: same work by all peers, and what is made of figures."""
+
+import json
+
+import pytest
+import torch
+
+import compositor
+from benchmarks.gpu import __main__ as command
+from benchmarks.gpu import peers, report, scenes
+from benchmarks.gpu.timing import Time
+
+SHAPE = (2, 3, 60, 80)
+
+
+@pytest.fixture
+def few_copies(monkeypatch):
+    monkeypatch.setattr(scenes, "COLD_BYTES", 1)
+
+
+@pytest.mark.parametrize("coverage", scenes.COVERAGES)
+@pytest.mark.parametrize("shape", [SHAPE, (2, 1, 40, 40), (2, 3, 108, 192)])
+def test_peers_make_the_same_composite(few_copies, shape, coverage):
+    one, other = scenes.make_scenes(shape, coverage, "cpu")
+    assert one.background.data_ptr() != other.background.data_ptr()
+    pipelines = peers.pipelines("cpu")
+    assert {"eager", "kornia"} <= set(pipelines)
+    for name in ("eager", "kornia"):
+        assert peers.disagreement(pipelines[name], one) <= command.OFF, name
+        composite = peers.prepare(pipelines[name], peers.FORWARD)(one)
+        gradient = peers.prepare(pipelines[name], peers.BOTH)(one)
+        assert composite.shape == shape and gradient.shape == (2, 2, 3)
+    wrong = torch.zeros(shape)
+    assert peers.disagreement(lambda *_: wrong, one) > command.OFF
+
+
+def test_object_everywhere_is_everywhere(few_copies):
+    for shape in (SHAPE, (2, 3, 108, 192)):
+        scene = scenes.make_scenes(shape, scenes.EVERYWHERE, "cpu")[0]
+        _, alpha = compositor.blend(
+            scene.foreground, scene.mask, scene.background, scene.theta, return_alpha=True
+        )
+        # The corners of the canvas may come within the blur of the frame's.
+        assert (alpha == 1).float().mean() > 0.99
+
+
+def test_copies_exceed_the_cache():
+    made = scenes.make_scenes((4, 1, 300, 300), 0.1, "cpu")
+    assert len(made) * scenes.bytes_of(made[0]) >= scenes.COLD_BYTES
+
+
+def test_promises_are_held_against_the_copy():
+    shape, coverage = report.PROMISED[0], scenes.EVERYWHERE
+    times = {
+        (peers.FORWARD, "copy"): 0.8, (peers.FORWARD, "cuda"): 1.0, (peers.BACKWARD, "cuda"): 2.0,
+        (peers.FORWARD, "triton"): 1.5, (peers.BOTH, "cuda"): 3.0, (peers.BOTH, "eager"): 40.0,
+    }  # fmt: skip
+    rows = [report.Row(shape, coverage, *key, Time(ms, ms, 9)) for key, ms in times.items()]
+    verdicts = {floor.what.partition(", ")[2]: floor for floor in report.check(rows)}
+    passed = {what: floor.passed for what, floor in verdicts.items()}
+    assert passed == {
+        "forward: share of the copy bandwidth": True,
+        "backward: share of the copy bandwidth": False,
+        "forward: Triton's share of the CUDA kernel's speed": True,
+        "forward + backward: times faster than eager": True,
+    }
+    assert verdicts["forward + backward: times faster than eager"].measured == pytest.approx(40 / 3)
+    about = {"gpu": {"name": "G"}, "commit": "abc", "date": "today"}
+    told = json.loads(report.record(about, rows, list(verdicts.values())))
+    assert told["results"][0]["time"]["ms"] == 0.8
+    assert [floor["pass"] for floor in told["floors"]] == [True, True, False, True]
+    text = report.table(about, rows, list(verdicts.values()))
+    assert "| 64 x 3 x 300 x 300 | 100 % | forward + backward | 3 |" in text
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to measure")
+def test_without_a_gpu_it_says_why_there_are_no_figures(capsys):
+    assert command.main([]) == 1
+    assert "no figures: the kernel to measure is missing" in capsys.readouterr().err
