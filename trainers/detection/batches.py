@@ -86,14 +86,17 @@ class Lessons(Dataset[tuple[Batch, Tensor]]):
         order = generator(seed, "start", cycle, 0)
         real, added = len(scenes.real), 0 if composites is None else len(composites)
         if added and half:
-            parts = (
-                _shuffled(real, iterations * (batch - batch // 2), order),
-                real + _shuffled(added, iterations * (batch // 2), order),
+            share = batch // 2
+            rows = (
+                _shuffled(real, iterations * (batch - share), order).view(
+                    iterations, batch - share
+                ),
+                _shuffled(added, iterations * share, order).view(iterations, share) + real,
             )
-            rows = [part.view(iterations, -1) for part in parts]
             self._order = torch.cat(rows, 1)
         else:
-            self._order = _shuffled(real + added, iterations * batch, order).view(iterations, -1)
+            everything = _shuffled(real + added, iterations * batch, order)
+            self._order = everything.view(iterations, batch)
 
     def __len__(self) -> int:
         return len(self._order)
@@ -119,5 +122,5 @@ def loader(batches: Dataset[Any], workers: int, device: torch.device) -> "DataLo
 
 def _shuffled(size: int, count: int, order: torch.Generator) -> Tensor:
     """``count`` indices: all of ``size`` in random order, again and again."""
-    rounds = -(-count // size)
+    rounds = max(1, -(-count // size))
     return torch.cat([torch.randperm(size, generator=order) for _ in range(rounds)])[:count]

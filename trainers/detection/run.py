@@ -219,7 +219,8 @@ class DetectionRun(Loop):
     def _place(self, batch: Batch, backgrounds: Tensor) -> Tensor:
         """S's placements; in train mode, as it was trained."""
         assert self.synthesizer is not None
-        position = self.synthesizer.model(_shown(batch), backgrounds)
+        # The bare network: processes search for as long as each needs, in no step with the others.
+        position = self.synthesizer.network(_shown(batch), backgrounds)
         return self.config.synthesizer.range.theta(position, self.config.size)
 
     @torch.no_grad()
