@@ -7,6 +7,7 @@ namespace {
 
 // clang-format off
 #include "../common/scalar.h"
+#include "../common/pixel.h"
 #include "spans.h"
 #include "sample.h"
 #include "rows.h"

@@ -1,19 +1,10 @@
 // Arithmetic over one canvas row, each pass a plain loop the compiler vectorises. Row buffers are
 // indexed by canvas column, from -3 radius to W + 3 radius. Included once per instruction set.
 
-// The bilinear sample and its slopes: nested lerps reproduce a constant neighbourhood exactly.
-template <typename T>
-struct Bilinear {
-  T value, along_x, along_y;
-};
-
 template <typename S, typename T>
 inline Bilinear<T> bilinear(Pair<S> upper, Pair<S> lower, T tx, T ty) {
-  const T p00 = load(upper.left), p01 = load(upper.right);
-  const T p10 = load(lower.left), p11 = load(lower.right);
-  const T across_top = p01 - p00, across_bottom = p11 - p10;
-  const T top = p00 + tx * across_top, bottom = p10 + tx * across_bottom;
-  return {top + ty * (bottom - top), across_top + ty * (across_bottom - across_top), bottom - top};
+  return bilinear<T>(load(upper.left), load(upper.right), load(lower.left), load(lower.right), tx,
+                     ty);
 }
 
 // Mask samples -> s, and dm/du, dm/dv times ds/dm where slopes are wanted.
@@ -30,7 +21,7 @@ COMPOSITOR_ROW_PASS void cover_row(Samples<S, T, I> mask, Span span, T threshold
   COMPOSITOR_SIMD
   for (int j = span.begin; j < span.end; ++j) {
     const Bilinear<T> m = bilinear(top[j], bottom[j], tx[j], ty[j]);
-    s[j] = m.value <= threshold ? T(0) : (m.value - threshold) / range;  // NaN stays NaN
+    s[j] = ramp(m.value, threshold, range);
     if constexpr (kSlopes) {
       const T gain = m.value > threshold ? above : below;
       slope_u[j] = gain * m.along_x;
@@ -97,8 +88,7 @@ COMPOSITOR_ROW_PASS void blend_row(Samples<S, T, I> colour, const T* __restrict 
   for (int j = span.begin; j < span.end; ++j) {
     const T f = bilinear(top[j], bottom[j], tx[j], ty[j]).value;
     const T b = load(background[background_at(j)]);
-    const T mixed = alpha[j] * f + (T(1) - alpha[j]) * b;
-    store(out[out_at(j)], alpha[j] == T(0) ? b : mixed);
+    store(out[out_at(j)], alpha[j] == T(0) ? b : mix(alpha[j], f, b));
   }
 }
 
@@ -117,9 +107,7 @@ COMPOSITOR_ROW_PASS void colour_slopes_row(Samples<S, T, I> colour, const T* __r
   for (int j = span.begin; j < span.end; ++j) {
     const Bilinear<T> f = bilinear(top[j], bottom[j], tx[j], ty[j]);
     const T g = load(grad[grad_at(j)]), b = load(background[background_at(j)]);
-    // Behind alpha 0 any colour may stand, infinities too; it must not reach theta.
-    const bool counts = (alpha[j] != T(0)) | (f.value - f.value == T(0));
-    grad_alpha[j] += g * (counts ? f.value - b : T(0));
+    grad_alpha[j] += g * contrast(alpha[j] != T(0), f.value, b);
     grad_u[j] += g * f.along_x;
     grad_v[j] += g * f.along_y;
   }
@@ -138,9 +126,7 @@ COMPOSITOR_ROW_PASS void add_products(const T* __restrict weight, const T* __res
 #pragma omp simd reduction(+ : u, ux, v, vx)
   for (int j = span.begin; j < span.end; ++j) {
     const T x = T(j) - centre_x;
-    // Weight 0 silences the slope, an infinite one too.
-    const T pu = weight[j] == T(0) ? T(0) : weight[j] * du[j];
-    const T pv = weight[j] == T(0) ? T(0) : weight[j] * dv[j];
+    const T pu = weighted(weight[j], du[j]), pv = weighted(weight[j], dv[j]);
     u += pu;
     ux += pu * x;
     v += pv;

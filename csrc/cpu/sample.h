@@ -15,21 +15,6 @@ struct Index<true> {
   using type = int32_t;
 };
 
-template <typename T>
-struct Coordinate {
-  int index;   // the left (upper) of the two source pixels
-  T fraction;  // the way from it to the other, in [0, 1)
-};
-
-// A coordinate whatever it is: NaN and far outside become -2, which touches no pixel.
-template <typename T>
-inline Coordinate<T> safe_coordinate(T u, int size) {
-  const T bounded = u > T(-2) ? (u < T(size) ? u : T(size)) : T(-2);
-  int index = static_cast<int>(bounded);
-  index -= bounded < T(index);
-  return {index, bounded - T(index)};
-}
-
 template <typename S>
 struct Pair {
   S left, right;
