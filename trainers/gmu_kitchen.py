@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trainers.detection import command
 from trainers.detection.config import Config, TargetConfig, Way
-from trainers.detection.data import bigbird, folder, gmu, pictures
+from trainers.detection.data import bigbird, folder, gmu, pictures, stand_in
 from trainers.detection.data.cleanup import DEFAULT
 from trainers.detection.data.prepared import prepare_cutouts, prepare_photographs
 from trainers.detection.experiment import names
@@ -38,6 +38,9 @@ class GMUConfig(Config):
     """--backgrounds is any folder of pictures."""
     classes: tuple[str, ...] = gmu.NAMES
     """Of the instances to find, as the annotations and the objects' folders name them."""
+    stand_in: bool = False
+    """Where GMU's scenes are not at hand: make nine of --objects (all there are) pasted on
+    --backgrounds, and say so in the results."""
     fold: int = 1
     """From 1; only the first is known without folds.txt."""
 
@@ -55,17 +58,24 @@ def read(config: GMUConfig) -> Data:
     """Read and prepare what a config names."""
     found = config.objects or config.data / "bigbird"
     clean_up = DEFAULT if config.clean_up else EVERYTHING
-    objects = bigbird.cutouts(found, config.classes, clean_up)
-    under = config.backgrounds or config.data / "rgbd-scenes-v2"
+    objects = bigbird.cutouts(found, None if config.stand_in else config.classes, clean_up)
+    where = config.backgrounds or config.data / "rgbd-scenes-v2"
+    under = folder.backgrounds(where) if config.plain_backgrounds else folder.uw_scenes(where)
+    scenes = config.data
+    if config.stand_in:
+        scenes = stand_in.make(config.cache, objects, under)
+        objects, under = stand_in.training(objects, under)
     records = (
-        gmu.photographs(config.data, config.fold, "train", config.classes),
-        folder.backgrounds(under) if config.plain_backgrounds else folder.uw_scenes(under),
-        gmu.photographs(config.data, config.fold, "test", config.classes),
+        gmu.photographs(scenes, config.fold, "train", objects.classes[1:]),
+        under,
+        gmu.photographs(scenes, config.fold, "test", objects.classes[1:]),
     )
     real, backgrounds, test = (prepare_photographs(r, config.cache, config.size) for r in records)
     cutouts = prepare_cutouts(objects, config.cache, config.size)
     pictures.contact_sheet(cutouts, config.output / "cutouts.png")
     sources = [p.report["source"] for p in (real, backgrounds, cutouts, test)]
+    if config.stand_in:
+        sources = [f"stand-in for GMU Kitchen: {source}" for source in sources]
     return Data(Scenes(real, backgrounds, cutouts, config.artefacts), test, names(sources))
 
 

@@ -178,6 +178,33 @@ def test_gmu_kitchen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert results["cycles"]["synthesizer"]["0"][1]["added"] == 3
 
 
+def test_gmu_kitchens_stand_in_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gmu_kitchen.stand_in, "PICTURES", 4)
+    tiny_data.bigbird(tmp_path / "objects", ("cup", "pear"), views=5, own=False)
+    for n in range(4):
+        tiny_data.save(tmp_path / "grounds" / f"{n}.jpg", tiny_data.picture(60, 80, n))
+    where = f"--objects {tmp_path / 'objects'} --backgrounds {tmp_path / 'grounds'} --stand-in"
+    line = arguments(tmp_path, tmp_path / "out", *where.split(), "--plain-backgrounds")
+    config = gmu_kitchen.command.parse("gmu", "", gmu_kitchen.SCALES, line)
+    data = gmu_kitchen.read(config)
+    assert data.sources["test"].startswith("stand-in for GMU Kitchen: ")
+    assert data.test.classes == ("__background__", "cup", "pear")
+    assert (len(data.scenes.real), len(data.test)) == (6 * 4, 3 * 4)
+    assert data.scenes.cutouts.names == [
+        "cup/NP2_3", "cup/NP3_6", "cup/NP4_9", "pear/NP1_0", "pear/NP2_3", "pear/NP3_6",
+        "pear/NP5_12",
+    ]  # fmt: skip
+    assert data.scenes.backgrounds.names == ["0.jpg", "2.jpg"]
+    boxes = torch.cat([target["boxes"] for target in data.test.targets])
+    assert len(boxes) > 12
+    assert (boxes[:, 2:] > boxes[:, :2]).all()
+    # Made once.
+    again = gmu_kitchen.read(config)
+    assert again.test.folder == data.test.folder
+
+
 @pytest.mark.parametrize("own", [True, False])
 def test_coco(tmp_path: Path, own: bool) -> None:
     """Pasted on its own pictures, or on a folder's; every fifth picture held out."""

@@ -1,0 +1,142 @@
+"""A stand-in for GMU Kitchen where its scenes are not at hand: cut-outs pasted on photographs.
+
+It has GMU's layout and folds, so that everything else is the same code; its figures are no figures
+of GMU Kitchen and are called so. Views and photographs of the test scenes are in no other picture.
+"""
+
+import hashlib
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+import compositor
+from trainers.detection.data import gmu, images
+from trainers.detection.data.records import Cutout, Item, Photograph, Record, Records, Skip
+from trainers.detection.placement import Visibility, covered
+from trainers.detection.random_placement import PlacementRules, random_placement
+from trainers.files import replacing
+
+SIZE = (240, 320)
+PICTURES = 24
+"""In each of the nine scenes."""
+OBJECTS = (2, 5)
+"""In a picture: at least, and fewer than."""
+TEST_VIEWS = 4
+"""One view of so many is kept for the test scenes."""
+RULES = PlacementRules(scale=(0.25, 0.6), overlap=0.3)
+FILL = 0.7
+SEED = 20190618
+
+
+def make(cache: Path, objects: Records[Cutout], photographs: Records[Photograph]) -> Path:
+    """Write the nine scenes, unless they are there.
+
+    Args:
+        cache: Gets a folder named after the sources, with ``gmu_scene_001`` to ``_009``.
+        objects: Their views.
+        photographs: What they are pasted on.
+
+    Returns:
+        The folder.
+    """
+    key = f"{objects.source} {objects.classes} {photographs.source}"
+    root = cache / f"stand-in-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    if (root / "done").exists():
+        return root
+    random = torch.Generator().manual_seed(SEED)
+    learnt = training(objects, photographs)
+    views = (learnt[0].records, objects.records[::TEST_VIEWS])
+    grounds = (learnt[1].records, photographs.records[1::2])
+    for scene in tqdm(gmu.SCENES, "stand-in scenes", unit="scene"):
+        tested = scene in gmu.FIRST_FOLD
+        cutouts = [cutout for record in views[tested] for cutout in _loaded(record)]
+        for number in range(1, PICTURES + 1):
+            ground: list[Photograph] = []
+            while not ground:  # a broken picture is passed over
+                ground = _loaded(_one_of(grounds[tested], random))
+            count = OBJECTS[0] + int(torch.randint(OBJECTS[1] - OBJECTS[0], (), generator=random))
+            chosen = [_one_of(cutouts, random) for _ in range(count)]
+            picture, found = _compose(ground[0].image, chosen, random)
+            named = [(objects.classes[label], box) for label, box in found]
+            _write(root / scene, f"rgb_{number}", picture, named)
+    (root / "done").touch()
+    return root
+
+
+def training(
+    objects: Records[Cutout], photographs: Records[Photograph]
+) -> tuple[Records[Cutout], Records[Photograph]]:
+    """The views and the photographs that are in no test scene."""
+    views = [record for n, record in enumerate(objects.records) if n % TEST_VIEWS]
+    return (
+        Records(f"{objects.source}, without one in {TEST_VIEWS}", objects.classes, views),
+        Records(
+            f"{photographs.source}, every second", photographs.classes, photographs.records[::2]
+        ),
+    )
+
+
+def _compose(
+    ground: NDArray[np.uint8], cutouts: Sequence[Cutout], random: torch.Generator
+) -> tuple[Tensor, list[tuple[int, Tensor]]]:
+    """A picture (3, H, W) in [0, 1], and the label and box of each object that still shows."""
+    canvas = _picture(np.asarray(Image.fromarray(ground).resize(SIZE[::-1])))[None]
+    shown: list[tuple[int, Tensor]] = []
+    rules = Visibility()
+    for cutout in cutouts:
+        frame = _picture(images.centre(cutout, SIZE, FILL))[None]
+        there = torch.stack([box for _, box in shown]) if shown else torch.zeros(0, 4)
+        box_of_mask, _ = compositor.boxes(frame[:, 3:])
+        theta, placed = random_placement(box_of_mask, SIZE, RULES, random, [there])
+        if not placed.all():
+            continue
+        light = 0.7 + 0.6 * torch.rand((), generator=random)
+        colours = (frame[:, :3] * light).clamp(max=1)
+        canvas, alpha = compositor.blend(colours, frame[:, 3:], canvas, theta, return_alpha=True)
+        hidden = covered(there, alpha[0]) > rules.covered
+        shown = [entry for entry, gone in zip(shown, hidden.tolist(), strict=True) if not gone]
+        box, visible = compositor.boxes(alpha)
+        if visible.all():
+            shown.append((cutout.label, box[0]))
+    return canvas[0], shown
+
+
+def _picture(pixels: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float() / 255
+
+
+def _write(scene: Path, name: str, picture: Tensor, objects: Sequence[tuple[str, Tensor]]) -> None:
+    root = ElementTree.Element("annotation")
+    for kind, box in objects:
+        element = ElementTree.SubElement(root, "object")
+        ElementTree.SubElement(element, "name").text = kind
+        sides = ElementTree.SubElement(element, "bndbox")
+        # VOC counts from 1 and includes the last pixel.
+        for side, value, first in zip(
+            ("xmin", "ymin", "xmax", "ymax"), box.tolist(), (1, 1, 0, 0), strict=True
+        ):
+            ElementTree.SubElement(sides, side).text = str(int(value) + first)
+    pixels = (picture * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    with replacing(scene / "Images" / f"{name}.png") as partial:
+        Image.fromarray(pixels).save(partial)
+    with replacing(scene / "Annotations" / f"{name}.xml") as partial:
+        ElementTree.ElementTree(root).write(partial)
+
+
+def _loaded(record: Record[Item]) -> list[Item]:
+    try:
+        return [item for item in record.load() if not isinstance(item, Skip)]
+    except Skip:
+        return []
+
+
+def _one_of(choice: Sequence[Any], random: torch.Generator) -> Any:
+    return choice[int(torch.randint(len(choice), (), generator=random))]
