@@ -22,7 +22,7 @@ ARCHITECTURES = ("sm_80", "sm_90")
 # each under way, where Little's law asks for 13 KiB an SM of an H100. What a kernel has no room for
 # goes to memory, which is what the kernels are short of: no spills at all. With 64-bit indices, as
 # float64 always has, 2 blocks.
-MOST_REGISTERS = {"forward_kernel": 64, "backward_kernel": 84, "image_kernel": 128}
+MOST_REGISTERS = {"forward_kernel": 64, "backward_kernel": 80, "image_kernel": 128}
 MOST_REGISTERS_WIDE = 128
 MOST_SHARED = 48 * 1024  # what every device gives a block that asks for nothing
 
