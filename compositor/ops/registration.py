@@ -163,9 +163,10 @@ def call(name: str, *args: Any) -> Any:
 
 
 def _serve_cuda_with_triton() -> None:
-    """Where the extension has no CUDA kernels, and Triton is there."""
+    """Where the extension has no CUDA kernels and Triton is there; on AMD it is untested."""
     built = torch._C._dispatch_has_kernel_for_dispatch_key("compositor::blend", "CUDA")
-    if not built and importlib.util.find_spec("triton") is not None:
+    there = importlib.util.find_spec("triton") is not None and torch.version.hip is None
+    if there and not built:
         _library.impl("blend", triton.blend, "CUDA")
         _library.impl("blend_backward", triton.blend_backward, "CUDA")
 

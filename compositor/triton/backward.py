@@ -21,8 +21,9 @@ import triton
 import triton.language as tl
 
 from compositor.triton.device import (
-    blur,
-    blur_moment,
+    SIZES,
+    blur_slope,
+    blur_tile,
     coordinates,
     coverage,
     coverage_slopes,
@@ -49,8 +50,9 @@ def column_pass(rows, width, taps, inside, RADIUS: tl.constexpr):
 
 
 @triton.jit
-def store_moments(at, direct, grad_alpha, slope, slope_x, slope_y, x, y, inside):
+def store_moments(at, direct, grad_alpha, slopes, x, y, inside):
     """Sums of d/du (or d/dv) against (x, y, 1)."""
+    slope, slope_x, slope_y = slopes
     both = tl.where(inside, tl.fma(grad_alpha, slope, direct), 0)
     along_x = tl.where(inside, grad_alpha * slope_x, 0)
     along_y = tl.where(inside, grad_alpha * slope_y, 0)
@@ -59,7 +61,7 @@ def store_moments(at, direct, grad_alpha, slope, slope_x, slope_y, x, y, inside)
     tl.store(at + 2, tl.sum(both))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def backward_kernel(
     grad_composite,
     grad_composite_strides,
@@ -148,7 +150,7 @@ def backward_kernel(
             )
         else:
             s = coverage(mask, mask_strides, n, u, v, h, w, floor, scale, MASKED, T, INDEX)
-        alpha = blur(blur(s, taps, RADIUS, 1), taps, RADIUS, 0)
+        alpha = blur_tile(s, taps, RADIUS)
     else:
         field = (height + 2 * RADIUS).to(tl.int64) * width
         middle = blurred_rows + n * (1 if partial is None else 5) * field
@@ -203,25 +205,25 @@ def backward_kernel(
         # Beyond the frame the colour is its edge's and does not move.
         to_u = tl.where((u >= 0) & (u <= w - 1), to_u, 0)
         to_v = tl.where((v >= 0) & (v <= h - 1), to_v, 0)
+        along_u = (tl.zeros_like(to_u), tl.zeros_like(to_u), tl.zeros_like(to_u))
+        along_v = along_u
         if blurred_rows is None:
-            even, odd = blur_moment(slope_u, taps, RADIUS, 1)
-            slope, slope_y = blur_moment(even, taps, RADIUS, 0)
-            slope_x = blur(odd, taps, RADIUS, 0)
+            # Where the mask is level, as inside a binary one, nothing moves.
+            if tl.max(((slope_u != 0) | (slope_v != 0)).to(tl.int32)) != 0:
+                along_u = blur_slope(slope_u, taps, RADIUS)
+                along_v = blur_slope(slope_v, taps, RADIUS)
         else:
             slope, slope_y = column_pass(middle + field, width, taps, inside, RADIUS)
             slope_x, moment = column_pass(middle + 2 * field, width, taps, inside, RADIUS)
-        store_moments(sums, to_u, to_alpha, slope, slope_x, slope_y, x, y, inside)
-        if blurred_rows is None:
-            even, odd = blur_moment(slope_v, taps, RADIUS, 1)
-            slope, slope_y = blur_moment(even, taps, RADIUS, 0)
-            slope_x = blur(odd, taps, RADIUS, 0)
-        else:
+            along_u = (slope, slope_x, slope_y)
             slope, slope_y = column_pass(middle + 3 * field, width, taps, inside, RADIUS)
             slope_x, moment = column_pass(middle + 4 * field, width, taps, inside, RADIUS)
-        store_moments(sums + 3, to_v, to_alpha, slope, slope_x, slope_y, x, y, inside)
+            along_v = (slope, slope_x, slope_y)
+        store_moments(sums, to_u, to_alpha, along_u, x, y, inside)
+        store_moments(sums + 3, to_v, to_alpha, along_v, x, y, inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=[*SIZES, "tiles"])
 def theta_kernel(
     partial,
     d_theta,

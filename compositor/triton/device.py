@@ -13,10 +13,11 @@ import triton
 import triton.language as tl
 
 MAP = 12  # numbers a map takes in memory: au bu cu av bv cv, centre x and y, finite, 3 unused
+SIZES = ["h", "w", "height", "width", "channels"]  # arguments that recompile nothing, 1 included
 TAPS = 2  # where the taps begin, after the threshold and 1 - threshold
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def plan_kernel(
     theta,
     theta_strides,
@@ -232,3 +233,21 @@ def blur_moment(field, taps, RADIUS: tl.constexpr, AXIS: tl.constexpr):
         even = tl.fma(before + after, tap, even)
         odd = tl.fma(after - before, tap * k, odd)
     return even, odd
+
+
+@triton.jit
+def blur_tile(s, taps, RADIUS: tl.constexpr):
+    """Rows, then columns. Ones stay ones and zeros zeros, to the bit, so most tiles need none."""
+    ones = tl.min((s == 1).to(tl.int32)) == 1
+    zeros = tl.max((s != 0).to(tl.int32)) == 0
+    if not (ones | zeros):
+        s = blur(blur(s, taps, RADIUS, 1), taps, RADIUS, 0)
+    return s
+
+
+@triton.jit
+def blur_slope(slope, taps, RADIUS: tl.constexpr):
+    """A slope blurred with g(k), with k_x g(k) and with k_y g(k)."""
+    even, odd = blur_moment(slope, taps, RADIUS, 1)
+    total, along_y = blur_moment(even, taps, RADIUS, 0)
+    return total, blur(odd, taps, RADIUS, 0), along_y

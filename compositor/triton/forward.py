@@ -22,7 +22,8 @@ import triton
 import triton.language as tl
 
 from compositor.triton.device import (
-    blur,
+    SIZES,
+    blur_tile,
     coordinates,
     coverage,
     frame_corners,
@@ -44,7 +45,7 @@ def tile_of(height, width, TILE_Y: tl.constexpr, TILE_X: tl.constexpr, HALO: tl.
     return n.to(tl.int64), row * (TILE_Y - 2 * HALO) - HALO, column * (TILE_X - 2 * HALO) - HALO
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def forward_kernel(
     foreground,
     foreground_strides,
@@ -110,7 +111,7 @@ def forward_kernel(
             mask, mask_strides, n, u, v, h, w, tl.load(constants), tl.load(constants + 1),
             MASKED, T, INDEX,
         )  # fmt: skip
-        alpha = blur(blur(s, taps, RADIUS, 1), taps, RADIUS, 0)
+        alpha = blur_tile(s, taps, RADIUS)
     else:
         middle = blurred_rows + n * (height + 2 * RADIUS) * width + ((ii + RADIUS) * width + jj)
         alpha = tl.load(middle, mask=inside, other=0) * tl.load(taps)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from compositor.triton.device import coordinates, coverage, coverage_slopes, load_map
+from compositor.triton.device import SIZES, coordinates, coverage, coverage_slopes, load_map
 from compositor.triton.forward import tile_of
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def rows_kernel(
     mask,
     mask_strides,

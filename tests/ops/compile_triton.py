@@ -34,7 +34,7 @@ TYPES = {
 }
 
 
-def typed(value: Any, annotation: str) -> tuple[Any, Any, list[Any]]:
+def typed(value: Any, annotation: str, specialised: bool) -> tuple[Any, Any, list[Any]]:
     """Type in the signature, value if it is a constant, attributes, as a launch specialises."""
     if value is None:
         return "constexpr", None, []
@@ -42,6 +42,8 @@ def typed(value: Any, annotation: str) -> tuple[Any, Any, list[Any]]:
         return TYPES[value.dtype], None, [["tt.divisibility", 16]]
     if annotation:
         return annotation, None, []
+    if not specialised:
+        return "i32", None, []
     if value == 1:
         return "constexpr", 1, []
     divisible = [["tt.divisibility", 16]] if value % 16 == 0 else []
@@ -64,7 +66,9 @@ def compile_launch(arch: int, kernel: Any, arguments: tuple[Any, ...], options: 
         places = [(index, k) for k in range(len(parts))] if isinstance(value, tuple) else [(index,)]
         types = []
         for place, part in zip(places, parts, strict=True):
-            kind, constant, attribute = typed(part, parameter.annotation_type)
+            kind, constant, attribute = typed(
+                part, parameter.annotation_type, not parameter.do_not_specialize
+            )
             types.append(kind)
             if kind == "constexpr":
                 constants[place] = constant

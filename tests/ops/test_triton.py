@@ -61,6 +61,19 @@ def test_agrees_over_several_tiles(dtype, masked, options):
     check_both_directions(on_device(inputs(TILES, dtype, masked)), options, THETA)
 
 
+@pytest.mark.parametrize("straight_through", [True, False])
+def test_agrees_where_tiles_are_level(straight_through):
+    """From left to right: tiles of ones, which are not blurred; the object's edge; no object."""
+    given = inputs((1, 2, 40, 40, 20, 250), torch.float64)._replace(
+        mask=disc(1, 40, torch.float64),
+        theta=torch.tensor([[[0.94, 0, 0.5], [0, 0.1, 0]]], dtype=torch.float64),
+    )
+    _, alpha = reference(*given, 0.5, 1.0, 3, straight_through, True)
+    assert (alpha[..., :61] == 1).all() and alpha[..., 116:174].unique().numel() > 9
+    assert (alpha[..., 180:] == 0).all()
+    check_both_directions(on_device(given), (0.5, 1.0, 3, straight_through), THETA)
+
+
 @pytest.mark.parametrize(
     ("shape", "dtype", "masked", "options"),
     [
