@@ -6,10 +6,14 @@ as s is: with q = p + k, x_q = x_p + k_x and g the taps,
 
     dL/dtheta = sum_p dL/dalpha(p) sum_k g(k) ds/d(u, v)(q) (x_q, y_q, 1)
 
-so each slope is blurred three times, with g(k), k_x g(k) and k_y g(k). Rows first, that is five
-passes of 2 RADIUS gathers for each of u and v: 36 + 12 for alpha at a radius of 3, some 350
-instructions a pixel beside 40 bytes. Nothing the size of an image is allocated. A program leaves
-six sums, and ``theta_kernel`` adds them in their order in float64.
+so each slope is blurred three times, with g(k), k_x g(k) and k_y g(k): a pass over rows, two over
+columns, 2 RADIUS gathers each. Nothing the size of an image is allocated (but for blurs wider than
+a halo, ``rows.py``). A program leaves six sums; ``theta_kernel`` adds them up in their order, in
+float64. Where the mask is level, as inside a binary one, slopes are 0 and not blurred.
+
+By the machine code for sm_90, a tile of 32 x 64, a radius of 3 and C = 3: 555 instructions a
+sample, 754 a pixel of canvas, 484 of them where the mask is level. At an H100's issue rate that is
+147 or 94 us for (64, 3, 300, 300), beside 77 us for 40 bytes a pixel. No GPU has run this yet.
 
 The images' gradients are adjoints of samples: this kernel leaves alpha G and dL/dalpha in buffers,
 and ``adjoint.py`` gathers from them.

@@ -6,6 +6,7 @@ of a tile (26 x 58 pixels at a radius of 3) only where it says so.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 
 import pytest
@@ -343,3 +344,17 @@ def test_direct_call_of_the_op_stays_inside_memory(change, message):
     arguments = [change.get(k, t) for k, t in enumerate(inputs((2, 3, 8, 7, 10, 9)))]
     with pytest.raises(RuntimeError, match=message):
         kernel(*(t.to(DEVICE) for t in arguments), 0.5, 1.0, 3, True, False)
+
+
+def test_named_without_what_it_needs_it_raises(monkeypatch):
+    given = inputs((1, 1, 4, 4, 4, 4))
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(RuntimeError, match="got 'triton' for tensors on cpu, wanted them on cuda"):
+        compositor.blend(*given, backend="triton")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RuntimeError, match="'triton' is not available: PyTorch finds no GPU"):
+        compositor.blend(*given, backend="triton")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match="the package triton is not installed"):
+        compositor.blend(*given, backend="triton")
