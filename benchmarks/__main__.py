@@ -18,6 +18,7 @@ from typing import Any
 
 import compositor
 from benchmarks import figures, floors, machine, report
+from benchmarks.files import write
 
 OP_TESTS = (sys.executable, "-m", "pytest", "tests/ops", "-q", "-x")
 
@@ -84,8 +85,8 @@ def main(arguments: Sequence[str], op_tests: Sequence[str] = OP_TESTS) -> int:
     verdicts = floors.check(lines, cores)
     text = report.table(about, lines, verdicts)
     stem = machine.stem(about, options.quick)
-    report.write(options.results / f"{stem}.json", report.record(about, lines, verdicts))
-    report.write(options.results / f"{stem}.md", text)
+    write(options.results / f"{stem}.json", report.record(about, lines, verdicts))
+    write(options.results / f"{stem}.md", text)
     print(text)
     return 1 if options.check and not all(floor.passed for floor in verdicts) else 0
 

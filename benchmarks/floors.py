@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from benchmarks.figures import Line
 from benchmarks.peers import MODES
+from benchmarks.promise import Floor
 from benchmarks.scenes import COVERAGES, SHAPE_OF_FLOORS
 
 FORWARD, BACKWARD = MODES
@@ -20,26 +20,6 @@ RATIOS = (
     (BACKWARD, "compiled", 8.0),
 )
 LARGE_OVER_SMALL = 2.0
-
-
-@dataclass(frozen=True)
-class Floor:
-    """One promise and what was measured of it."""
-
-    what: str
-    wanted: float
-    measured: float
-    at_least: bool = True
-
-    @property
-    def passed(self) -> bool:
-        """Whether the promise is kept."""
-        return self.measured >= self.wanted if self.at_least else self.measured <= self.wanted
-
-    def __str__(self) -> str:
-        verdict = "pass" if self.passed else "MISS"
-        bound = "at least" if self.at_least else "at most"
-        return f"{verdict}: {self.what}: {self.measured:.3g} (wanted {bound} {self.wanted:.3g})"
 
 
 def check(lines: Sequence[Line], threads: int) -> list[Floor]:

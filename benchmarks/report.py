@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Line
-from benchmarks.floors import Floor
 from benchmarks.peers import PEERS
+from benchmarks.promise import Floor
 
 METHOD = (
     "ms: median over the sweeps of each sweep's median; a sweep times every peer in turn. (x): how"
@@ -113,11 +111,3 @@ def record(about: dict[str, Any], lines: Sequence[Line], floors: Sequence[Floor]
     entries = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in top.items()]
     results = ",\n".join("  " + compact(line) for line in lines)
     return "{\n" + ",\n".join(entries) + ',\n "results": [\n' + results + "\n ]\n}\n"
-
-
-def write(path: Path, text: str) -> None:
-    """Write a whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    os.replace(partial, path)

@@ -1,11 +1,14 @@
 """The GPU's benchmark where there is none: same work by all peers, and what is made of figures."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
 
 import compositor
+from benchmarks import machine
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import peers, report, scenes
 from benchmarks.gpu.timing import Time
@@ -71,6 +74,13 @@ def test_promises_are_held_against_the_copy():
     assert [floor["pass"] for floor in told["floors"]] == [True, True, False, True]
     text = report.table(about, rows, list(verdicts.values()))
     assert "| 64 x 3 x 300 x 300 | 100 % | forward + backward | 3 |" in text
+
+
+def test_it_needs_torch_alone():
+    """A machine lent for ten minutes has no OpenCV, no kornia and no network to fetch them."""
+    code = "import sys\nfor name in ('cv2', 'kornia', 'numpy', 'torchvision'):\n"
+    code += "    sys.modules[name] = None\nimport benchmarks.gpu.__main__"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=machine.ROOT)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to measure")

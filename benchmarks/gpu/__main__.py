@@ -17,12 +17,12 @@ import torch
 
 import compositor
 from benchmarks import machine
+from benchmarks.files import write
 from benchmarks.gpu import peers, report
 from benchmarks.gpu.peers import BACKWARD, BOTH, FORWARD, OURS
 from benchmarks.gpu.report import Row
 from benchmarks.gpu.scenes import COVERAGES, SHAPES, make_scenes
 from benchmarks.gpu.timing import measure
-from benchmarks.report import write
 from benchmarks.scenes import Scene, Shape
 
 QUICK: tuple[Shape, ...] = ((16, 3, 300, 300),)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.floors import Floor
 from benchmarks.gpu.peers import BACKWARD, BOTH, FORWARD
 from benchmarks.gpu.scenes import EVERYWHERE
 from benchmarks.gpu.timing import Time
+from benchmarks.promise import Floor
 from benchmarks.scenes import Shape
 
 PROMISED: tuple[Shape, ...] = ((64, 3, 300, 300), (16, 3, 1080, 1920))
