@@ -213,6 +213,8 @@ class DetectionRun(Loop):
             means = {name: means[name] + value / config.steps for name, value in seen.items()}
             paid = {name: float(v) for name, v in vars(stakes).items() if name != "loss"}
             self.log({f"synthesizer/{name}": value for name, value in (seen | paid).items()})
+            # T's and D's reach the composites, the limits' and the blend's S's theta.
+            self.log({f"gradient/{path}": norm for path, norm in clock.norms.items()})
         self._record["synthesizer"] = means
         self._took("synthesis")
 

@@ -1,8 +1,6 @@
-"""Where the time of a training step goes."""
+"""Where the time of a training step goes, and how strong the gradient is on each path."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -13,11 +11,16 @@ class Clock:
 
     Args:
         device: Its queue is waited for at every mark, so that work counts where it is asked for.
+
+    Attributes:
+        seconds: By part, since they were last taken.
+        norms: Of the last gradient that came back through each watched part.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self.seconds: dict[str, float] = {}
+        self.norms: dict[str, float] = {}
         self._last = time.perf_counter()
 
     def start(self) -> None:
@@ -33,8 +36,13 @@ class Clock:
     def watch(self, tensor: Tensor, part: str) -> Tensor:
         """A view of ``tensor`` whose users' backward pass is given to ``part``."""
         view = tensor.view_as(tensor)
+
+        def arrived(gradient: Tensor) -> None:
+            self.norms[part] = float(gradient.norm())
+            self.mark(part)
+
         if view.requires_grad:
-            view.register_hook(lambda gradient: self.mark(part))
+            view.register_hook(arrived)
         return view
 
     def take(self) -> dict[str, float]:
@@ -46,11 +54,3 @@ class Clock:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
-
-
-@contextmanager
-def timed(clock: Clock, part: str) -> Iterator[None]:
-    """Give what happens inside to ``part``, and what happened before to nothing."""
-    clock.start()
-    yield
-    clock.mark(part)

@@ -205,4 +205,5 @@ def test_the_clock_gives_each_part_its_time(monkeypatch: pytest.MonkeyPatch) -> 
     now[0] += 0.5
     clock.mark("S")
     assert clock.take() == {"blend": 11, "T": 16, "S": 0.5}
+    assert clock.norms == {"T": pytest.approx(3**0.5), "blend": pytest.approx(3**0.5)}
     assert clock.take() == {}

@@ -100,13 +100,15 @@ def test_logs_hold_losses_pictures_and_times(tmp_path: Path) -> None:
 
     people(tmp_path)
     output = tmp_path / "out"
-    voc_person.main(arguments(tmp_path, output, "--ways", "synthesizer_discriminator"))
+    line = ("--ways", "synthesizer_discriminator", "--workers", "1")
+    voc_person.main(arguments(tmp_path, output, *line))
     events = EventAccumulator(str(output / "tensorboard" / "seed0-synthesizer_discriminator"))
     events.Reload()
     losses = {f"loss/{player}" for player in ("target", "synthesizer", "discriminator")}
     state = {f"synthesizer/{name}" for name in ("invalid", "spread", "target", "fooled", "price")}
+    paths = {f"gradient/{path}" for path in ("T", "D", "limits", "blend")}
     others = {"cycle/ap0.5", "search/passes", "seconds/synthesis/blend", "seconds/learning/T"}
-    assert set(events.Tags()["scalars"]) >= losses | state | others
+    assert set(events.Tags()["scalars"]) >= losses | state | paths | others
     assert events.Tags()["images"] == ["composites"]
 
 
