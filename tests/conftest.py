@@ -16,6 +16,11 @@ from compositor.ops import functional, registration
 from tests.ops import emulation
 from tests.ops.cases import device_of
 
+if torch.cuda.is_available():
+    from compositor.triton import tuning
+
+    tuning.timed = lambda: False  # the first configuration: compiling each of five takes minutes
+
 # The CUDA kernels' programs on the host as one more backend, for tests alone.
 registration._register(".emulated", emulation)
 _select = functional._select

@@ -12,11 +12,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from compositor.triton.device import SIZES, coordinates, coverage_corners, lerp, load_map
+from compositor.triton.device import coordinates, coverage_corners, entry, lerp, load_map
 from compositor.triton.forward import tile_of
 
 
-@triton.jit(do_not_specialize=SIZES)
+@entry
 def spread_kernel(
     d_alpha,  # (N, 1, H, W) contiguous
     mask,
@@ -83,7 +83,7 @@ def first_of(centre, half, below, beyond):
     return tl.where(first < beyond, first, beyond).to(tl.int32)
 
 
-@triton.jit(do_not_specialize=SIZES)
+@entry
 def pull_kernel(
     field,  # (N, C, H + 2 GROW, W + 2 GROW) contiguous
     out,

@@ -25,12 +25,12 @@ import triton
 import triton.language as tl
 
 from compositor.triton.device import (
-    SIZES,
     blur_slope,
     blur_tile,
     coordinates,
     coverage,
     coverage_slopes,
+    entry,
     frame_corners,
     lerp,
     load_map,
@@ -65,7 +65,7 @@ def store_moments(at, direct, grad_alpha, slopes, x, y, inside):
     tl.store(at + 2, tl.sum(both))
 
 
-@triton.jit(do_not_specialize=SIZES)
+@entry
 def backward_kernel(
     grad_composite,
     grad_composite_strides,
@@ -227,7 +227,7 @@ def backward_kernel(
         store_moments(sums + 3, to_v, to_alpha, along_v, x, y, inside)
 
 
-@triton.jit(do_not_specialize=[*SIZES, "tiles"])
+@entry
 def theta_kernel(
     partial,
     d_theta,

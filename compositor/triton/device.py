@@ -9,15 +9,21 @@ a GPU does, and a kernel compiled for other strides or sizes gives the same bits
 
 from __future__ import annotations
 
+import functools
+
 import triton
 import triton.language as tl
 
+# Sizes compile nothing anew, 1 included.
+entry = functools.partial(
+    triton.jit, do_not_specialize=["h", "w", "height", "width", "channels", "tiles"]
+)
+
 MAP = 12  # numbers a map takes in memory: au bu cu av bv cv, centre x and y, finite, 3 unused
-SIZES = ["h", "w", "height", "width", "channels"]  # arguments that recompile nothing, 1 included
 TAPS = 2  # where the taps begin, after the threshold and 1 - threshold
 
 
-@triton.jit(do_not_specialize=SIZES)
+@entry
 def plan_kernel(
     theta,
     theta_strides,

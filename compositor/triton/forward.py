@@ -26,10 +26,10 @@ import triton
 import triton.language as tl
 
 from compositor.triton.device import (
-    SIZES,
     blur_tile,
     coordinates,
     coverage,
+    entry,
     frame_corners,
     lerp,
     load_map,
@@ -49,7 +49,7 @@ def tile_of(height, width, TILE_Y: tl.constexpr, TILE_X: tl.constexpr, HALO: tl.
     return n.to(tl.int64), row * (TILE_Y - 2 * HALO) - HALO, column * (TILE_X - 2 * HALO) - HALO
 
 
-@triton.jit(do_not_specialize=SIZES)
+@entry
 def forward_kernel(
     foreground,
     foreground_strides,

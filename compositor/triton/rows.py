@@ -6,14 +6,13 @@ read back. The kernels of forward.py and backward.py then blur the columns.
 
 from __future__ import annotations
 
-import triton
 import triton.language as tl
 
-from compositor.triton.device import SIZES, coordinates, coverage, coverage_slopes, load_map
+from compositor.triton.device import coordinates, coverage, coverage_slopes, entry, load_map
 from compositor.triton.forward import tile_of
 
 
-@triton.jit(do_not_specialize=SIZES)
+@entry
 def rows_kernel(
     mask,
     mask_strides,

@@ -68,9 +68,14 @@ BACKWARD = _tuned(
 )
 
 
+def timed() -> bool:
+    """Whether to choose by timing: not where bits must be the same in the next process too."""
+    return not (torch.are_deterministic_algorithms_enabled() or triton.knobs.runtime.interpret)
+
+
 def run_tuned(kernel: Any, grid: Any, *arguments: Any, **options: Any) -> None:
-    """Launch with the fastest configuration, or the first where bits must not depend on timing."""
-    if torch.are_deterministic_algorithms_enabled() or triton.knobs.runtime.interpret:
+    """Launch with the fastest configuration, or the first that has room."""
+    if not timed():
         options |= kernel.early_config_prune(kernel.configs, None, **options)[0].all_kwargs()
         kernel = kernel.fn
     kernel[grid](*arguments, **options, **EXACT)

@@ -34,15 +34,15 @@ TYPES = {
 }
 
 
-def typed(value: Any, annotation: str, specialised: bool) -> tuple[Any, Any, list[Any]]:
+def typed(value: Any, parameter: Any) -> tuple[Any, Any, list[Any]]:
     """Type in the signature, value if it is a constant, attributes, as a launch specialises."""
     if value is None:
         return "constexpr", None, []
     if isinstance(value, torch.Tensor):
         return TYPES[value.dtype], None, [["tt.divisibility", 16]]
-    if annotation:
-        return annotation, None, []
-    if not specialised:
+    if parameter.annotation_type:
+        return parameter.annotation_type, None, []
+    if parameter.do_not_specialize:
         return "i32", None, []
     if value == 1:
         return "constexpr", 1, []
@@ -66,9 +66,7 @@ def compile_launch(arch: int, kernel: Any, arguments: tuple[Any, ...], options: 
         places = [(index, k) for k in range(len(parts))] if isinstance(value, tuple) else [(index,)]
         types = []
         for place, part in zip(places, parts, strict=True):
-            kind, constant, attribute = typed(
-                part, parameter.annotation_type, not parameter.do_not_specialize
-            )
+            kind, constant, attribute = typed(part, parameter)
             types.append(kind)
             if kind == "constexpr":
                 constants[place] = constant

@@ -23,6 +23,9 @@ reference_backward = torch.ops.compositor.blend_backward.reference
 kernel = torch.ops.compositor.blend.triton
 kernel_backward = torch.ops.compositor.blend_backward.triton
 
+# NumPy, under the interpreter, warns of arithmetic with NaN and infinities that is meant here.
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton.runtime.interpreter")
+
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 THETA = (False, False, False, True)
 EVERY = (True, True, True, True)
