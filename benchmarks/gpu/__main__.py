@@ -29,7 +29,7 @@ QUICK: tuple[Shape, ...] = ((16, 3, 300, 300),)
 OFF = 1e-3  # the share of a peer's values that may disagree: samples on the rim of a mask
 
 
-def _calls(scenes: list[Scene]) -> Iterator[tuple[str, str, peers.Call]]:
+def _calls(shape: Shape, scenes: list[Scene]) -> Iterator[tuple[str, str, peers.Call]]:
     """Yield (peer, mode, call); each is prepared when its turn comes."""
     yield "copy", FORWARD, peers.prepare_copy(scenes)
     for name, pipeline in peers.pipelines().items():
@@ -40,7 +40,7 @@ def _calls(scenes: list[Scene]) -> Iterator[tuple[str, str, peers.Call]]:
             continue
         label = {"eager": "compiled"}.get(name, f"{name} compiled")
         for mode in (FORWARD, BOTH):
-            yield label, mode, peers.prepare(peers.compiled(pipeline), mode)
+            yield label, mode, peers.prepare(peers.compiled(name, shape), mode)
     if "cuda" in peers.pipelines():
         for mode in (FORWARD, BOTH):
             yield "cuda graph", mode, peers.prepare_graphs(scenes, mode)
@@ -52,7 +52,7 @@ def _measure(shape: Shape, coverage: float) -> Iterator[Row]:
         off = peers.disagreement(pipeline, scenes[0])
         if not off <= OFF:
             raise SystemExit(f"no figures: {name} is off in {off:.2g} of its values at {shape}")
-    for peer, mode, call in _calls(scenes):
+    for peer, mode, call in _calls(shape, scenes):
         try:
             time = measure(call, scenes)
         except Exception as error:  # of a peer: its row is missing and says why

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 import compositor
 from benchmarks import plain
-from benchmarks.scenes import RADIUS, SIGMA, THRESHOLD, Scene
+from benchmarks.scenes import RADIUS, SIGMA, THRESHOLD, Scene, Shape
 
 FORWARD, BACKWARD, BOTH = "forward", "backward", "forward + backward"
 OPTIONS = (THRESHOLD, SIGMA, RADIUS, True)
@@ -68,10 +68,11 @@ def pipelines(device: str = "cuda") -> dict[str, Pipeline]:
     return found
 
 
-def compiled(pipeline: Pipeline) -> Pipeline:
-    """Compile anew: past its limit of recompilations torch.compile would run eagerly."""
+@lru_cache(maxsize=2)
+def compiled(name: str, shape: Shape) -> Pipeline:
+    """Compile a peer once a shape: past its limit of recompilations it would run eagerly."""
     torch._dynamo.reset()
-    return torch.compile(pipeline, dynamic=False)
+    return torch.compile(pipelines()[name], dynamic=False)
 
 
 def prepare(pipeline: Pipeline, mode: str) -> Call:
