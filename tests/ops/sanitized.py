@@ -6,6 +6,7 @@ import itertools
 
 import torch
 
+import compositor
 from tests.ops.cases import inputs
 
 SHAPES = ((2, 3, 33, 40, 70, 65), (1, 1, 7, 5, 9, 130))
@@ -15,8 +16,6 @@ backward = torch.ops.compositor.blend_backward.default
 
 
 def main() -> None:
-    import compositor  # registers the op
-
     assert compositor.build_info()["backends"]["cuda"] == "available"
     torch.manual_seed(0)
     for shape, dtype, radius, last in itertools.product(SHAPES, DTYPES, (0, 3, 7), (False, True)):
