@@ -25,18 +25,18 @@ from trainers.detection.hardness import Tally
 from trainers.detection.scenes import NOTHING, Batch, Recipes, Scenes, composite, with_artefacts
 from trainers.detection.steps import discriminator_loss, mirror, synthesizer_step
 from trainers.detection.synthesis import (
-    Propose,
     confidences,
+    judge,
     propose_by,
     propose_randomly,
     search,
 )
-from trainers.detection.targets import detect, training_loss
+from trainers.detection.targets import training_loss
+from trainers.detection.testing import detect_all
 from trainers.detection.timing import Clock
 from trainers.files import replacing
 from trainers.loop import Loop, check_identity
 
-EVALUATION_BATCH = 16
 SHOWN = 8
 """Composites a cycle that the contact sheet shows."""
 STARTS_FROM = (
@@ -142,11 +142,13 @@ class DetectionRun(Loop):
             self._train_synthesizer()
             propose = propose_by(self._place, rules)
         batch = -(-config.synthesizer.batch // self._process[1])
-        if not self.way.endswith("_hard"):
-            self._record["confidences"] = self._judge(propose, batch)
         found = search(
             self.way, config, self.data.scenes, propose, self.target.network, self._device, batch
         )
+        if not self.way.endswith("_hard"):
+            judged = judge(found, self.target.network, -(-config.judged // self._process[1]))
+            everything = gather_object([judged])
+            self._record["confidences"] = [value for part in everything for value in part]
         self.cache.open(config.images_per_cycle)
         share, passes = (
             -(-n // self._process[1]) for n in (config.images_per_cycle, config.max_passes)
@@ -160,7 +162,9 @@ class DetectionRun(Loop):
 
     def evaluate(self) -> dict[str, Any]:
         """AP of T's averaged weights on the test pictures, and what happened in the cycle."""
-        detections = self._detect()
+        detections = detect_all(
+            self.average.eval(), self.data.test, self._device, self._process, self._bar
+        )
         targets = self.data.test.targets
         ap = average_precision(
             detections, targets, self.data.test.classes, points=self.config.points
@@ -224,25 +228,6 @@ class DetectionRun(Loop):
         # The bare network: processes search for as long as each needs, in no step with the others.
         position = self.synthesizer.network(_shown(batch), backgrounds)
         return self.config.synthesizer.range.theta(position, self.config.size)
-
-    @torch.no_grad()
-    def _judge(self, propose: Propose, batch: int) -> list[float]:
-        """T's confidences for what the way proposes, hard or not (figure 8)."""
-        scenes, found = self.data.scenes, list[float]()
-        needed = -(-self.config.judged // self._process[1])
-        for _ in range(4 * -(-needed // batch)):
-            if len(found) >= needed:
-                break
-            proposals = propose(scenes.load(scenes.draw(batch)).to(self._device))
-            proposals = proposals[proposals.valid]
-            found += self._confidences(proposals) if len(proposals) else []
-        return [value for part in gather_object([found[:needed]]) for value in part]
-
-    def _confidences(self, proposals: Any) -> list[float]:
-        values = confidences(
-            self.target.network, proposals.composites, proposals.boxes, proposals.labels
-        )
-        return list(map(float, values))
 
     def _keep(self, tally: Tally, recipes: Recipes | None) -> None:
         """Add what all processes found, and show some."""
@@ -320,21 +305,6 @@ class DetectionRun(Loop):
         warm = min(1.0, number / (0.05 * iterations + 1))
         part = (number - 1) / iterations
         return self.config.target.start_learning_rate * warm * (1 + math.cos(math.pi * part)) / 2
-
-    def _detect(self) -> list[dict[str, Tensor]]:
-        """Detections of T's averaged weights on all test pictures, from all processes."""
-        network, test = self.average.eval(), self.data.test
-        mine = range(*self._process_slice(len(test)))
-        found: list[dict[str, Tensor]] = []
-        for start in self._bar(range(0, len(mine), EVALUATION_BATCH), None, "testing"):
-            part = mine[start : start + EVALUATION_BATCH]
-            images = torch.stack([test.image(i) for i in part]).to(self._device).float() / 255
-            found += [{k: v.cpu() for k, v in d.items()} for d in detect(network, images)]
-        everything = gather_object([found])
-        return [everything[i % len(everything)][i // len(everything)] for i in range(len(test))]
-
-    def _process_slice(self, length: int) -> tuple[int, int, int]:
-        return self._process[0], length, self._process[1]
 
     def _loaded(self, batches: "Dataset[T]", who: str) -> Iterator[T]:
         """A phase's batches on the device, with a progress bar; what waiting takes is "data"."""

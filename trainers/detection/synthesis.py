@@ -137,3 +137,23 @@ def search(
         batch=batch,
         hard=config.hard,
     )
+
+
+@torch.no_grad()
+def judge(found: Search[Batch], target: nn.Module, count: int) -> list[float]:
+    """T's confidences for what a way proposes, hard or not (figure 8); counted in no tally.
+
+    Args:
+        found: The way's search.
+        target: T, frozen.
+        count: How many valid proposals; fewer where nearly none are valid.
+    """
+    values: list[float] = []
+    for _ in range(4 * -(-count // found.batch)):
+        if len(values) >= count:
+            break
+        proposals = found.propose(found.draw(found.batch))
+        shown = proposals[proposals.valid]
+        if len(shown):
+            values += confidences(target, shown.composites, shown.boxes, shown.labels).tolist()
+    return values[:count]
