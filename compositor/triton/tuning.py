@@ -25,7 +25,7 @@ def _config(tile_y: int, tile_x: int, warps: int, registers: int | None = None) 
 
 
 def _least_rows(radius: int) -> int:
-    """Of a tile whose halo leaves it half its rows, and at the largest halo half of its 64."""
+    """Of a tile whose halo leaves it half its rows."""
     return 32 if min(radius, LARGEST_HALO) <= 8 else 64
 
 

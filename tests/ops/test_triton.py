@@ -128,6 +128,15 @@ def test_blur_too_wide_for_a_halo(monkeypatch, dtype, masked):
     check_both_directions(given, (0.3, 1.0, 3, masked), EVERY if masked else THETA)
 
 
+@pytest.mark.parametrize("radius", [0, 8, 9, 16, 17, 100])
+def test_every_configuration_has_room_for_the_halo(radius):
+    halo = tuning.halo_of(radius)
+    for tuned in (tuning.FORWARD, tuning.BACKWARD):
+        tiles = [c.kwargs for c in tuned.early_config_prune(tuned.configs, None, RADIUS=radius)]
+        assert tiles and all(2 * (side - 2 * halo) >= side for t in tiles for side in t.values())
+    assert all(tile == tuning.partial_tile(radius) for tile in tiles)  # the backward's
+
+
 @pytest.mark.parametrize("layout", ["channels_last", "strided", "expanded", "transposed"])
 def test_any_strides(layout):
     given = on_device(inputs((2, 3, 7, 6, 9, 8), spread=0.2))
