@@ -78,6 +78,23 @@ def test_agrees_where_tiles_are_level(straight_through):
     check_both_directions(on_device(given), (0.5, 1.0, 3, straight_through), THETA)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_object_at_a_border_between_tiles(axis):
+    """It reaches the next tile with a pixel of blur, or not quite: no tile is skipped too soon."""
+    size, canvas = 8, ((52, 10), (10, 116))[axis]
+    border, extent = canvas[axis] // 2, canvas[axis]
+    shifts = torch.tensor([-12, -11, -10, -9.5, 1, 2, 3.5, 4])  # of the object's first pixel
+    theta = identity(8, torch.float64)
+    theta[:, 1 - axis, 1 - axis] = canvas[1 - axis] / size
+    theta[:, axis, axis] = extent / size
+    # The frame's centre lies at first + size / 2, of pixels counted from the canvas's edge.
+    theta[:, 1 - axis, 2] = 0
+    theta[:, axis, 2] = (extent / 2 - (border + shifts + size / 2)) * 2 / size
+    theta = theta[:, [1, 0]][:, :, [1, 0, 2]]  # from (y, x) to (x, y)
+    given = inputs((8, 1, size, size, *canvas))._replace(theta=theta)
+    check_both_directions(on_device(given), (0.0, 1.0, 3, True), THETA)
+
+
 @pytest.mark.parametrize(
     ("shape", "dtype", "masked", "options"),
     [
@@ -221,15 +238,18 @@ def test_what_hides_behind_alpha_zero_does_not_reach_theta():
     mask[..., 9:15, 9:15] = 1
     far = torch.ones(1, 1, size, size, dtype=torch.bool)
     far[..., 4:20, 4:20] = False
+    lone = torch.zeros_like(far)
+    lone[..., 21, 21] = True  # between finite colours, where samples are infinite and not NaN
     clean, background = torch.rand(1, 2, size, size), torch.rand(1, 2, size, size)
     weight = torch.randn(1, 2, size, size, device=DEVICE)
     grads = []
-    for foreground in (clean, torch.where(far, math.inf, clean)):
+    for hidden in (torch.zeros_like(far), far, lone):
+        foreground = torch.where(hidden, math.inf, clean)
         theta = (0.95 * identity(1)).to(DEVICE).requires_grad_()
         composite = blend(foreground, mask, background, theta)
         grads.append(torch.autograd.grad((composite * weight).sum(), theta)[0])
-    assert grads[1].isfinite().all() and grads[1].abs().sum() > 0
-    assert torch.equal(grads[0], grads[1])
+    assert grads[0].isfinite().all() and grads[0].abs().sum() > 0
+    assert torch.equal(grads[0], grads[1]) and torch.equal(grads[0], grads[2])
 
 
 @pytest.mark.parametrize("bad", [math.nan, -math.inf])
