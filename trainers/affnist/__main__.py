@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import tyro
 
 from trainers.affnist import experiment
-from trainers.affnist.config import PRESETS, Config, ConfigError
+from trainers.affnist.config import PRESETS, Config
+from trainers.config import ConfigError
 from trainers.files import DataError
 from trainers.loop import NonFiniteLossError, OtherRunError
 

@@ -1,17 +1,15 @@
 """The configuration of the AffNIST experiment, and its presets."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
+from trainers.config import ConfigError, flatten, plain
+
 Way = Literal["synthesizer", "random", "random_hard", "image_hard"]
 WAYS: tuple[Way, ...] = ("synthesizer", "random", "random_hard", "image_hard")
-
-
-class ConfigError(ValueError):
-    """Settings that cannot be run."""
 
 
 @dataclass(frozen=True)
@@ -132,28 +130,9 @@ class Config:
 
     def identity(self) -> dict[str, Any]:
         """The fields that a run's numbers depend on, flat; a run goes on only with the same."""
-        flat: dict[str, Any] = {}
-        for name, value in plain(self).items():
-            if isinstance(value, dict):
-                flat |= {f"{name}.{key}": inner for key, inner in value.items()}
-            elif name not in ("output", "restart", "ways", "seeds", "cycles", "workers"):
-                flat[name] = value
-        del flat["data.downloads"]
-        return flat
-
-
-def plain(config: Config) -> dict[str, Any]:
-    """A config as plain values, paths as text, fit for JSON and checkpoints."""
-
-    def convert(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: convert(inner) for key, inner in value.items()}
-        if isinstance(value, tuple):
-            return [convert(inner) for inner in value]
-        return str(value) if isinstance(value, Path) else value
-
-    values: dict[str, Any] = convert(asdict(config))
-    return values
+        flat = flatten(plain(self))
+        others = ("output", "restart", "ways", "seeds", "cycles", "workers", "data.downloads")
+        return {name: value for name, value in flat.items() if name not in others}
 
 
 FIGURE7 = Config()

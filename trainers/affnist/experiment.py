@@ -14,9 +14,10 @@ from accelerate import PartialState
 from tqdm import tqdm
 
 from trainers.affnist import dataset, report
-from trainers.affnist.config import Config, ConfigError, Way
+from trainers.affnist.config import Config, Way
 from trainers.affnist.dataset import Data
 from trainers.affnist.run import AffNISTRun
+from trainers.config import ConfigError
 
 Job = tuple[Way, int]
 History = list[dict[str, Any]]

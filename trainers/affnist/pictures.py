@@ -3,16 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import torch
 from torch import Tensor
 
 from trainers.affnist.sampling import CLASSES
-from trainers.files import replacing
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
+from trainers.figures import plt, save
 
 NAMES = {
     "synthesizer": "synthesizer",
@@ -62,7 +58,7 @@ def curve(path: Path, results: dict[str, Any]) -> None:
     )
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize="small")
-    _save(figure, path)
+    save(figure, path)
 
 
 def hard_examples(
@@ -94,7 +90,7 @@ def hard_examples(
     axes.set_yticks([height * (i + 0.5) for i in range(len(rows))], labels)
     axes.set_xticks([])
     axes.set_title(title, fontsize="medium")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _row(images: Tensor, labels: Tensor, each: int = 2) -> Tensor:
@@ -106,9 +102,3 @@ def _row(images: Tensor, labels: Tensor, each: int = 2) -> Tensor:
         for place, image in enumerate(images[labels == number][:each]):
             row[number, place, :side, :side] = image[0]
     return row.flatten(0, 1).permute(1, 0, 2).flatten(1)
-
-
-def _save(figure: Any, path: Path) -> None:
-    with replacing(path) as partial:
-        figure.savefig(partial, dpi=120)
-    plt.close(figure)

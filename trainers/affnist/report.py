@@ -1,20 +1,16 @@
 """What an experiment leaves behind: results.json, curve.png, hard_examples.png and a table."""
 
 import json
-import os
-import platform
 import statistics
-from importlib.metadata import version
 from typing import Any
 
-import torch
-
-import compositor
 from trainers import checkpoint
 from trainers.affnist import pictures
-from trainers.affnist.config import Config, Way, plain
+from trainers.affnist.config import Config, Way
 from trainers.affnist.run import checkpoint_path
+from trainers.config import plain
 from trainers.files import replacing
+from trainers.provenance import provenance
 
 Histories = dict[tuple[Way, int], list[dict[str, Any]]]
 
@@ -56,14 +52,7 @@ def summarise(config: Config, sources: dict[str, str], histories: Histories) -> 
     results: dict[str, Any] = {
         "config": plain(config),
         "seeds": list(config.seeds),
-        "versions": {
-            "python": platform.python_version(),
-            "compositor": compositor.__version__,
-            **{name: version(name) for name in ("torch", "torchvision", "accelerate", "numpy")},
-        },
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count()}
-        | {"gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None},
-        "compositor": compositor.build_info(),
+        **provenance(),
         "data": sources,
         "paper": PAPER[config.target.network],
     }

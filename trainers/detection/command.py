@@ -6,9 +6,10 @@ from typing import TypeVar
 
 import tyro
 
+from trainers.config import ConfigError
 from trainers.detection import experiment
 from trainers.detection.backbones import WeightsError
-from trainers.detection.config import Config, ConfigError
+from trainers.detection.config import Config
 from trainers.detection.experiment import Read
 from trainers.detection.report import Layout
 from trainers.detection.targets import TargetError

@@ -1,9 +1,10 @@
 """The configuration of a detection experiment; each trainer has its presets and its data."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from trainers.config import ConfigError, flatten, plain
 from trainers.detection.average_precision import Points
 from trainers.detection.backbones import BackboneName
 from trainers.detection.hardness import HARD, TRIES
@@ -27,10 +28,6 @@ WAYS: tuple[Way, ...] = (
     "synthesizer",
     "synthesizer_discriminator",
 )
-
-
-class ConfigError(ValueError):
-    """Settings that cannot be run."""
 
 
 @dataclass(frozen=True)
@@ -188,28 +185,3 @@ class Config:
         flat = flatten(plain(self))
         others = ("output", "cache", "restart", "table2", "ways", "seeds", "cycles", "workers")
         return {name: value for name, value in flat.items() if name not in others}
-
-
-def plain(config: Any) -> dict[str, Any]:
-    """A config as plain values, paths as text, fit for JSON and checkpoints."""
-
-    def convert(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: convert(inner) for key, inner in value.items()}
-        if isinstance(value, tuple):
-            return [convert(inner) for inner in value]
-        return str(value) if isinstance(value, Path) else value
-
-    values: dict[str, Any] = convert(asdict(config))
-    return values
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, with dots in the names."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat

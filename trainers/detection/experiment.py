@@ -10,8 +10,9 @@ import torch
 from accelerate import PartialState
 
 from trainers import checkpoint
+from trainers.config import plain
 from trainers.detection import pictures, players, report
-from trainers.detection.config import Config, Way, plain
+from trainers.detection.config import Config, Way
 from trainers.detection.gallery import Gallery
 from trainers.detection.report import Layout
 from trainers.detection.run import Data, DetectionRun, checkpoint_path

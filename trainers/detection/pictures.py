@@ -5,20 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import torch
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
 from torch import Tensor
 from torchvision.ops import box_iou
 
 from trainers.detection.hardness import HARD
 from trainers.detection.report import NAMES
-from trainers.files import replacing
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
-from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: E402
-from matplotlib.patches import Rectangle  # noqa: E402
+from trainers.figures import plt, save
 
 FOUND, MISSED, FALSE = "limegreen", "red", "gold"
 PASTED, EXISTING = "cyan", "limegreen"
@@ -73,7 +69,7 @@ def hardness(
         axes.legend(fontsize="small")
     panels[0, 0].set_ylabel("share of the composites")
     figure.suptitle(title, fontsize="medium")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _shares(values: Tensor, edges: np.ndarray) -> np.ndarray:
@@ -121,7 +117,7 @@ def composites(path: Path, rows: Sequence[Sheet], title: str, columns: int = 8) 
         f"{title}\n{PASTED}: the pasted object, T's confidence; green: objects of the background",
         fontsize="medium",
     )
-    _save(figure, path)
+    save(figure, path)
 
 
 def detections(
@@ -182,7 +178,7 @@ def detections(
         f"green: found, red: missed, yellow: no object (score at least {score:g}, IoU 0.5)",
         fontsize="medium",
     )
-    _save(figure, path)
+    save(figure, path)
 
 
 def found(image: Detections, target: Detections, score: float = 0.5) -> tuple[Tensor, Tensor]:
@@ -248,9 +244,3 @@ def _draw(axes: Any, box: Tensor, colour: str, text: str = "", dashed: bool = Fa
             va="top",
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
         )
-
-
-def _save(figure: Any, path: Path) -> None:
-    with replacing(path) as partial:
-        figure.savefig(partial, dpi=120)
-    plt.close(figure)

@@ -2,19 +2,16 @@
 
 import json
 import math
-import os
-import platform
 import statistics
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-import compositor
 from trainers.detection.paper import GMU_CLASSES, SWITCHES, TABLE_2, TABLE_3, TABLE_4
 from trainers.files import replacing
+from trainers.provenance import provenance
 
 History = Sequence[Mapping[str, Any]]
 """A run's records, one a cycle, the first from before any synthetic image."""
@@ -70,14 +67,7 @@ def summarise(
         "layout": layout,
         "config": config,
         "seeds": seeds[0],
-        "versions": {
-            "python": platform.python_version(),
-            "compositor": compositor.__version__,
-            **{name: version(name) for name in ("torch", "torchvision", "pycocotools", "numpy")},
-        },
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count()}
-        | {"gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None},
-        "compositor": compositor.build_info(),
+        **provenance(),
         "data": data,
         "ap": {BEFORE: _average(starts[first], starts[first])}
         | {way: _average(ends[way], starts[way]) for way in runs},

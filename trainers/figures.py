@@ -1,0 +1,20 @@
+"""Matplotlib as the trainers use it: without a display, its pictures written whole."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+from trainers.files import replacing
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402
+
+__all__ = ["plt", "save"]
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a figure, in the format of the path's suffix, and forget it."""
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=120)
+    plt.close(figure)
