@@ -25,6 +25,12 @@ NAMES = (LIGHT, *(n for n in list_models(torchvision_detection) if n[:4] not in 
 # torchvision overwrites the eps of these networks' frozen norms: their weights came from Caffe2.
 NO_EPS = ("fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn")
 
+HELD = 6
+"""Layers of LIGHT's pretrained trunk that do not learn, those at strides 2 and 4: as torchvision's
+detectors hold the first of theirs. A third of a step's time."""
+HELD_NORM = "backbone.trunk.0.1.num_batches_tracked"
+"""In a state dict of LIGHT where they learn: a norm that is held counts nothing."""
+
 Mode = Literal["eval", "train"]
 Target = Mapping[str, Tensor]
 
@@ -42,7 +48,8 @@ def build(name: str, classes: int, weights: str, size: tuple[int, int], option: 
     Args:
         name: One of :data:`NAMES`.
         classes: How many, the background included.
-        weights: "default": torchvision's, trained on COCO; for :data:`LIGHT` an ImageNet backbone.
+        weights: "default": torchvision's, trained on COCO; for :data:`LIGHT` an ImageNet backbone,
+            whose first layers do not learn.
             "none": random. Else a file with a state dict of this detector, with any number of
             classes: the layers that depend on it start at random where it differs.
         size: (H, W) of the images it will see. SSD300 and SSDlite320 resize them to their own size.
@@ -55,9 +62,11 @@ def build(name: str, classes: int, weights: str, size: tuple[int, int], option: 
     if name not in NAMES:
         raise TargetError(f"target.network: got {name!r}, wanted one of {', '.join(NAMES)}")
     if name == LIGHT:
-        network = _light(classes, weights, size, option)
-        if weights not in (DEFAULT, NONE):
-            load(network, read(weights, option), option, weights, _resized(network, name, classes))
+        state = {} if weights in (DEFAULT, NONE) else read(weights, option)
+        held = weights == DEFAULT or bool(state) and HELD_NORM not in state
+        network = _light(classes, DEFAULT if weights == DEFAULT else NONE, size, option, held)
+        if state:
+            load(network, state, option, weights, _resized(network, name, classes))
         return network
     # First, since a detector may take seconds to build.
     state = {} if weights == NONE else read(weights, option, get_model_weights(name).DEFAULT)
@@ -139,9 +148,22 @@ def _resized(network: nn.Module, name: str, classes: int) -> set[str]:
     """Names of the tensors whose shape depends on the number of classes."""
     with torch.device("meta"):
         other = (
-            _light(classes + 1, NONE, (96, 96), "") if name == LIGHT else _plain(name, classes + 1)
+            _light(classes + 1, NONE, (96, 96), "", False)
+            if name == LIGHT
+            else _plain(name, classes + 1)
         ).state_dict()
     return {k for k, v in network.state_dict().items() if k in other and other[k].shape != v.shape}
+
+
+def _held(layer: nn.Module) -> nn.Module:
+    """A pretrained layer that stays as it is, normalisation too."""
+    if isinstance(layer, nn.BatchNorm2d):
+        norm = FrozenBatchNorm2d(layer.num_features, layer.eps)
+        norm.load_state_dict(layer.state_dict())
+        return norm
+    for name, child in layer.named_children():
+        setattr(layer, name, _held(child))
+    return layer.requires_grad_(False)
 
 
 def _freeze_norms(network: nn.Module, eps: float) -> None:
@@ -155,9 +177,13 @@ def _freeze_norms(network: nn.Module, eps: float) -> None:
 class _LightFeatures(nn.Module):
     """EfficientNet-Lite0 at strides 8, 16 and 32, and three maps more, each half as large."""
 
-    def __init__(self, weights: str, option: str) -> None:
+    def __init__(self, weights: str, option: str, held: bool) -> None:
         super().__init__()
         trunk = efficientnet_lite0(weights, option, whole=True)
+        if held:
+            first = list(trunk.stages[0].children())
+            first[:HELD] = [_held(layer) for layer in first[:HELD]]
+            trunk.stages[0] = nn.Sequential(*first)
         self.trunk = trunk.stages
         self.more = nn.ModuleList(
             nn.Sequential(
@@ -180,13 +206,13 @@ class _LightFeatures(nn.Module):
         return OrderedDict((str(i), features) for i, features in enumerate(maps))
 
 
-def _light(classes: int, weights: str, size: tuple[int, int], option: str) -> SSD:
+def _light(classes: int, weights: str, size: tuple[int, int], option: str, held: bool) -> SSD:
     """torchvision's SSD with its SSDlite head, for small pictures.
 
     SSDlite320 has no map finer than stride 16; on pictures half as large that of stride 8 does its
     work, and the default boxes start at a tenth of the side.
     """
-    features = _LightFeatures(weights if weights == DEFAULT else NONE, option)
+    features = _LightFeatures(weights, option, held)
     anchors = DefaultBoxGenerator([[2, 3]] * 6, min_ratio=0.1, max_ratio=0.95)
     norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.03)
     head = SSDLiteHead(features.channels, anchors.num_anchors_per_location(), classes, norm)
