@@ -104,7 +104,8 @@ class Visibility:
             size: (H, W) of the canvas in pixels.
         """
         fraction = visible_fraction(masks, theta, size)
-        sides = _visible_sides(masks, theta).amin(1)
+        box = outlines(masks, theta, size)
+        sides = ((box[:, 2:] - box[:, :2]) / box.new_tensor([size[1], size[0]])).amin(1)
         by_side = (1 - sides / (EARLY * self.side)).relu()
         return by_side + (1 - fraction / (EARLY * self.fraction)).relu()
 
@@ -145,13 +146,19 @@ def covered(boxes: Tensor, alpha: Tensor) -> Tensor:
     return (inside / ((x2 - x1) * (y2 - y1)).clamp_min(1)).float()
 
 
-def _visible_sides(masks: Tensor, theta: Tensor) -> Tensor:
-    """Width and height (N, 2) of what the mask's box covers of the canvas, as parts of its own."""
-    size = masks.new_tensor([masks.shape[-1], masks.shape[-2]])
+def outlines(masks: Tensor, theta: Tensor, size: tuple[int, int]) -> Tensor:
+    """Boxes (N, 4) on the canvas of what the masks' boxes become, in pixels; differentiable.
+
+    Args:
+        masks: (N, 1, h, w) in [0, 1].
+        theta: (N, 2, 3), differentiable.
+        size: (H, W) of the canvas.
+    """
+    frame = masks.new_tensor([masks.shape[-1], masks.shape[-2]])
     boxes = compositor.boxes(masks)[0].to(theta.dtype)
-    corners = boxes[:, [0, 1, 2, 1, 0, 3, 2, 3]].unflatten(1, (4, 2)) * 2 / size - 1
+    corners = boxes[:, [0, 1, 2, 1, 0, 3, 2, 3]].unflatten(1, (4, 2)) * 2 / frame - 1
     forward = affine.invert(theta)
     # Elementwise, because autocast would round a matrix product.
     moved = (corners[:, :, None] * forward[:, None, :, :2]).sum(3) + forward[:, None, :, 2]
-    low, high = moved.amin(1).clamp(-1, 1), moved.amax(1).clamp(-1, 1)
-    return (high - low) / 2
+    ends = torch.cat((moved.amin(1), moved.amax(1)), 1).clamp(-1, 1)
+    return (ends + 1) / 2 * ends.new_tensor([size[1], size[0]] * 2)

@@ -15,7 +15,7 @@ from torchvision.ops import box_area
 import compositor
 from trainers.detection.data.prepared import Cutouts, Photographs
 from trainers.detection.data.records import BACKGROUND
-from trainers.detection.placement import Visibility, covered, visible_fraction
+from trainers.detection.placement import Visibility, covered, outlines, visible_fraction
 from trainers.detection.random_placement import PlacementRules, random_placement
 
 Target = dict[str, Tensor]
@@ -129,7 +129,8 @@ class Composites:
 
     Attributes:
         images: (n, 3, H, W) float32 in [0, 1], differentiable in theta.
-        boxes: (n, 4) of the pasted objects in pixels; zeros where nothing shows.
+        boxes: (n, 4) of the pasted objects in pixels, differentiable in theta; zeros where nothing
+            shows.
         fraction: (n,), the part of each object's area on the canvas.
         valid: (n,) bool: enough of the object shows.
         targets: The ground truth: what the backgrounds show, then the pasted object where valid.
@@ -282,6 +283,10 @@ def composite(
     images, alpha = compositor.blend(batch.colours(), masks, backgrounds, theta, return_alpha=True)
     boxes, _ = compositor.boxes(alpha)
     valid = visibility.valid(boxes, fraction, size)
+    if theta.requires_grad:
+        # The box moves with its object: were it still, every move would look like T's mistake.
+        moving = outlines(masks, theta, size)
+        boxes = boxes + (moving - moving.detach())
     truth = zip(batch.targets, alpha.detach(), boxes, batch.labels, valid.tolist(), strict=True)
     targets = [
         _with_object(target, shown, box, label, visibility) if shows else target

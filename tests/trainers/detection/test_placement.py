@@ -8,7 +8,7 @@ from torch import Tensor
 
 import compositor
 from compositor import affine
-from trainers.detection.placement import Range, Visibility, covered, visible_fraction
+from trainers.detection.placement import Range, Visibility, covered, outlines, visible_fraction
 
 SIZE = (80, 120)
 
@@ -122,3 +122,19 @@ def test_covered_is_the_part_of_the_box_under_the_object() -> None:
     assert covered(boxes, alpha).tolist() == pytest.approx(expected)
     assert covered(boxes[:0], alpha).shape == (0,)
     assert math.isfinite(float(covered(torch.tensor([[4.0, 4, 4, 4]]), alpha)[0]))
+
+
+def test_outlines_are_the_boxes_of_what_shows() -> None:
+    """Of rectangles, turned a little and cut by the canvas's edge as well."""
+    theta = torch.cat(
+        [
+            placed([0, 0, 0.2, 0.5, 0.1, -0.2]),
+            placed([0.1, 0, 0, 0, 0, 0]),
+            placed([0, 0, 0, 0, 1, 1]),
+        ]
+    )
+    canvas = torch.zeros(3, 3, *SIZE)
+    _, alpha = compositor.blend(canvas, MASKS, canvas, theta, sigma=0, return_alpha=True)
+    shown, _ = compositor.boxes(alpha)
+    # To the pixel: alpha's boxes are whole pixels that the object covers by half.
+    torch.testing.assert_close(outlines(MASKS, theta, SIZE), shown, atol=1.5, rtol=0)

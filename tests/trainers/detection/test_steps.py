@@ -1,5 +1,6 @@
 """The adversarial steps: what each player gains, and that its gradient goes nowhere else."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -116,6 +117,34 @@ def test_going_down_the_loss_raises_that_of_the_target() -> None:
         assert composites.valid.all()
     assert seen == sorted(seen)
     assert (leaf[:, 4] > 0).all()
+
+
+def test_the_box_moves_with_its_object() -> None:
+    """A T that puts the box 10 pixels beside the object loses the same wherever the object is."""
+
+    class Beside(nn.Module):
+        def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> Any:
+            red = torch.stack(images)[:, 0]
+            seen = (red * (torch.arange(SIZE[1]) + 0.5)).sum((1, 2)) / red.sum((1, 2))
+            boxes = torch.stack([target["boxes"][-1] for target in targets])
+            middle = (boxes[:, 0] + boxes[:, 2]) / 2
+            moved.extend(torch.autograd.grad(part.sum(), leaf, retain_graph=True)[0][:, 4]
+                         for part in (seen, middle))  # fmt: skip
+            return {"x": (middle - seen - 10).square().sum()}
+
+    moved: list[Tensor] = []
+    pairs = replace(batch(), artefacts=None)
+    pairs.backgrounds.fill_(0)
+    # Slanted, so that a side's pixels are cut by it at all places.
+    leaf = torch.tensor([[0.4, 0, 0.5, 0, x, 0] for x in (-0.2, 0, 0.1, 0.3)], requires_grad=True)
+    _, stakes = play(pairs, Range().theta(leaf, SIZE), Beside())
+    (gradient,) = torch.autograd.grad(stakes.loss, leaf)
+    # Half a canvas for a move of 1; the object's by its few pixels to a quarter.
+    seen, middle = moved
+    torch.testing.assert_close(middle, torch.full((4,), SIZE[1] / 2))
+    torch.testing.assert_close(seen, middle, rtol=0.25, atol=0)
+    # Alone, either would give 2 x 10 pixels of error x half a canvas.
+    assert float(gradient[:, 4].abs().max()) < 0.3 * 2 * 10 * SIZE[1] / 2
 
 
 def test_objects_that_hardly_show_never_reach_the_target_but_cost() -> None:
