@@ -1,5 +1,8 @@
 """A detection run's phases: who moves, who stays still, what is counted."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,3 +130,19 @@ def test_the_figure_is_of_the_averaged_weights(tmp_path: Path) -> None:
     run.run(1)
     for values, mean in zip(zip(*seen[-2:], strict=True), run.average.parameters(), strict=True):
         torch.testing.assert_close(torch.stack(values).mean(0), mean)
+
+
+def test_two_processes_train_together(tmp_path: Path) -> None:
+    """Under torchrun with gloo: the same players and composites in both, each finding its own."""
+    script = Path(__file__).with_name("two_detecting.py")
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    ended = subprocess.run(
+        [sys.executable, "-m", *launcher, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert all(f"process {number} agrees" in ended.stdout for number in (0, 1))
+    content = torch.load(tmp_path / "checkpoints" / "seed0" / "synthesizer_discriminator.pt")
+    assert len(content["rng"]) == 2
