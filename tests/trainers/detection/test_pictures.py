@@ -33,13 +33,13 @@ def objects(*boxes: list[float], ignore: tuple[int, ...] = ()) -> dict[str, Tens
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The figures as they are when they are saved."""
     figures: list[Any] = []
-    save = pictures._save
+    save = pictures.save
 
     def keep(figure: Any, path: Path) -> None:
         figures.append(figure)
         save(figure, path)
 
-    monkeypatch.setattr(pictures, "_save", keep)
+    monkeypatch.setattr(pictures, "save", keep)
     return figures
 
 
