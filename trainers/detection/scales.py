@@ -5,10 +5,14 @@ from typing import TypeVar
 
 from trainers.detection.config import Config, DiscriminatorConfig, SynthesizerConfig, TargetConfig
 from trainers.detection.data.cleanup import CleanUp
+from trainers.detection.placement import Range
+from trainers.detection.random_placement import PlacementRules
 from trainers.detection.targets import LIGHT
 
 EVERYTHING = CleanUp(min_iou=0, min_side=0, min_piece=0, max_cut=4)
 """No clean-up: any mask with a pixel (table 2)."""
+SCALE = (0.3, 1.0)
+"""Least and largest of a small run: objects of a fifth to two thirds of the canvas."""
 ConfigType = TypeVar("ConfigType", bound=Config)
 
 
@@ -19,8 +23,12 @@ def small(config: ConfigType) -> ConfigType:
         cycles=3,
         images_per_cycle=240,
         max_passes=4000,
+        # Of so light a T nearly all composites would be hard at 0.5.
+        hard=0.2,
         size=(160, 160),
         workers=0,
+        # On smaller objects it is lost anyway; S and chance choose from the same scales.
+        random=PlacementRules(scale=SCALE),
         target=TargetConfig(
             network=LIGHT,
             optimizer="adam",
@@ -31,7 +39,12 @@ def small(config: ConfigType) -> ConfigType:
             averaged=60,
         ),
         synthesizer=SynthesizerConfig(
-            backbone="efficientnet_lite0", gain=0.4, learning_rate=1e-3, steps=60
+            backbone="efficientnet_lite0",
+            dropout=0.1,
+            gain=0.4,
+            learning_rate=1e-3,
+            steps=60,
+            range=Range(scale=SCALE),
         ),
         discriminator=DiscriminatorConfig(width=16),
     )

@@ -25,11 +25,8 @@ NAMES = (LIGHT, *(n for n in list_models(torchvision_detection) if n[:4] not in 
 # torchvision overwrites the eps of these networks' frozen norms: their weights came from Caffe2.
 NO_EPS = ("fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn")
 
-HELD = 6
-"""Layers of LIGHT's pretrained trunk that do not learn, those at strides 2 and 4: as torchvision's
-detectors hold the first of theirs. A third of a step's time."""
 HELD_NORM = "backbone.trunk.0.1.num_batches_tracked"
-"""In a state dict of LIGHT where they learn: a norm that is held counts nothing."""
+"""In a state dict of LIGHT whose first layers learn: a norm that is held counts nothing."""
 
 Mode = Literal["eval", "train"]
 Target = Mapping[str, Tensor]
@@ -155,17 +152,6 @@ def _resized(network: nn.Module, name: str, classes: int) -> set[str]:
     return {k for k, v in network.state_dict().items() if k in other and other[k].shape != v.shape}
 
 
-def _held(layer: nn.Module) -> nn.Module:
-    """A pretrained layer that stays as it is, normalisation too."""
-    if isinstance(layer, nn.BatchNorm2d):
-        norm = FrozenBatchNorm2d(layer.num_features, layer.eps)
-        norm.load_state_dict(layer.state_dict())
-        return norm
-    for name, child in layer.named_children():
-        setattr(layer, name, _held(child))
-    return layer.requires_grad_(False)
-
-
 def _freeze_norms(network: nn.Module, eps: float) -> None:
     """Replace the batch normalisation by the constant one that the pretrained weights came from."""
     for module in network.modules():
@@ -179,11 +165,7 @@ class _LightFeatures(nn.Module):
 
     def __init__(self, weights: str, option: str, held: bool) -> None:
         super().__init__()
-        trunk = efficientnet_lite0(weights, option, whole=True)
-        if held:
-            first = list(trunk.stages[0].children())
-            first[:HELD] = [_held(layer) for layer in first[:HELD]]
-            trunk.stages[0] = nn.Sequential(*first)
+        trunk = efficientnet_lite0(weights, option, whole=True, held=held)
         self.trunk = trunk.stages
         self.more = nn.ModuleList(
             nn.Sequential(

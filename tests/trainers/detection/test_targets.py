@@ -11,7 +11,7 @@ from torchvision.models import get_model_weights
 from torchvision.ops import FrozenBatchNorm2d
 
 from trainers.detection import backbones, targets
-from trainers.detection.backbones import WeightsError, efficientnet_lite0
+from trainers.detection.backbones import HELD, WeightsError, efficientnet_lite0
 from trainers.loop import frozen
 
 SIZE = (96, 128)
@@ -158,12 +158,12 @@ def test_the_light_detector_holds_its_first_pretrained_layers() -> None:
     """They neither learn nor count statistics, and give what they gave; a file of them fits."""
     torch.manual_seed(0)
     network = targets.build(targets.LIGHT, 2, "default", SIZE, "--w").train()
-    first = network.backbone.trunk[0][: targets.HELD]  # type: ignore[index,union-attr]
+    first = network.backbone.trunk[0][:HELD]  # type: ignore[index,union-attr]
     learns = {name for name, p in network.named_parameters() if p.requires_grad}
     assert not any(p.requires_grad for p in first.parameters())
     assert len(learns) == len(list(network.parameters())) - len(list(first.parameters()))
     assert any(name.startswith("backbone.trunk.0") for name in learns)
-    whole = efficientnet_lite0("default", "--w").stages[0][: targets.HELD].eval()  # type: ignore[index]
+    whole = efficientnet_lite0("default", "--w", held=False).stages[0][:HELD].eval()  # type: ignore[index]
     images = torch.rand(2, 3, *SIZE)
     # Values reach 40, and the two normalisations round on their own.
     torch.testing.assert_close(first(images), whole(images), rtol=0, atol=1e-3)
