@@ -1,23 +1,20 @@
 """All runs of the AffNIST experiment, side by side where that is faster, and then the report."""
 
-import multiprocessing.connection
-import os
 import shutil
-import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from accelerate import PartialState
-from tqdm import tqdm
 
 from trainers.affnist import dataset, report
 from trainers.affnist.config import Config, Way
 from trainers.affnist.dataset import Data
 from trainers.affnist.run import AffNISTRun
 from trainers.config import ConfigError
+from trainers.side_by_side import Workers
 
 Job = tuple[Way, int]
 History = list[dict[str, Any]]
@@ -41,10 +38,10 @@ def run(config: Config) -> None:
         )
     first = [(config.ways[0], seed) for seed in config.seeds]
     jobs = [(way, seed) for way in config.ways for seed in config.seeds]
-    with _pool(config, workers) if workers > 1 else nullcontext() as pool:
+    with Workers(workers, _Worker(config, data, 0), partial(_prepare, config)) as runs:
         # One way of each seed trains T on MNIST alone; the others start from that T.
-        _run_all(config, data, first, 0, pool)
-        histories = _run_all(config, data, jobs, config.cycles, pool)
+        runs.run(partial(_run, cycles=0), first)
+        histories = runs.run(partial(_run, cycles=config.cycles), jobs)
     if state.is_main_process:
         report.write(config, data.sources, histories, time.perf_counter() - began)
 
@@ -61,52 +58,16 @@ def _workers(config: Config, state: PartialState) -> int:
     return config.workers or torch.get_num_threads()
 
 
-def _pool(config: Config, workers: int) -> ProcessPoolExecutor:
-    """Processes of a thread each: a step is too small for two threads to share it well."""
-    context = multiprocessing.get_context("spawn")
-    shared = (config, context.Value("i", 0), context.RLock())
-    return ProcessPoolExecutor(workers, context, _start_worker, shared)
+@dataclass(frozen=True)
+class _Worker:
+    config: Config
+    data: Data
+    line: int
 
 
-def _run_all(
-    config: Config, data: Data, jobs: list[Job], cycles: int, pool: ProcessPoolExecutor | None
-) -> dict[Job, History]:
-    """Bring all jobs to ``cycles`` cycles, in the pool or here."""
-    if pool is None:
-        return {job: AffNISTRun(config, *job, data).run(cycles)[: cycles + 1] for job in jobs}
-    futures = {job: pool.submit(_work, *job, cycles) for job in jobs}
-    try:
-        for future in as_completed(futures.values()):
-            future.result()
-    except BaseException:
-        # What runs now ends its run and is kept; the rest is left for the next start.
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    return {job: future.result() for job, future in futures.items()}
+def _prepare(config: Config, line: int) -> _Worker:
+    return _Worker(config, dataset.prepare(config.data), line)
 
 
-_worker: dict[str, Any] = {}
-"""What a worker process keeps between its runs."""
-
-
-def _start_worker(config: Config, count: Any, lock: Any) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
-    tqdm.set_lock(lock)
-    with count:
-        _worker["line"] = count.value
-        count.value += 1
-    _worker["config"], _worker["data"] = config, dataset.prepare(config.data)
-
-
-def _work(way: Way, seed: int, cycles: int) -> History:
-    config, data, line = _worker["config"], _worker["data"], _worker["line"]
-    return AffNISTRun(config, way, seed, data, line).run(cycles)[: cycles + 1]
-
-
-def _end_with_parent() -> None:
-    # Else a killed experiment's workers would go on writing beside those of its next start.
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)
+def _run(worker: _Worker, job: Job, cycles: int) -> History:
+    return AffNISTRun(worker.config, *job, worker.data, worker.line).run(cycles)[: cycles + 1]

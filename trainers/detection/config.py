@@ -150,6 +150,8 @@ class Config:
     """Leave out objects whose masks and boxes disagree, small ones and fragments (table 2)."""
     points: Points = 101
     """AP by COCO's 101 points or VOC 2007's 11."""
+    side_by_side: int = 1
+    """Runs at once, each with its share of the threads; on a CPU in one process alone."""
     workers: int = 4
     """Processes that load pictures; 0: load in the training process."""
     cpu: bool = False
@@ -168,6 +170,7 @@ class Config:
         for name, least, number in (
             ("images_per_cycle", 1, self.images_per_cycle),
             ("judged", 1, self.judged),
+            ("side_by_side", 1, self.side_by_side),
             ("synthesizer.batch", 2, self.synthesizer.batch),
             ("target.batch", 2, self.target.batch),
             ("target.averaged", 1, self.target.averaged),
@@ -182,6 +185,6 @@ class Config:
 
     def identity(self) -> dict[str, Any]:
         """The fields that a run's numbers depend on, flat; a run goes on only with the same."""
-        flat = flatten(plain(self))
-        others = ("output", "cache", "restart", "table2", "ways", "seeds", "cycles", "workers")
-        return {name: value for name, value in flat.items() if name not in others}
+        others = {"output", "cache", "restart", "table2", "ways", "seeds", "cycles"}
+        others |= {"side_by_side", "workers"}
+        return {name: value for name, value in flatten(plain(self)).items() if name not in others}

@@ -3,8 +3,12 @@
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import partial
+from io import StringIO
+from multiprocessing import parent_process
+from typing import Any, Generic, TypeVar
 
 import torch
 from accelerate import PartialState
@@ -16,10 +20,16 @@ from trainers.detection.config import Config, Way
 from trainers.detection.gallery import Gallery
 from trainers.detection.report import Layout
 from trainers.detection.run import Data, DetectionRun, checkpoint_path
+from trainers.side_by_side import Workers
 
 ConfigType = TypeVar("ConfigType", bound=Config)
 Read = Callable[[ConfigType], Data]
-Histories = dict[str, dict[int, list[dict[str, Any]]]]
+Columns = dict[str, tuple[Way, ConfigType]]
+"""Runs by their name: the way they go and their config."""
+History = list[dict[str, Any]]
+Histories = dict[str, dict[int, History]]
+Job = tuple[str, int]
+"""The run's name and its seed."""
 
 
 def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
@@ -38,17 +48,19 @@ def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
         for name in ("checkpoints", "tensorboard"):
             shutil.rmtree(config.output / name, ignore_errors=True)
     state.wait_for_everyone()
-    jobs = _columns(config) if config.table2 else [(way, way, config) for way in config.ways]
-    histories: Histories = {}
-    for name, way, ours in jobs:
-        # The columns of table 2 differ in their data; else it is read once.
-        if not histories or config.table2:
-            with state.main_process_first():
-                data = read(ours)
-        histories[name] = {
-            seed: DetectionRun(ours, way, seed, data, name).run(config.cycles)[: config.cycles + 1]
-            for seed in config.seeds
-        }
+    columns = _columns(config)
+    here = _Worker(read, columns)
+    # That of table 2's last column is the config's own.
+    data = here.data(list(columns)[-1])
+    jobs = [(name, seed) for name in columns for seed in config.seeds]
+    # Elsewhere a run fills the machine.
+    alone = state.device.type != "cpu" or state.num_processes > 1
+    count = 1 if alone else config.side_by_side
+    with Workers(count, here, partial(_Worker, read, columns)) as runs:
+        # One run of each seed trains T on real pictures alone; the others start from that T.
+        runs.run(partial(_run, cycles=0), jobs[: len(config.seeds)])
+        done = runs.run(_run, jobs)
+    histories = {name: {seed: done[name, seed] for seed in config.seeds} for name in columns}
     if state.is_main_process:
         results = report.summarise(
             "table 2" if config.table2 else layout, plain(config), data.sources, histories
@@ -60,9 +72,39 @@ def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
         print(f"{config.output}: results.json, tables.md and pictures")
 
 
-def _columns(config: ConfigType) -> list[tuple[str, Way, ConfigType]]:
-    """Table 2: column k has the first k - 1 switches on."""
-    columns: list[tuple[str, Way, ConfigType]] = []
+class _Worker(Generic[ConfigType]):
+    """What a process keeps between its runs: what it has read, which table 2's columns share."""
+
+    def __init__(self, read: Read[ConfigType], columns: Columns[ConfigType], line: int = 0) -> None:
+        self.columns, self.line, self._read = columns, line, read
+        self._data: dict[tuple[bool, float], Data] = {}
+
+    def data(self, name: str) -> Data:
+        """Of the column."""
+        config = self.columns[name][1]
+        key = (config.clean_up, config.artefacts)
+        if key not in self._data:
+            # Side by side, what is read is told once.
+            told = nullcontext() if parent_process() is None else redirect_stdout(StringIO())
+            with PartialState(cpu=config.cpu).main_process_first(), told:
+                self._data[key] = self._read(config)
+        return self._data[key]
+
+
+def _run(worker: _Worker[Any], job: Job, cycles: int | None = None) -> History:
+    """Bring a run to so many cycles, or all."""
+    name, seed = job
+    way, config = worker.columns[name]
+    run = DetectionRun(config, way, seed, worker.data(name), name, worker.line)
+    cycles = config.cycles if cycles is None else cycles
+    return run.run(cycles)[: cycles + 1]
+
+
+def _columns(config: ConfigType) -> Columns[ConfigType]:
+    """A run a way, or a column of table 2, of which column k has the first k - 1 switches on."""
+    if not config.table2:
+        return {way: (way, config) for way in config.ways}
+    columns: Columns[ConfigType] = {}
     for column in range(1, 7):
         ours, synthesizer = config, config.synthesizer
         if column < 2:
@@ -74,7 +116,7 @@ def _columns(config: ConfigType) -> list[tuple[str, Way, ConfigType]]:
         if column < 5:
             ours = replace(ours, target=replace(ours.target, mix="concatenate"))
         way: Way = "synthesizer" if column < 6 else "synthesizer_discriminator"
-        columns.append((str(column), way, ours))
+        columns[str(column)] = way, ours
     return columns
 
 

@@ -81,13 +81,20 @@ class DetectionRun(Loop):
         seed: Of everything. Runs of one seed start from the same T.
         data: What it reads.
         name: Of its files; the way's, unless several runs go one way.
+        line: Of the terminal, for its progress bars.
     """
 
     def __init__(
-        self, config: Config, way: Way, seed: int, data: Data, name: str | None = None
+        self,
+        config: Config,
+        way: Way,
+        seed: int,
+        data: Data,
+        name: str | None = None,
+        line: int = 0,
     ) -> None:
         accelerator = Accelerator(cpu=config.cpu, mixed_precision=config.precision)
-        self.config, self.way, self.seed, self.data = config, way, seed, data
+        self.config, self.way, self.seed, self.data, self.line = config, way, seed, data, line
         self._seed()
         judged = way == "synthesizer_discriminator"
         super().__init__(
@@ -325,6 +332,7 @@ class DetectionRun(Loop):
             f"{self.way}, seed {self.seed}, {cycle}, {who}",
             total,
             leave=False,
+            position=self.line,
             # None: no bar where there is no terminal.
             disable=None if self.accelerator.is_main_process else True,
         )

@@ -26,6 +26,7 @@ def small(config: ConfigType) -> ConfigType:
         # Of so light a T nearly all composites would be hard at 0.5.
         hard=0.2,
         size=(160, 160),
+        side_by_side=2,
         workers=0,
         # On smaller objects it is lost anyway; S and chance choose from the same scales.
         random=PlacementRules(scale=SCALE),

@@ -19,7 +19,7 @@ TINY = (
     "--scale small --cpu --judged 4 --size 112 112 --seeds 0 --cycles 1 --images-per-cycle 3 "
     "--tries 2 --max-passes 24 --hard 1.1 --target.batch 4 --target.start-iterations 2 "
     "--target.iterations 2 --target.averaged 1 --synthesizer.steps 2 --synthesizer.batch 4 "
-    "--discriminator.width 2"
+    "--discriminator.width 2 --side-by-side 1"
 )
 
 
@@ -130,6 +130,19 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path) -> No
         voc_person.main(arguments(tmp_path, parts, *other))
 
 
+def test_runs_side_by_side_come_to_the_same_bits(tmp_path: Path) -> None:
+    people(tmp_path)
+    one, two = tmp_path / "one", tmp_path / "two"
+    ways = ("--ways", "random_hard", "synthesizer")
+    voc_person.main(arguments(tmp_path, one, *ways))
+    voc_person.main(arguments(tmp_path, two, *ways, "--side-by-side", "2"))
+    for way in ways[1:]:
+        name = f"checkpoints/seed0/{way}.pt"
+        assert same(state(one / name), state(two / name)), way
+    first, second = (json.loads((folder / "results.json").read_text()) for folder in (one, two))
+    assert first["ap"] == second["ap"]
+
+
 def test_the_ablation_turns_its_switches_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -138,7 +151,13 @@ def test_the_ablation_turns_its_switches_one_by_one(
 
     class Noted:
         def __init__(
-            self, config: voc_person.VOCConfig, way: str, seed: int, data: None, name: str
+            self,
+            config: voc_person.VOCConfig,
+            way: str,
+            seed: int,
+            data: None,
+            name: str,
+            line: int,
         ) -> None:
             switches = (
                 config.clean_up, config.synthesizer.dropout > 0, config.artefacts > 0,
@@ -157,7 +176,9 @@ def test_the_ablation_turns_its_switches_one_by_one(
     monkeypatch.setattr(experiment, "draw", lambda *arguments: None)
     monkeypatch.setattr(voc_person, "read", read)
     voc_person.main(arguments(tmp_path, tmp_path / "out", "--table2", "--seeds", "4", "5"))
-    assert seen == [
+    # First each seed's T learns from real pictures alone.
+    assert [run[:2] for run in seen[:2]] == [("1", 4), ("1", 5)]
+    assert seen[2:] == [
         (str(column), seed, tuple(n < column - 1 for n in range(5)))
         for column in range(1, 7)
         for seed in (4, 5)
