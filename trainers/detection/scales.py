@@ -33,10 +33,10 @@ def small(config: ConfigType) -> ConfigType:
         target=TargetConfig(
             network=LIGHT,
             optimizer="adam",
-            learning_rate=1e-4,
+            learning_rate=5e-4,
             batch=16,
             start_iterations=800,
-            iterations=120,
+            iterations=100,
             averaged=60,
         ),
         synthesizer=SynthesizerConfig(
