@@ -18,7 +18,7 @@ from typing import Any
 
 import compositor
 from benchmarks import figures, floors, machine, report
-from benchmarks.files import write
+from trainers.files import write
 
 OP_TESTS = (sys.executable, "-m", "pytest", "tests/ops", "-q", "-x")
 

@@ -36,3 +36,9 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a whole text file or none."""
+    with replacing(path) as partial:
+        partial.write_text(text)

@@ -11,11 +11,22 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, Generic, Self, TypeVar
 
 import torch
+from accelerate import PartialState
 from tqdm import tqdm
 
 State = TypeVar("State")
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+
+def at_once(wanted: int | None, state: PartialState) -> int:
+    """How many runs to do at once: as many as wanted, or one a thread.
+
+    1 on an accelerator and with data-parallel processes: there a run fills the machine.
+    """
+    if state.device.type != "cpu" or state.num_processes > 1:
+        return 1
+    return wanted or torch.get_num_threads()
 
 
 class Workers(Generic[State]):

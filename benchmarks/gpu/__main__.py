@@ -17,13 +17,13 @@ import torch
 
 import compositor
 from benchmarks import machine
-from benchmarks.files import write
 from benchmarks.gpu import peers, report
 from benchmarks.gpu.peers import BACKWARD, BOTH, FORWARD, OURS
 from benchmarks.gpu.report import Row
 from benchmarks.gpu.scenes import COVERAGES, SHAPES, make_scenes
 from benchmarks.gpu.timing import measure
 from benchmarks.scenes import Scene, Shape
+from trainers.files import write
 
 QUICK: tuple[Shape, ...] = ((16, 3, 300, 300),)
 OFF = 1e-3  # the share of a peer's values that may disagree: samples on the rim of a mask

@@ -29,7 +29,9 @@ SCRIPT = Path(tiny_affnist.__file__)
 def arguments(mnist: Path, output: Path, *more: str) -> list[str]:
     """A command line of a run that takes a second."""
     line = f"--preset tiny --data {mnist} --output {output} --data.downloads {output / 'data'}"
-    line += " --images-per-cycle 10 --synthesizer.max-steps 2 --max-passes 100 --workers 1 --cpu"
+    line += (
+        " --images-per-cycle 10 --synthesizer.max-steps 2 --max-passes 100 --side-by-side 1 --cpu"
+    )
     return [*line.split(), *more]
 
 
@@ -238,7 +240,7 @@ def test_presets() -> None:
 
 def test_kill_at_any_moment_loses_no_finished_file(tiny_mnist: Path, tmp_path: Path) -> None:
     """After SIGKILL the workers end too, and the next start comes to the same bits."""
-    line = ("--workers", "2", "--cycles", "6", "--ways", "synthesizer", "image_hard")
+    line = ("--side-by-side", "2", "--cycles", "6", "--ways", "synthesizer", "image_hard")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     path = killed / "checkpoints" / "seed0" / "image_hard.pt"
     process = start(*arguments(tiny_mnist, killed, *line))
@@ -256,7 +258,7 @@ def test_kill_at_any_moment_loses_no_finished_file(tiny_mnist: Path, tmp_path: P
     assert min(done.values()) < 7, "it ended before it could be killed"
 
     for output in (killed, whole):
-        command.main(arguments(tiny_mnist, output, *line, "--workers", "1"))
+        command.main(arguments(tiny_mnist, output, *line, "--side-by-side", "1"))
     for name in ("synthesizer", "image_hard"):
         content = state(killed / "checkpoints" / "seed0" / f"{name}.pt")
         assert same(content, state(whole / "checkpoints" / "seed0" / f"{name}.pt"))

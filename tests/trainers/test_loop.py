@@ -214,7 +214,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_does_harm(tmp_path: Path, bad
         at_stop.append(bits(*(p.network for p in (game.synthesizer, game.target) if p)))
         return update(player, loss, name)
 
-    game.update = watched  # type: ignore[method-assign]
+    game.update = watched
     message = r"loss/synthesizer: is (-inf|nan) in cycle 2 after 12 updates .*game.pt"
     with pytest.raises(NonFiniteLossError, match=message):
         game.run(2)

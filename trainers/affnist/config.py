@@ -105,9 +105,9 @@ class Config:
     """Placements tried on a digit by image_hard."""
     max_passes: int = 200_000
     """Forward passes of T a cycle, at most, for random_hard and image_hard."""
-    workers: int | None = None
-    """Runs side by side, a thread each; 1: one after the other, with all threads. None: on a CPU as
-    many as torch has threads, with data-parallel processes or an accelerator 1."""
+    side_by_side: int | None = None
+    """Runs at once, each with its share of the threads; None: one a thread. On a CPU in one process
+    alone."""
     cpu: bool = False
     """Stay on the CPU where there is an accelerator."""
     precision: Literal["no", "bf16"] = "no"
@@ -131,7 +131,7 @@ class Config:
     def identity(self) -> dict[str, Any]:
         """The fields that a run's numbers depend on, flat; a run goes on only with the same."""
         flat = flatten(plain(self))
-        others = ("output", "restart", "ways", "seeds", "cycles", "workers", "data.downloads")
+        others = ("output", "restart", "ways", "seeds", "cycles", "side_by_side", "data.downloads")
         return {name: value for name, value in flat.items() if name not in others}
 
 

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
 from accelerate import PartialState
 
 from trainers.affnist import dataset, report
 from trainers.affnist.config import Config, Way
 from trainers.affnist.dataset import Data
 from trainers.affnist.run import AffNISTRun
-from trainers.config import ConfigError
-from trainers.side_by_side import Workers
+from trainers.side_by_side import Workers, at_once
 
 Job = tuple[Way, int]
 History = list[dict[str, Any]]
@@ -29,33 +27,21 @@ def run(config: Config) -> None:
             shutil.rmtree(config.output / name, ignore_errors=True)
     with state.main_process_first():
         data = dataset.prepare(config.data)
-    workers = _workers(config, state)
+    count = at_once(config.side_by_side, state)
     if state.is_main_process:
         print(f"MNIST: {data.sources['mnist']}; tested on {data.sources['affnist']}")
         print(
-            f"{state.num_processes} process(es) on {state.device}, {workers} run(s) side by side",
+            f"{state.num_processes} process(es) on {state.device}, {count} run(s) side by side",
             flush=True,
         )
     first = [(config.ways[0], seed) for seed in config.seeds]
     jobs = [(way, seed) for way in config.ways for seed in config.seeds]
-    with Workers(workers, _Worker(config, data, 0), partial(_prepare, config)) as runs:
+    with Workers(count, _Worker(config, data, 0), partial(_prepare, config)) as runs:
         # One way of each seed trains T on MNIST alone; the others start from that T.
         runs.run(partial(_run, cycles=0), first)
         histories = runs.run(partial(_run, cycles=config.cycles), jobs)
     if state.is_main_process:
         report.write(config, data.sources, histories, time.perf_counter() - began)
-
-
-def _workers(config: Config, state: PartialState) -> int:
-    """How many runs go side by side."""
-    if state.num_processes > 1 or state.device.type != "cpu":
-        if (config.workers or 1) > 1:
-            raise ConfigError(
-                f"workers: got {config.workers}, wanted 1 with {state.num_processes} data-parallel "
-                f"process(es) on {state.device}"
-            )
-        return 1
-    return config.workers or torch.get_num_threads()
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,11 @@ import json
 import statistics
 from typing import Any
 
-from trainers import checkpoint
+from trainers import checkpoint, files
 from trainers.affnist import pictures
 from trainers.affnist.config import Config, Way
 from trainers.affnist.run import checkpoint_path
 from trainers.config import plain
-from trainers.files import replacing
 from trainers.provenance import provenance
 
 Histories = dict[tuple[Way, int], list[dict[str, Any]]]
@@ -31,8 +30,7 @@ them, or where the training ends."""
 def write(config: Config, sources: dict[str, str], histories: Histories, seconds: float) -> None:
     """Write the files into the output folder and print the table."""
     results = summarise(config, sources, histories) | {"seconds": round(seconds, 1)}
-    with replacing(config.output / "results.json") as partial:
-        partial.write_text(json.dumps(results, indent=1) + "\n")
+    files.write(config.output / "results.json", json.dumps(results, indent=1) + "\n")
     pictures.curve(config.output / "curve.png", results)
     way: Way = "synthesizer" if "synthesizer" in config.ways else config.ways[0]
     seed = config.seeds[0]

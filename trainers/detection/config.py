@@ -168,6 +168,7 @@ class Config:
             if not value or len(set(value)) < len(value):
                 raise ConfigError(f"{name}: got {list(value)}, wanted one or more, none twice")
         for name, least, number in (
+            ("cycles", 1, self.cycles),
             ("images_per_cycle", 1, self.images_per_cycle),
             ("judged", 1, self.judged),
             ("side_by_side", 1, self.side_by_side),

@@ -20,7 +20,7 @@ from trainers.detection.config import Config, Way
 from trainers.detection.gallery import Gallery
 from trainers.detection.report import Layout
 from trainers.detection.run import Data, DetectionRun, checkpoint_path
-from trainers.side_by_side import Workers
+from trainers.side_by_side import Workers, at_once
 
 ConfigType = TypeVar("ConfigType", bound=Config)
 Read = Callable[[ConfigType], Data]
@@ -53,10 +53,9 @@ def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
     # That of table 2's last column is the config's own.
     data = here.data(list(columns)[-1])
     jobs = [(name, seed) for name in columns for seed in config.seeds]
-    # Elsewhere a run fills the machine.
-    alone = state.device.type != "cpu" or state.num_processes > 1
-    count = 1 if alone else config.side_by_side
-    with Workers(count, here, partial(_Worker, read, columns)) as runs:
+    with Workers(
+        at_once(config.side_by_side, state), here, partial(_Worker, read, columns)
+    ) as runs:
         # One run of each seed trains T on real pictures alone; the others start from that T.
         runs.run(partial(_run, cycles=0), jobs[: len(config.seeds)])
         done = runs.run(_run, jobs)
@@ -149,16 +148,18 @@ def draw(config: Config, data: Data, histories: Histories) -> None:
     """Write figures 8, 11 and 9 with this experiment's results."""
     seed = config.seeds[0]
     judged: dict[str, dict[str, list[torch.Tensor]]] = {}
-    for panel, cycle in (("T before", 1), (f"T after {config.cycles - 1} cycles", config.cycles)):
+    panels = {"T before": 1}
+    if config.cycles > 1:
+        panels[f"T after {config.cycles - 1} of {config.cycles} cycles"] = config.cycles
+    for panel, cycle in panels.items():
         for name, runs in histories.items():
             every = [history[cycle].get("confidences") for history in runs.values()]
             if all(every):
                 values = [torch.tensor(found) for found in every]
                 judged.setdefault(panel, {})[name] = values
     if judged:
-        pictures.hardness(
-            config.output / "hardness.png", judged, f"Proposals on {data.sources['backgrounds']}"
-        )
+        title = f"Proposals on {data.sources['backgrounds']}"
+        pictures.hardness(config.output / "hardness.png", judged, config.hard, title)
     for name in histories:
         gallery = Gallery()
         content = checkpoint.load(checkpoint_path(config, name, seed))

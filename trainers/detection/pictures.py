@@ -12,7 +12,6 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from trainers.detection.hardness import HARD
 from trainers.detection.report import NAMES
 from trainers.figures import plt, save
 
@@ -25,6 +24,7 @@ Detections = Mapping[str, Tensor]
 def hardness(
     path: Path,
     confidences: Mapping[str, Mapping[str, Sequence[Tensor]]],
+    limit: float,
     title: str,
 ) -> None:
     """Draw figure 8: which share of each way's composites T gives which confidence.
@@ -35,6 +35,7 @@ def hardness(
         path: Of the picture.
         confidences: Of each panel (such as before and after T learnt), of each way, a tensor (n,)
             a seed: T's confidence for the pasted objects. All ways make the same number.
+        limit: What is below this confidence is hard.
         title: Above the picture.
     """
     figure, panels = plt.subplots(
@@ -50,7 +51,7 @@ def hardness(
         width = 0.9 / (BINS * len(ways))
         for number, (way, seeds) in enumerate(ways.items()):
             shares = np.stack([_shares(values, edges) for values in seeds])
-            hard = 100 * np.mean([float((values < HARD).float().mean()) for values in seeds])
+            hard = 100 * np.mean([float((values < limit).float().mean()) for values in seeds])
             left = edges[:-1] + 0.05 / BINS + number * width
             axes.bar(
                 left,
@@ -59,9 +60,9 @@ def hardness(
                 align="edge",
                 yerr=shares.std(0, ddof=1) if len(shares) > 1 else None,
                 error_kw={"elinewidth": 0.8},
-                label=f"{NAMES.get(way, way)}: {hard:.0f} % below {HARD:g}",
+                label=f"{NAMES.get(way, way)}: {hard:.0f} % below {limit:g}",
             )
-        axes.axvline(HARD, color="black", lw=0.8, ls=":")
+        axes.axvline(limit, color="black", lw=0.8, ls=":")
         axes.set(xlabel="confidence of T for the pasted object", title=panel, xlim=(0, 1))
         axes.set_xticks(edges)
         axes.grid(axis="y", alpha=0.3)

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import torch
 
+from trainers import files
 from trainers.detection.paper import GMU_CLASSES, SWITCHES, TABLE_2, TABLE_3, TABLE_4
-from trainers.files import replacing
 from trainers.provenance import provenance
 
 History = Sequence[Mapping[str, Any]]
@@ -82,10 +82,8 @@ def summarise(
 def write(folder: Path, results: Mapping[str, Any]) -> None:
     """Write results.json and tables.md into the folder, and print the tables."""
     text = tables(results)
-    with replacing(folder / "results.json") as partial:
-        partial.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
-    with replacing(folder / "tables.md") as partial:
-        partial.write_text(text + "\n")
+    files.write(folder / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
+    files.write(folder / "tables.md", text + "\n")
     print(text)
 
 

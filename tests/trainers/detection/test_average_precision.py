@@ -8,7 +8,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
-from trainers.detection.average_precision import IOUS, average_precision
+from trainers.detection.average_precision import IOUS, Points, average_precision
 
 ONE = ("__background__", "person")
 Image = dict[str, Tensor]
@@ -34,8 +34,8 @@ def square(column: float, row: float = 0, side: float = 10) -> list[float]:
     return [20 * column, 20 * row, 20 * column + side, 20 * row + side]
 
 
-def ap(detections: list[Image], targets: list[Image], points: int, iou: float = 0.5) -> float:
-    result = average_precision(detections, targets, ONE, (iou,), points)  # type: ignore[arg-type]
+def ap(detections: list[Image], targets: list[Image], points: Points, iou: float = 0.5) -> float:
+    result = average_precision(detections, targets, ONE, (iou,), points)
     value = result["mean"][iou]
     assert value == result["per_class"]["person"][iou] and isinstance(value, float)
     return value
@@ -45,7 +45,7 @@ BOTH = pytest.mark.parametrize("points", [101, 11])
 
 
 @BOTH
-def test_all_found_and_none_found(points: int) -> None:
+def test_all_found_and_none_found(points: Points) -> None:
     targets = [target((square(0), 1), (square(1), 1)), target((square(2), 1))]
     found = [
         detection((square(0), 0.9, 1), (square(1), 0.8, 1)),
@@ -78,7 +78,7 @@ def test_a_recall_exactly_on_a_point_reaches_it() -> None:
 
 
 @BOTH
-def test_an_object_is_found_once(points: int) -> None:
+def test_an_object_is_found_once(points: Points) -> None:
     """The better score takes it, and the second is false: here the first is at another object."""
     targets = [target((square(0), 1))]
     twice = [detection((square(0), 0.8, 1), (square(0), 0.9, 1))]
@@ -92,7 +92,7 @@ def test_an_object_is_found_once(points: int) -> None:
 
 
 @BOTH
-def test_iou_exactly_at_the_threshold_counts(points: int) -> None:
+def test_iou_exactly_at_the_threshold_counts(points: Points) -> None:
     targets = [target((square(0), 1))]
     for iou in IOUS:
         on = [detection(([0, 0, 10, 10 * iou], 0.9, 1))]
@@ -103,7 +103,7 @@ def test_iou_exactly_at_the_threshold_counts(points: int) -> None:
 
 
 @BOTH
-def test_boxes_are_exclusive(points: int) -> None:
+def test_boxes_are_exclusive(points: Points) -> None:
     """One pixel beside three: IoU 1/3. With VOC's + 1 it would be 4/8."""
     found = [detection(([0, 0, 1, 1], 0.9, 1))]
     assert ap(found, [target(([0, 0, 3, 1], 1))], points) == 0
@@ -111,7 +111,7 @@ def test_boxes_are_exclusive(points: int) -> None:
 
 
 @BOTH
-def test_ignored_objects_neither_help_nor_harm(points: int) -> None:
+def test_ignored_objects_neither_help_nor_harm(points: Points) -> None:
     targets = [target((square(0), 1), (square(1), 1, True), (square(2), 1))]
     found = [detection((square(1), 0.9, 1), (square(0), 0.8, 1), (square(2), 0.7, 1))]
     assert ap(found, targets, points) == pytest.approx(1)
@@ -144,33 +144,33 @@ def test_matching_differs_as_the_two_rules_do() -> None:
 
 
 @BOTH
-def test_classes_are_apart_and_an_absent_one_is_none(points: int) -> None:
+def test_classes_are_apart_and_an_absent_one_is_none(points: Points) -> None:
     classes = ("__background__", "cup", "box", "bag", "hat")
     targets = [target((square(0), 1), (square(1), 2), (square(3), 4, True))]
     found = [detection((square(0), 0.9, 1), (square(1), 0.9, 1), (square(2), 0.9, 3))]
-    result = average_precision(found, targets, classes, (0.5, 0.8), points)  # type: ignore[arg-type]
+    result = average_precision(found, targets, classes, (0.5, 0.8), points)
     assert result["per_class"]["cup"][0.5] == pytest.approx(1)
     assert result["per_class"]["box"] == {0.5: 0, 0.8: 0}
     assert result["per_class"]["bag"] == {0.5: None, 0.8: None}  # no object at all
     assert result["per_class"]["hat"] == {0.5: None, 0.8: None}  # only an ignored one
     assert result["mean"][0.8] == pytest.approx(0.5)
     assert set(result["per_class"]) == set(classes[1:])
-    nothing = average_precision([detection()], [target()], classes, points=points)  # type: ignore[arg-type]
+    nothing = average_precision([detection()], [target()], classes, points=points)
     assert nothing["mean"] == dict.fromkeys(IOUS)
-    assert average_precision([], [], classes, points=points)["mean"] == dict.fromkeys(IOUS)  # type: ignore[arg-type]
+    assert average_precision([], [], classes, points=points)["mean"] == dict.fromkeys(IOUS)
 
 
 @BOTH
-def test_an_ious_ap_does_not_depend_on_the_others(points: int) -> None:
+def test_an_ious_ap_does_not_depend_on_the_others(points: Points) -> None:
     targets, found = scene(np.random.default_rng(5), overlap=True)
-    both = average_precision(found, targets, THREE, (0.5, 0.8), points)  # type: ignore[arg-type]
+    both = average_precision(found, targets, THREE, (0.5, 0.8), points)
     for iou in (0.5, 0.8):
-        alone = average_precision(found, targets, THREE, (iou,), points)  # type: ignore[arg-type]
+        alone = average_precision(found, targets, THREE, (iou,), points)
         assert alone["mean"][iou] == both["mean"][iou]
 
 
 @BOTH
-def test_nothing_is_printed(points: int, capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_printed(points: Points, capfd: pytest.CaptureFixture[str]) -> None:
     ap([detection((square(0), 0.9, 1))], [target((square(0), 1))], points)
     assert capfd.readouterr().out == ""
 
@@ -196,15 +196,15 @@ def test_inputs_stay_as_they_were() -> None:
     ],
 )
 def test_wrong_input_is_named(
-    found: list[Image], truth: list[Image], message: str, points: int
+    found: list[Image], truth: list[Image], message: str, points: Points
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        average_precision(found, truth, ONE, points=points)  # type: ignore[arg-type]
+        average_precision(found, truth, ONE, points=points)
 
 
 def test_other_points_are_refused() -> None:
     with pytest.raises(ValueError, match="points: got 10, wanted 101 or 11"):
-        average_precision([], [], ONE, points=10)  # type: ignore[arg-type]
+        average_precision([], [], ONE, points=10)
 
 
 # Against others, on random scenes: three classes, objects found, found twice, missed and invented.

@@ -203,7 +203,7 @@ def test_only_what_is_missing_is_loaded_and_unsaved_parts_do_not_count(
         if saves == 2:
             # As when the power goes: pixels and lines half written, progress not saved.
             for file in files:
-                file.write(b"half a pict")  # type: ignore[attr-defined]
+                file.write(b"half a pict")
             raise KeyboardInterrupt
         save(self, *files)
 

@@ -134,7 +134,7 @@ def cut(tmp_path: Path, objects: list, masks: dict[int, np.ndarray], **rule: flo
     root = tmp_path / "VOC2007"
     tiny_data.voc_image(root, "1", objects, masks, SIZE)
     tiny_data.voc_sets(root, Segmentation_trainval=["1"])
-    return items(voc.cutouts(tmp_path, SETS, clean_up=CleanUp(**rule)))  # type: ignore[arg-type]
+    return items(voc.cutouts(tmp_path, SETS, clean_up=CleanUp(**rule)))
 
 
 def test_masks_get_the_box_they_agree_with_whatever_their_order(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_masks_and_boxes_that_have_no_counterpart(tmp_path: Path) -> None:
     (found,) = cut(tmp_path, [("dog", box, 0)], {1: rectangle(*SIZE, box)})
     assert found.reason == "no person annotated"
     (tmp_path / "VOC2007" / "SegmentationObject" / "1.png").unlink()
-    (found,) = cut(tmp_path, [("person", box, 0)], None)  # type: ignore[arg-type]
+    (found,) = cut(tmp_path, [("person", box, 0)], None)
     assert found.reason == "missing .png file"
     tiny_data.save(
         tmp_path / "VOC2007" / "SegmentationObject" / "1.png", np.ones((30, 40), np.uint8)

@@ -69,7 +69,7 @@ def test_hardness_bars_are_shares_over_the_seeds(tmp_path: Path, drawn: list[Any
     # The last bin holds 1; a confidence of exactly 0.5 is not hard.
     seeds = [torch.tensor([0, 0.05, 0.5, 1]), torch.tensor([0, 0.95, 0.5, 1])]
     ways = {"random": seeds, "synthesizer": [torch.zeros(4), torch.zeros(4)]}
-    pictures.hardness(tmp_path / "hardness.png", {"before": ways, "after": ways}, "title")
+    pictures.hardness(tmp_path / "hardness.png", {"before": ways, "after": ways}, 0.5, "title")
     (figure,) = drawn
     assert [axes.get_title() for axes in figure.axes] == ["before", "after"]
     bars = [[bar.get_height() for bar in c] for c in figure.axes[0].containers if len(c) == 10]

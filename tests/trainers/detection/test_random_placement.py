@@ -149,7 +149,7 @@ def test_seed_decides_and_empty_batches_pass() -> None:
 )
 def test_wrong_rules_are_named(wrong: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}: got"):
-        PlacementRules(**wrong)  # type: ignore[arg-type]
+        PlacementRules(**wrong)
 
 
 def test_wrong_arguments_are_named() -> None:

@@ -41,7 +41,7 @@ def test_a_real_picture_stays_as_it_is_with_its_own_truth() -> None:
     made = scenes(artefacts=0)
     batch = made.load(made.draw_real(torch.tensor([4, 1])))
     shown = composite(batch, with_artefacts(batch), batch.recipes.theta, VISIBLE)
-    assert torch.equal(shown.images, made.real.pixels[[4, 1]].float() / 255)  # type: ignore[attr-defined]
+    assert torch.equal(shown.images, made.real.pixels[[4, 1]].float() / 255)
     assert not shown.valid.any()
     assert batch.labels.tolist() == [0, 0]
     assert [t["boxes"].tolist() for t in shown.targets] == [[[9, 6, 64, 90]], [[6, 6, 61, 90]]]
@@ -136,8 +136,8 @@ def test_processes_share_a_batch() -> None:
 
         def part(*process: int, kind: str = kind) -> Recipes:
             if kind == "pairs":
-                return Pairs(made, 0, 1, 2, 5, process)[1].recipes  # type: ignore[arg-type]
-            return Lessons(made, composites, True, 0, 1, 2, 5, process)[1][0].recipes  # type: ignore[arg-type]
+                return Pairs(made, 0, 1, 2, 5, process)[1].recipes
+            return Lessons(made, composites, True, 0, 1, 2, 5, process)[1][0].recipes
 
         whole, first, second = part(0, 1), part(0, 2), part(1, 2)
         assert (len(first), len(second)) == (3, 2)

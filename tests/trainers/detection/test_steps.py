@@ -64,7 +64,7 @@ def test_the_synthesizers_step_moves_it_alone(mode: str, with_discriminator: boo
         stakes.loss.backward()
     assert composites.valid.all()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in synthesizer.parameters())
-    assert all(float(p.grad.abs().max()) > 0 for p in synthesizer.position.parameters())  # type: ignore[union-attr]
+    assert all(float(p.grad.abs().max()) > 0 for p in synthesizer.position.parameters())
     assert all(p.grad is None for net in (target, discriminator) for p in net.parameters())
     assert same(before, bits(target, discriminator))
 
@@ -218,7 +218,7 @@ def test_the_clock_gives_each_part_its_time(monkeypatch: pytest.MonkeyPatch) -> 
             return value.clone()
 
         @staticmethod
-        def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        def backward(ctx: Any, gradient: Tensor) -> Tensor:
             now[0] += 10
             return gradient
 

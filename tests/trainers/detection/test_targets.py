@@ -66,7 +66,7 @@ def test_ignored_boxes_are_no_ground_truth() -> None:
     both = target([0.0, 0, 9, 9], [1.0, 1, 5, 5])
     both["ignore"][0] = True
     images = torch.ones(2, 3, 2, 2)
-    assert targets.training_loss(network, images, [both, target()]) == 24  # type: ignore[arg-type]
+    assert targets.training_loss(network, images, [both, target()]) == 24
     assert seen[0]["boxes"].tolist() == [[1, 1, 5, 5]]
     assert seen[0]["labels"].tolist() == [1]
     assert seen[1]["boxes"].shape == (0, 4)
@@ -103,7 +103,7 @@ def test_in_eval_mode_the_loss_is_that_of_the_network_as_it_is_tested() -> None:
     torch.manual_seed(0)
     network = targets.build(targets.LIGHT, 2, "none", SIZE, "--weights").eval()
     heads: list[dict[str, Tensor]] = []
-    network.head.register_forward_hook(lambda m, i, o: heads.append(o))  # type: ignore[union-attr]
+    network.head.register_forward_hook(lambda m, i, o: heads.append(o))
     images = torch.rand(1, 3, *SIZE)
     targets.detect(network, images)
     with frozen(network), targets.giving_losses(network, "eval"):
@@ -158,12 +158,12 @@ def test_the_light_detector_holds_its_first_pretrained_layers() -> None:
     """They neither learn nor count statistics, and give what they gave; a file of them fits."""
     torch.manual_seed(0)
     network = targets.build(targets.LIGHT, 2, "default", SIZE, "--w").train()
-    first = network.backbone.trunk[0][:HELD]  # type: ignore[index,union-attr]
+    first = network.backbone.trunk[0][:HELD]
     learns = {name for name, p in network.named_parameters() if p.requires_grad}
     assert not any(p.requires_grad for p in first.parameters())
     assert len(learns) == len(list(network.parameters())) - len(list(first.parameters()))
     assert any(name.startswith("backbone.trunk.0") for name in learns)
-    whole = efficientnet_lite0("default", "--w", held=False).stages[0][:HELD].eval()  # type: ignore[index]
+    whole = efficientnet_lite0("default", "--w", held=False).stages[0][:HELD].eval()
     images = torch.rand(2, 3, *SIZE)
     # Values reach 40, and the two normalisations round on their own.
     torch.testing.assert_close(first(images), whole(images), rtol=0, atol=1e-3)
