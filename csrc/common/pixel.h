@@ -39,7 +39,7 @@ COMPOSITOR_HOST_DEVICE inline T ramp(T m, T threshold, T range) {
 // composite = alpha f + (1 - alpha) background; the caller sees to alpha 0.
 template <typename T>
 COMPOSITOR_HOST_DEVICE inline T mix(T alpha, T f, T background) {
-  return alpha * f + (T(1) - alpha) * background;
+  return alpha * f + (1 - alpha) * background;
 }
 
 // d composite / d alpha. Behind alpha 0 any colour may stand, infinities too; it must not reach

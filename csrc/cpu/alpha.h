@@ -31,8 +31,9 @@ inline void push_blurred(Ring<T>& ring, int number, T* row, Span span, const T* 
   if (!reached.empty()) blur_rows(window, taps, radius, out, reached);
 }
 
-// Reads the foreground's rows in memory order just before the sweep samples them in the map's: a
-// fifth of the forward where the object is shrunk, a tenth elsewhere (measured).
+// Reads the foreground's and the mask's rows in memory order, some at a time, just before the sweep
+// samples them in the map's: a fifth of the forward where the object is shrunk, a tenth elsewhere
+// (measured; prefetch instructions make it slower).
 template <typename S>
 class RowToucher {
  public:
@@ -47,8 +48,10 @@ class RowToucher {
     const T to = row.av * (T(span.end - 1) - row.centre_x) + row.v0;
     const Coordinate<T> low = safe_coordinate(from < to ? from : to, box_.y1);
     const Coordinate<T> high = safe_coordinate(from < to ? to : from, box_.y1);
-    const Span wanted = intersect({low.index, high.index + 2}, {box_.y0, box_.y1});
-    if (wanted.empty()) return;
+    const Span rows{box_.y0, box_.y1};
+    Span wanted = intersect({low.index, high.index + 2}, rows);
+    if (hull(wanted, touched_).size() == touched_.size()) return;
+    wanted = intersect(grow(wanted, kAhead), rows);
     touch({wanted.begin, touched_.empty() ? wanted.end : min_of(wanted.end, touched_.begin)});
     if (!touched_.empty()) touch({max_of(wanted.begin, touched_.end), wanted.end});
     touched_ = hull(touched_, wanted);
@@ -56,49 +59,51 @@ class RowToucher {
 
  private:
   void touch(Span rows) const {
-    const int64_t bytes = p_.foreground.x * static_cast<int64_t>(sizeof(S));
+    for (int64_t c = 0; c < p_.channels; ++c) touch(p_.foreground, c, rows);
+    if (p_.mask.data) touch(p_.mask, 0, rows);
+  }
+
+  void touch(const View& view, int64_t channel, Span rows) const {
+    const int64_t bytes = view.x * static_cast<int64_t>(sizeof(S));
     const int step = bytes < 64 ? static_cast<int>(64 / (bytes > 0 ? bytes : 1)) : 1;
-    for (int64_t c = 0; c < p_.channels; ++c) {
-      for (int y = rows.begin; y < rows.end; ++y) {
-        const S* row = plane<S>(p_.foreground, image_, c) + y * p_.foreground.y;
-        for (int x = box_.x0; x < box_.x1; x += step) {
-          asm volatile("" ::"r"(*reinterpret_cast<const char*>(row + x * p_.foreground.x)));
-        }
+    for (int y = rows.begin; y < rows.end; ++y) {
+      const S* row = plane<S>(view, image_, channel) + y * view.y;
+      for (int x = box_.x0; x < box_.x1; x += step) {
+        asm volatile("" ::"r"(*reinterpret_cast<const char*>(row + x * view.x)));
       }
     }
   }
 
+  static constexpr int kAhead = 8;
   const BlendParams& p_;
   const int64_t image_;
   const Box& box_;
   Span touched_;  // source rows
 };
 
-// Samples one plane of colours over `span`, clamped to the frame's edge.
+// Samples one plane of colours over a part of a row, clamped to the frame's edge.
 template <bool kUnit, typename S, typename T, typename I>
 class ColourSampler {
  public:
   ColourSampler(const BlendParams& p, int64_t image, Samples<S, T, I> samples)
       : p_(p), image_(image), samples_(samples) {}
 
-  // Where canvas row `row` samples the foreground, the same in every channel.
-  void locate(const RowMap<T>& row, Span span) {
+  // Where a part of a canvas row samples the foreground, the same in every channel. `inside`: all
+  // four pixels of each sample are in the frame.
+  void locate(const RowMap<T>& row, Span part, bool inside) {
     const int h = p_.size.h, w = p_.size.w;
     const I sy = p_.foreground.y, sx = p_.foreground.x;
-    span_ = span;
-    pairs_ = kUnit ? inside(row, h, w, span) : Span{};
-    if (pairs_.empty()) pairs_ = {span.end, span.end};
-    locate_row<false>(row, {span.begin, pairs_.begin}, h, w, sy, sx, samples_);
-    locate_row<true>(row, pairs_, h, w, sy, sx, samples_);
-    locate_row<false>(row, {pairs_.end, span.end}, h, w, sy, sx, samples_);
+    part_ = part;
+    pairs_ = inside && kUnit;
+    pairs_ ? locate_row<true>(row, part, h, w, sy, sx, samples_)
+           : locate_row<false>(row, part, h, w, sy, sx, samples_);
   }
 
   Samples<S, T, I> gather(int64_t channel) const {
     const S* colour = plane<S>(p_.foreground, image_, channel);
     const I sy = p_.foreground.y;
-    gather_row<false>(colour, sy, samples_, {span_.begin, pairs_.begin});
-    gather_row<true>(colour, sy, samples_, pairs_);
-    gather_row<false>(colour, sy, samples_, {pairs_.end, span_.end});
+    pairs_ ? gather_row<true>(colour, sy, samples_, part_)
+           : gather_row<false>(colour, sy, samples_, part_);
     return samples_;
   }
 
@@ -106,7 +111,8 @@ class ColourSampler {
   const BlendParams& p_;
   const int64_t image_;
   const Samples<S, T, I> samples_;  // room for one row's
-  Span span_, pairs_;
+  Span part_;
+  bool pairs_;
 };
 
 template <bool kUnit, typename S, typename T, typename I>
@@ -139,9 +145,7 @@ class AlphaSweep {
     Span shown = touched;
     if (!touched.empty()) {
       toucher_.before(row, touched);
-      sample(row, touched);
-      cover_row<kSlopes>(samples_, touched, T(p_.threshold), p_.straight_through, s_, slope_u,
-                         slope_v);
+      cover<kSlopes>(row, touched, slope_u, slope_v);
       while (!shown.empty() && s_[shown.begin] == T(0)) ++shown.begin;
       while (!shown.empty() && s_[shown.end - 1] == T(0)) --shown.end;
     }
@@ -156,16 +160,26 @@ class AlphaSweep {
   }
 
  private:
-  void sample(const RowMap<T>& row, Span span) {
+  template <bool kSlopes>
+  void cover(const RowMap<T>& row, Span span, T* slope_u, T* slope_v) {
     const int h = p_.size.h, w = p_.size.w;
     const I sy = p_.mask.y, sx = p_.mask.x;
+    const T threshold = p_.threshold;
     in_parts(row, h, w, span, [&](Span part, bool inside) {
-      if (inside && p_.mask.data && kUnit) {
+      const bool pairs = inside && p_.mask.data && kUnit;
+      if constexpr (kBlocks<S, kUnit>) {
+        if (pairs) {
+          return cover_blocks<kSlopes>(mask_, sy, row, part, threshold, p_.straight_through, s_,
+                                       slope_u, slope_v);
+        }
+      }
+      if (pairs) {
         locate_row<true>(row, part, h, w, sy, sx, samples_);
         gather_row<true>(mask_, sy, samples_, part);
       } else {
         gather_mask_row(mask_, sy, sx, row, h, w, samples_, part);
       }
+      cover_row<kSlopes>(samples_, part, threshold, p_.straight_through, s_, slope_u, slope_v);
     });
   }
 

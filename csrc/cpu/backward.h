@@ -96,23 +96,35 @@ class Backward {
       return;
     }
     zero_around(alpha_, shown, span);
-    const size_t bytes = sizeof(T) * (span.end - span.begin);
-    for (T* row : {grad_alpha_, grad_u_, grad_v_}) __builtin_memset(row + span.begin, 0, bytes);
-    colours_.locate(row_map(map_, i), span);
+    RowSums sums;
+    const RowMap<T> row = row_map(map_, i);
+    in_parts(row, h_, w_, span,
+             [&](Span part, bool inside) { colour_slopes(i, row, part, inside, sums); });
+    if (p_.grad_alpha.data) {
+      const S* grad = plane<S>(p_.grad_alpha, n_) + i * p_.grad_alpha.y;
+      for (int j = span.begin; j < span.end; ++j) grad_alpha_[j] += load(grad[j * p_.grad_alpha.x]);
+    }
+    if (mine && p_.theta_partials) add(sums, i);
+    push_blurred(blurred_, i, grad_alpha_, span, taps_.values(), radius_, taps_.window(),
+                 {-radius_, width_ + radius_});
+  }
+
+  // dL/dalpha of a part of row i, and what its colours add to theta's gradient.
+  void colour_slopes(int i, const RowMap<T>& row, Span part, bool inside, RowSums& sums) {
+    if constexpr (kBlocks<S, kUnit>) {
+      if (inside) return slope_blocks(p_, n_, i, row, alpha_, grad_alpha_, part, sums);
+    }
+    const size_t bytes = sizeof(T) * (part.end - part.begin);
+    for (T* to : {grad_alpha_, grad_u_, grad_v_}) __builtin_memset(to + part.begin, 0, bytes);
+    colours_.locate(row, part, inside);
     for (int64_t c = 0; c < p_.channels; ++c) {
       colour_slopes_row(colours_.gather(c), alpha_,
                         plane<S>(p_.background, n_, c) + i * p_.background.y,
                         Stride<kUnit>{p_.background.x},
                         plane<S>(p_.grad_composite, n_, c) + i * p_.grad_composite.y,
-                        Stride<kUnit>{p_.grad_composite.x}, grad_alpha_, grad_u_, grad_v_, span);
+                        Stride<kUnit>{p_.grad_composite.x}, grad_alpha_, grad_u_, grad_v_, part);
     }
-    if (p_.grad_alpha.data) {
-      const S* grad = plane<S>(p_.grad_alpha, n_) + i * p_.grad_alpha.y;
-      for (int j = span.begin; j < span.end; ++j) grad_alpha_[j] += load(grad[j * p_.grad_alpha.x]);
-    }
-    if (mine && p_.theta_partials) add(alpha_, grad_u_, grad_v_, i, shown);
-    push_blurred(blurred_, i, grad_alpha_, span, taps_.values(), radius_, taps_.window(),
-                 {-radius_, width_ + radius_});
+    add_products(alpha_, grad_u_, grad_v_, map_.centre_x, part, sums);
   }
 
   void mask_row(int q) {
@@ -121,7 +133,11 @@ class Backward {
     const Span span =
         blur_window(blurred_, q, taps_.values(), radius_, taps_.window(), held, grad_s_);
     if (span.empty()) return;
-    if (p_.theta_partials) add(grad_s_, slope_u_.row(q), slope_v_.row(q), q, span);
+    if (p_.theta_partials) {
+      RowSums sums;
+      add_products(grad_s_, slope_u_.row(q), slope_v_.row(q), map_.centre_x, span, sums);
+      add(sums, q);
+    }
     if (p_.grad_mask.data) {
       scatter_mask_row(grad_mask_, p_, plane<S>(p_.mask, n_), row_map(map_, q), grad_s_, span);
     }
@@ -143,9 +159,7 @@ class Backward {
     }
   }
 
-  void add(const T* weight, const T* du, const T* dv, int row, Span span) {
-    RowSums sums;
-    add_products(weight, du, dv, map_.centre_x, span, sums);
+  void add(const RowSums& sums, int row) {
     const int block = min_of(max_of(row, 0), height_ - 1) / static_cast<int>(kBlockRows);
     double* moments = p_.theta_partials + (n_ * count_blocks(height_) + block) * 6;
     const double y = row - static_cast<double>(map_.centre_y);

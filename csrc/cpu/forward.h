@@ -72,13 +72,19 @@ void forward(const BlendParams& p, const Task& task) {
         S* out = mutable_plane<S>(p.alpha, n) + i * p.alpha.y;
         for (int j = span.begin; j < span.end; ++j) store(out[j * p.alpha.x], alpha[j]);
       }
-      colours.locate(row_map(map, i), span);
-      for (int64_t c = 0; c < p.channels; ++c) {
-        blend_row(colours.gather(c), alpha, plane<S>(p.background, n, c) + i * p.background.y,
-                  Stride<kUnit>{p.background.x},
-                  mutable_plane<S>(p.composite, n, c) + i * p.composite.y,
-                  Stride<kUnit>{p.composite.x}, span);
-      }
+      const RowMap<T> row = row_map(map, i);
+      in_parts(row, h, w, span, [&](Span part, bool inside) {
+        if constexpr (kBlocks<S, kUnit>) {
+          if (inside) return blend_blocks(p, n, i, row, alpha, part);
+        }
+        colours.locate(row, part, inside);
+        for (int64_t c = 0; c < p.channels; ++c) {
+          blend_row(colours.gather(c), alpha, plane<S>(p.background, n, c) + i * p.background.y,
+                    Stride<kUnit>{p.background.x},
+                    mutable_plane<S>(p.composite, n, c) + i * p.composite.y,
+                    Stride<kUnit>{p.composite.x}, part);
+        }
+      });
     }
   }
   copy.up_to(last, 0, 0);

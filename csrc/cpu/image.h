@@ -135,33 +135,33 @@ inline void fill(const View& view, int64_t image, int64_t channels, int64_t firs
   }
 }
 
-// The tight box of the mask's nonzero pixels (NaN counts); a null mask is 1 all over.
+// The hull of a mask's nonzero pixels (NaN counts) in a part of one row.
+template <bool kUnit, typename S>
+COMPOSITOR_ROW_PASS Span nonzero_span(const S* __restrict row, Stride<kUnit> at, Span part) {
+  int first = part.end, last = part.begin - 1;
+#pragma omp simd reduction(min : first) reduction(max : last)
+  for (int x = part.begin; x < part.end; ++x) {
+    const bool nonzero = !(load(row[at(x)]) == 0);
+    first = min_of(first, nonzero ? x : part.end);
+    last = max_of(last, nonzero ? x : part.begin - 1);
+  }
+  return {first, last + 1};
+}
+
+// The tight box of the mask's nonzero pixels; a null mask is 1 all over. From the frame's sides
+// inwards: what lies inside the box is not read.
 template <typename S, bool kUnit>
 inline Box nonzero_box(const View& mask, int64_t image, int h, int w) {
   if (!mask.data) return {0, 0, h, w};
-  Buffer seen(static_cast<size_t>(w));
-  char* __restrict columns = seen.data;
-  __builtin_memset(columns, 0, w);
-  Box box{h, w, 0, 0};
-  for (int y = 0; y < h; ++y) {
-    const S* __restrict row = plane<S>(mask, image) + y * mask.y;
-    const Stride<kUnit> at{mask.x};
-    char any = 0;
-    for (int x = 0; x < w; ++x) {
-      const char nonzero = !(load(row[at(x)]) == 0);
-      columns[x] |= nonzero;
-      any |= nonzero;
-    }
-    if (any) {
-      box.y0 = min_of(box.y0, y);
-      box.y1 = y + 1;
-    }
-  }
-  for (int x = 0; x < w; ++x) {
-    if (columns[x]) {
-      box.x0 = min_of(box.x0, x);
-      box.x1 = x + 1;
-    }
+  const auto nonzero = [&](int y, Span part) {
+    return nonzero_span(plane<S>(mask, image) + y * mask.y, Stride<kUnit>{mask.x}, part);
+  };
+  Box box{0, w, h, 0};
+  while (box.y0 < h && nonzero(box.y0, {0, w}).empty()) ++box.y0;
+  while (box.y1 > box.y0 && nonzero(box.y1 - 1, {0, w}).empty()) --box.y1;
+  for (int y = box.y0; y < box.y1; ++y) {
+    box.x0 = min_of(box.x0, nonzero(y, {0, box.x0}).begin);
+    box.x1 = max_of(box.x1, nonzero(y, {box.x1, w}).end);
   }
   return box;
 }

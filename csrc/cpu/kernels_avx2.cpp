@@ -6,6 +6,8 @@
 #include "kernels.h"
 
 #ifdef COMPOSITOR_BUILD_AVX2
+#include <immintrin.h>
+
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
@@ -14,6 +16,7 @@
 #endif
 
 #define COMPOSITOR_INSTRUCTION_SET avx2
+#define COMPOSITOR_AVX2
 #include "kernels_impl.h"
 
 #ifdef __clang__

@@ -12,6 +12,16 @@ namespace {
 #include "sample.h"
 #include "rows.h"
 #include "image.h"
+
+// Whether the inner loops run over blocks of pixels in registers.
+template <typename S, bool kUnit>
+constexpr bool kBlocks = false;
+#ifdef COMPOSITOR_AVX2
+#include "blocks_avx2.h"
+template <>
+constexpr bool kBlocks<float, true> = true;
+#endif
+
 #include "alpha.h"
 #include "scatter.h"
 #include "forward.h"

@@ -113,7 +113,8 @@ COMPOSITOR_ROW_PASS void colour_slopes_row(Samples<S, T, I> colour, const T* __r
   }
 }
 
-// What one row adds to theta's gradient: the sums of (du, du x, dv, dv x) over its pixels.
+// What one row adds to theta's gradient: the sums of (du, du x, dv, dv x) over its pixels, in
+// float64, so that their order does not show.
 struct RowSums {
   double u = 0, ux = 0, v = 0, vx = 0;
 };
@@ -122,11 +123,11 @@ template <typename T>
 COMPOSITOR_ROW_PASS void add_products(const T* __restrict weight, const T* __restrict du,
                                       const T* __restrict dv, T centre_x, Span span,
                                       RowSums& sums) {
-  T u = 0, ux = 0, v = 0, vx = 0;
+  double u = 0, ux = 0, v = 0, vx = 0;
 #pragma omp simd reduction(+ : u, ux, v, vx)
   for (int j = span.begin; j < span.end; ++j) {
-    const T x = T(j) - centre_x;
-    const T pu = weighted(weight[j], du[j]), pv = weighted(weight[j], dv[j]);
+    const double x = T(j) - centre_x;
+    const double pu = weighted(weight[j], du[j]), pv = weighted(weight[j], dv[j]);
     u += pu;
     ux += pu * x;
     v += pv;

@@ -4,6 +4,7 @@
 struct Span {
   int begin = 0, end = 0;
   bool empty() const { return begin >= end; }
+  int size() const { return end - begin; }
 };
 
 inline int min_of(int a, int b) { return a < b ? a : b; }

@@ -167,11 +167,12 @@ def test_object_outside_the_canvas_gives_exactly_zero(backend):
 @pytest.mark.parametrize("sigma", [0.0, 1.0])
 def test_what_hides_behind_alpha_zero_does_not_reach_theta(backend, hidden, sigma):
     """A colour that is not finite, five pixels off the object: beyond the blur of any sample."""
-    size = 40
+    size = 64
     mask = torch.zeros(1, 1, size, size)
-    mask[..., 12:28, 12:28] = 1
     far = torch.ones(1, 1, size, size, dtype=torch.bool)
-    far[..., 7:33, 7:33] = False
+    for left in (10, 44):  # two parts, and the colour also between them
+        mask[..., 12:52, left : left + 10] = 1
+        far[..., 7:57, left - 5 : left + 15] = False
     clean = torch.rand(1, 3, size, size)
     background = torch.rand(1, 3, size, size)
     weight = torch.randn(1, 3, size, size)

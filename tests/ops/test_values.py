@@ -119,10 +119,27 @@ def test_alpha_is_exactly_one_well_inside(backend, sigma, dtype):
 
 
 @each_backend
+@pytest.mark.parametrize("flipped", [False, True])
+def test_every_pixel_of_the_mask_counts(backend, flipped):
+    """Stairs, whose rows each reach one pixel beyond those above, magnified."""
+    mask = torch.tril(torch.ones(1, 1, 12, 40), diagonal=5)
+    mask[..., :3, :] = mask[..., 11:, :] = mask[..., :4] = 0
+    if flipped:
+        mask = mask.flip(-2, -1)
+    images = torch.ones(1, 1, 12, 40), mask, torch.zeros(1, 1, 12, 40)
+    theta = 0.7 * identity(1)
+    options = {"threshold": 0.0, "sigma": 0.0}
+    composite = compositor.blend(*images, theta, **options, backend=backend)
+    wanted, _ = truth.blend(*images, theta, **options)
+    torch.testing.assert_close(composite.double(), wanted, rtol=0, atol=1e-5)
+
+
+@each_backend
 @pytest.mark.parametrize("hidden", [math.nan, math.inf, -math.inf])
 def test_background_is_untouched_where_alpha_is_zero(backend, hidden):
     size = 40
     mask = disc(1, size)
+    mask[..., 14:26, 12:28] = 0  # a hole: alpha is 0 between the object's own pixels too
     foreground = torch.where(mask > 0, torch.rand(1, 3, size, size), hidden)
     # Zeros of both signs, infinities and NaN must come through as they are, bit by bit.
     background = torch.rand(1, 3, size, size)

@@ -1,0 +1,171 @@
+// The inner loops in float32, eight pixels at a time with the gathered ones in registers, where the
+// row passes write them to row buffers and read them again. All of a span's source pixels are in
+// the frame.
+
+constexpr int kLanes = 8;
+typedef float Lanes __attribute__((vector_size(4 * kLanes)));
+
+struct BlockSamples {
+  alignas(32) int32_t at[kLanes];  // offsets of the upper left source pixels
+  Lanes tx, ty;
+};
+
+// All bits set in the first `count` lanes.
+inline __m256i first_lanes(int count) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lane);
+}
+
+inline Lanes columns_from(int j) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_set1_epi32(j), lane));
+}
+
+// Where the samples of columns j .. j + 7 lie; lanes that are not wanted read the first pixel.
+inline BlockSamples locate_block(const RowMap<float>& row, int sy, Lanes x, __m256i wanted) {
+  const Lanes u = row.au * x + row.u0, v = row.av * x + row.v0;
+  const __m256i x0 = _mm256_cvttps_epi32(u), y0 = _mm256_cvttps_epi32(v);
+  const __m256i at = _mm256_add_epi32(_mm256_mullo_epi32(y0, _mm256_set1_epi32(sy)), x0);
+  BlockSamples samples;
+  _mm256_store_si256(reinterpret_cast<__m256i*>(samples.at), _mm256_and_si256(at, wanted));
+  samples.tx = u - _mm256_cvtepi32_ps(x0);
+  samples.ty = v - _mm256_cvtepi32_ps(y0);
+  return samples;
+}
+
+// Two neighbouring pixels of two samples.
+inline __m128 two_pairs(const float* a, const float* b) {
+  double first, second;  // by memcpy: a pair need not be aligned as a double is
+  __builtin_memcpy(&first, a, sizeof(first));
+  __builtin_memcpy(&second, b, sizeof(second));
+  return _mm_castpd_ps(_mm_setr_pd(first, second));
+}
+
+// The left and the right pixels of eight samples.
+inline Pair<Lanes> gather_pairs(const float* plane, const int32_t* at) {
+  const Lanes even = _mm256_set_m128(two_pairs(plane + at[4], plane + at[5]),
+                                     two_pairs(plane + at[0], plane + at[1]));
+  const Lanes odd = _mm256_set_m128(two_pairs(plane + at[6], plane + at[7]),
+                                    two_pairs(plane + at[2], plane + at[3]));
+  return {_mm256_shuffle_ps(even, odd, 0x88), _mm256_shuffle_ps(even, odd, 0xDD)};
+}
+
+inline Bilinear<Lanes> gather_block(const float* plane, int64_t sy, const BlockSamples& samples) {
+  const Pair<Lanes> top = gather_pairs(plane, samples.at);
+  const Pair<Lanes> bottom = gather_pairs(plane + sy, samples.at);
+  return bilinear<Lanes>(top.left, top.right, bottom.left, bottom.right, samples.tx, samples.ty);
+}
+
+template <bool kWhole>
+inline Lanes load_lanes(const float* from, __m256i wanted) {
+  return kWhole ? _mm256_loadu_ps(from) : _mm256_maskload_ps(from, wanted);
+}
+
+template <bool kWhole>
+inline void store_lanes(float* to, Lanes value, __m256i wanted) {
+  kWhole ? _mm256_storeu_ps(to, value) : _mm256_maskstore_ps(to, wanted, value);
+}
+
+// Calls step.template operator()<kWhole>(j, wanted lanes) along the span.
+template <typename Step>
+inline void in_blocks(Span span, Step&& step) {
+  int j = span.begin;
+  const __m256i all = _mm256_set1_epi32(-1);
+  for (; j + kLanes <= span.end; j += kLanes) step.template operator()<true>(j, all);
+  if (j < span.end) step.template operator()<false>(j, first_lanes(span.end - j));
+}
+
+// As gather_row, then cover_row.
+template <bool kSlopes>
+__attribute__((noinline)) static void cover_blocks(const float* mask, int sy, RowMap<float> row,
+                                                   Span span, float threshold,
+                                                   bool straight_through, float* s, float* slope_u,
+                                                   float* slope_v) {
+  const float range = 1 - threshold;
+  const Lanes zero = _mm256_setzero_ps(), limit = _mm256_set1_ps(threshold);
+  const Lanes above = _mm256_set1_ps(straight_through ? 1 : 1 / range);
+  const Lanes below = _mm256_set1_ps(straight_through ? 1 : 0);
+  in_blocks(span, [&]<bool kWhole>(int j, __m256i wanted) {
+    const BlockSamples samples = locate_block(row, sy, columns_from(j) - row.centre_x, wanted);
+    const Bilinear<Lanes> m = gather_block(mask, sy, samples);
+    const Lanes under = _mm256_cmp_ps(m.value, limit, _CMP_LE_OQ);
+    store_lanes<kWhole>(s + j, _mm256_blendv_ps((m.value - limit) / range, zero, under), wanted);
+    if constexpr (kSlopes) {
+      const Lanes over = _mm256_cmp_ps(m.value, limit, _CMP_GT_OQ);
+      const Lanes gain = _mm256_blendv_ps(below, above, over);
+      store_lanes<kWhole>(slope_u + j, gain * m.along_x, wanted);
+      store_lanes<kWhole>(slope_v + j, gain * m.along_y, wanted);
+    }
+  });
+}
+
+// As gather_row and blend_row of all channels.
+__attribute__((noinline)) static void blend_blocks(const BlendParams& p, int64_t image, int i,
+                                                   RowMap<float> row, const float* alpha,
+                                                   Span span) {
+  const float* foreground = plane<float>(p.foreground, image);
+  const float* background = plane<float>(p.background, image) + i * p.background.y;
+  float* composite = mutable_plane<float>(p.composite, image) + i * p.composite.y;
+  const int sy = static_cast<int>(p.foreground.y);
+  const Lanes zero = _mm256_setzero_ps();
+  in_blocks(span, [&]<bool kWhole>(int j, __m256i wanted) {
+    const BlockSamples samples = locate_block(row, sy, columns_from(j) - row.centre_x, wanted);
+    const Lanes a = _mm256_loadu_ps(alpha + j);
+    const Lanes hidden = _mm256_cmp_ps(a, zero, _CMP_EQ_OQ);
+    for (int64_t c = 0; c < p.channels; ++c) {
+      const Lanes f = gather_block(foreground + c * p.foreground.c, sy, samples).value;
+      const Lanes b = load_lanes<kWhole>(background + c * p.background.c + j, wanted);
+      const Lanes mixed = _mm256_blendv_ps(mix(a, f, b), b, hidden);
+      store_lanes<kWhole>(composite + c * p.composite.c + j, mixed, wanted);
+    }
+  });
+}
+
+// The sum of weight and that of weight x over the lanes of all blocks, in float64.
+struct LaneSums {
+  __m256d plain, by_x;
+
+  void add(Lanes weight, Lanes x) {
+    add(_mm256_cvtps_pd(_mm256_castps256_ps128(weight)), _mm256_castps256_ps128(x));
+    add(_mm256_cvtps_pd(_mm256_extractf128_ps(weight, 1)), _mm256_extractf128_ps(x, 1));
+  }
+  void add(__m256d weight, __m128 x) {
+    plain += weight;
+    by_x += weight * _mm256_cvtps_pd(x);
+  }
+  static double total(__m256d lanes) { return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]); }
+};
+
+// As gather_row and colour_slopes_row of all channels, then add_products.
+__attribute__((noinline)) static void slope_blocks(const BlendParams& p, int64_t image, int i,
+                                                   RowMap<float> row, const float* alpha,
+                                                   float* grad_alpha, Span span, RowSums& sums) {
+  const float* foreground = plane<float>(p.foreground, image);
+  const float* background = plane<float>(p.background, image) + i * p.background.y;
+  const float* grad = plane<float>(p.grad_composite, image) + i * p.grad_composite.y;
+  const int sy = static_cast<int>(p.foreground.y);
+  const Lanes zero = _mm256_setzero_ps();
+  LaneSums u{}, v{};
+  in_blocks(span, [&]<bool kWhole>(int j, __m256i wanted) {
+    const Lanes x = columns_from(j) - row.centre_x;
+    const BlockSamples samples = locate_block(row, sy, x, wanted);
+    const Lanes a = _mm256_loadu_ps(alpha + j);
+    const Lanes shown = _mm256_cmp_ps(a, zero, _CMP_NEQ_UQ);
+    Lanes pull = zero, along_u = zero, along_v = zero;
+    for (int64_t c = 0; c < p.channels; ++c) {
+      const Bilinear<Lanes> f = gather_block(foreground + c * p.foreground.c, sy, samples);
+      const Lanes b = load_lanes<kWhole>(background + c * p.background.c + j, wanted);
+      const Lanes g = load_lanes<kWhole>(grad + c * p.grad_composite.c + j, wanted);
+      const Lanes finite = _mm256_cmp_ps(f.value - f.value, zero, _CMP_EQ_OQ);
+      pull += g * _mm256_and_ps(f.value - b, _mm256_or_ps(shown, finite));
+      along_u += g * f.along_x;
+      along_v += g * f.along_y;
+    }
+    store_lanes<kWhole>(grad_alpha + j, pull, wanted);
+    const Lanes counted = _mm256_and_ps(shown, _mm256_castsi256_ps(wanted));
+    u.add(_mm256_and_ps(a * along_u, counted), x);
+    v.add(_mm256_and_ps(a * along_v, counted), x);
+  });
+  sums.u += LaneSums::total(u.plain), sums.ux += LaneSums::total(u.by_x);
+  sums.v += LaneSums::total(v.plain), sums.vx += LaneSums::total(v.by_x);
+}
