@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,8 @@ def hardness(
         axes.set_axisbelow(True)
         axes.legend(fontsize="small")
     panels[0, 0].set_ylabel("share of the composites")
-    figure.suptitle(title, fontsize="medium")
+    # A source may be a long path.
+    figure.suptitle(fill(title, 75 * len(confidences)), fontsize="medium")
     save(figure, path)
 
 
