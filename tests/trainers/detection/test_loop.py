@@ -103,16 +103,21 @@ def test_nothing_is_hard_for_a_target_that_is_sure(tmp_path: Path) -> None:
     assert record["search"]["passes"] > 0
 
 
-def test_half_precision_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["random", "synthesizer_discriminator"])
+def test_half_precision_runs(tmp_path: Path, way: Way) -> None:
     # Accelerate keeps one precision for a process's life.
     AcceleratorState._reset_state(reset_partial_state=True)
     try:
         ours = config(tmp_path, precision="bf16", judged=1, images_per_cycle=2)
-        # One step and no S: half precision is slow where the processor has none.
-        ours = replace(ours, target=replace(ours.target, start_iterations=0, iterations=1))
-        run = DetectionRun(ours, "random", 0, data())
-        assert run.run(1)[1]["added"] == 2
-        assert all(p.dtype == torch.float32 for p in run.target.network.parameters())
+        # A step of each player: half precision is slow where the processor has none.
+        target = replace(ours.target, start_iterations=0, iterations=1)
+        ours = replace(ours, target=target, synthesizer=replace(ours.synthesizer, steps=1))
+        run = DetectionRun(ours, way, 0, data())
+        assert run.run(1)[1]["added"] > 0
+        players = [run.target, *([run.synthesizer, run.discriminator] if run.synthesizer else [])]
+        for player in players:
+            parameters = list(player.network.parameters())
+            assert all(p.dtype == torch.float32 and p.isfinite().all() for p in parameters)
     finally:
         AcceleratorState._reset_state(reset_partial_state=True)
 
