@@ -96,6 +96,7 @@ class Backward {
       return;
     }
     zero_around(alpha_, shown, span);
+    touch_canvas(i, span);
     RowSums sums;
     const RowMap<T> row = row_map(map_, i);
     in_parts(row, h_, w_, span,
@@ -107,6 +108,15 @@ class Backward {
     if (mine && p_.theta_partials) add(sums, i);
     push_blurred(blurred_, i, grad_alpha_, span, taps_.values(), radius_, taps_.window(),
                  {-radius_, width_ + radius_});
+  }
+
+  // Before row i and the next few are read about `span`: an eighth of the backward where the object
+  // is small, so that each row is too short to be fetched ahead (measured; the forward gains none).
+  void touch_canvas(int i, Span span) {
+    if (i < touched_) return;
+    touched_ = min_of(i + 4, height_);
+    touch<S>(p_.background, n_, p_.channels, {i, touched_}, span);
+    touch<S>(p_.grad_composite, n_, p_.channels, {i, touched_}, span);
   }
 
   // dL/dalpha of a part of row i, and what its colours add to theta's gradient.
@@ -177,6 +187,7 @@ class Backward {
   const int64_t n_;
   const int h_, w_, height_, width_, radius_;
   const int first_, last_;  // canvas rows of this task
+  int touched_ = 0;         // canvas rows above are
   const bool moves_mask_;   // theta or the mask is asked for, so dL/dalpha is needed
   const AffineMap<T> map_;
   const Box box_;
