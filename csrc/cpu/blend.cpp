@@ -10,10 +10,6 @@
 #include "../common/tensors.h"
 #include "kernels.h"
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-
 namespace compositor::cpu {
 
 const char* capability() {
@@ -74,21 +70,6 @@ Kernels choose(Scalar scalar, bool unit_stride) {
   return baseline::kernels(scalar, unit_stride);
 }
 
-// A result so large comes from the system anew in every call, and faulting it in by pages of 4 KiB
-// costs as much as writing it: asks for huge pages where there are any.
-Tensor in_huge_pages(Tensor tensor) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  constexpr uintptr_t kPage = 4096, kLarge = uintptr_t{32} << 20;  // above, malloc never reuses
-  const auto begin = reinterpret_cast<uintptr_t>(tensor.data_ptr());
-  const uintptr_t bytes = tensor.numel() * tensor.element_size();
-  if (bytes >= kLarge) {
-    const uintptr_t first = (begin + kPage - 1) / kPage * kPage;
-    madvise(reinterpret_cast<void*>(first), begin + bytes - first, MADV_HUGEPAGE);
-  }
-#endif
-  return tensor;
-}
-
 // Runs the kernel over images, and over blocks of rows where there are fewer images than threads.
 void run(void (*kernel)(const BlendParams&, const Task&), const BlendParams& params, int64_t batch,
          bool whole_images) {
@@ -113,7 +94,7 @@ std::tuple<Tensor, Tensor> blend(const Tensor& foreground, const std::optional<T
   Arguments arguments(foreground, mask, background, theta, threshold, sigma, radius,
                       straight_through);
   BlendParams& params = arguments.params;
-  Tensor composite = in_huge_pages(torch::stable::empty_like(background));
+  Tensor composite = torch::stable::empty_like(background);
   Tensor alpha = return_alpha
                      ? torch::stable::new_empty(background, {arguments.shapes.batch, 1,
                                                              params.size.height, params.size.width})
@@ -138,8 +119,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> blend_backward(
   arguments.shapes.check_canvas(grad_composite, params.channels, "grad_composite");
   if (grad_alpha) arguments.shapes.check_canvas(*grad_alpha, 1, "grad_alpha");
   const auto output = [](const Tensor& like, bool wanted) {
-    return wanted ? in_huge_pages(torch::stable::empty_like(like))
-                  : torch::stable::new_empty(like, {0});
+    return wanted ? torch::stable::empty_like(like) : torch::stable::new_empty(like, {0});
   };
   Tensor to_foreground = output(foreground, foreground_grad);
   Tensor to_mask = output(mask ? *mask : background, mask_grad && mask);
