@@ -7,6 +7,7 @@ on from its last whole cycle with the same bits.
 """
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -147,6 +148,10 @@ class Loop(ABC):
     def evaluate(self) -> dict[str, Any]:
         """Judge the cycle: a record of plain values for the history."""
 
+    @abstractmethod
+    def summary(self) -> str:
+        """The history's last cycle in a line: which it was of what, and how T did."""
+
     def run(self, cycles: int) -> list[dict[str, Any]]:
         """Run until ``cycles`` cycles are done; returns the history, with cycle 0 the start."""
         resumed = self.path.exists()
@@ -207,6 +212,8 @@ class Loop(ABC):
         self.history.append(self.evaluate())
         header = {"identity": self.identity, "history": self.history, "updates": self.updates}
         checkpoint.save(self.path, self.accelerator, self.parts, header)
+        if self.accelerator.is_main_process and not sys.stderr.isatty():
+            print(self.summary(), flush=True)  # where there is no terminal, and so no progress bar
 
     def _agree(self) -> None:
         # BatchNorm's statistics are each process's own; the main process's are saved, so all go on

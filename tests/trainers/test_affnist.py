@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,6 +82,7 @@ def test_a_run_leaves_every_file_and_going_on_gives_the_same_bits(
     printed = capsys.readouterr().out
     assert "regenerated affNIST (60 digits x 1)" in printed
     assert "per-image hard" in printed
+    assert re.search(r"random, seed 1, cycle 2/2: accuracy [\d.]+ %, 20 images added", printed)
 
     results = json.loads((whole / "results.json").read_text())
     assert results["seeds"] == [0, 1]

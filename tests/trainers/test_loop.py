@@ -85,6 +85,9 @@ class Game(Loop):
     def evaluate(self) -> dict[str, Any]:
         return {"sum": float(sum(p.detach().sum() for p in self.target.network.parameters()))}
 
+    def summary(self) -> str:
+        return f"cycle {len(self.history) - 1} done"
+
 
 def test_frozen_is_eval_without_gradients_and_then_as_it_was() -> None:
     net, other = network(), network()
@@ -244,3 +247,17 @@ def test_logs_of_a_killed_cycle_are_taken_back(tmp_path: Path) -> None:
     steps = [event.step for event in events.Scalars("loss/target")]
     assert steps == sorted(set(steps))
     assert len(steps) == 2 * 4
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_without_a_terminal_each_cycle_says_how_it_went(
+    tmp_path: Path,
+    terminal: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    Game(tmp_path / "run.pt").run(1)
+    Game(tmp_path / "run.pt").run(2)
+    printed = capsys.readouterr().out
+    assert printed == ("" if terminal else "cycle 0 done\ncycle 1 done\ncycle 2 done\n")

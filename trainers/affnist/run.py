@@ -125,12 +125,21 @@ class AffNISTRun(Loop):
         self.log({f"cycle/{k}": v for k, v in record.items() if not isinstance(v, list)})
         return record
 
+    def summary(self) -> str:
+        """The history's last cycle in a line."""
+        last = self.history[-1]
+        doing = self._doing(len(self.history) - 1)
+        return f"{doing}: accuracy {last['accuracy']:.1f} %, {last['added']} images added"
+
+    def _doing(self, cycle: int) -> str:
+        part = f"cycle {cycle}/{self.config.cycles}" if cycle else "MNIST alone"
+        return f"{self.way}, seed {self.seed}, {part}"
+
     def _bar(self, cycle: int) -> "tqdm[Any]":
         """T's batches of this cycle, with a progress bar."""
-        doing = f"cycle {cycle}/{self.config.cycles}" if cycle else "MNIST alone"
         bar = tqdm(
             self._loader,
-            f"{self.way}, seed {self.seed}, {doing}",
+            self._doing(cycle),
             leave=False,
             position=self.line,
             # None: no bar where there is no terminal.

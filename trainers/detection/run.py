@@ -183,6 +183,16 @@ class DetectionRun(Loop):
         self.log({"cycle/added": len(self.cache), **scores})
         return record
 
+    def summary(self) -> str:
+        """The history's last cycle in a line."""
+        last = self.history[-1]
+        iou, ap = next(iter(last["ap"]["mean"].items()))
+        score = "none" if ap is None else f"{ap:.1f} %"
+        return (
+            f"{self._doing(len(self.history) - 1)}: AP at IoU {iou:g} {score}, "
+            f"{last['added']} composites added"
+        )
+
     @property
     def _device(self) -> torch.device:
         return self.accelerator.device
@@ -326,16 +336,19 @@ class DetectionRun(Loop):
             yield moved  # type: ignore[misc]
 
     def _bar(self, work: Any, total: int | None = None, who: str = "search") -> "tqdm[Any]":
-        cycle = f"cycle {len(self.history)}/{self.config.cycles}" if self.history else "start"
         return tqdm(
             work,
-            f"{self.way}, seed {self.seed}, {cycle}, {who}",
+            f"{self._doing(len(self.history))}, {who}",
             total,
             leave=False,
             position=self.line,
             # None: no bar where there is no terminal.
             disable=None if self.accelerator.is_main_process else True,
         )
+
+    def _doing(self, cycle: int) -> str:
+        part = f"cycle {cycle}/{self.config.cycles}" if cycle else "start"
+        return f"{self.way}, seed {self.seed}, {part}"
 
     def _took(self, phase: str) -> None:
         """Record where the time of a phase's steps went."""

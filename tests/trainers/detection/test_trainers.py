@@ -1,6 +1,7 @@
 """The three trainers as users run them, on tiny data in the layouts on disk."""
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -70,6 +71,7 @@ def test_voc_person_leaves_every_file(tmp_path: Path, capsys: pytest.CaptureFixt
     output = tmp_path / "out"
     voc_person.main(arguments(tmp_path, output))
     printed = capsys.readouterr().out
+    assert re.search(r"seed 0, cycle 1/1: AP at IoU 0.5 [\d.]+ %, \d+ composites added", printed)
     assert "the paper's table 4" in printed
     assert "Time of a step (%), synthesis: " in printed
 
