@@ -235,3 +235,24 @@ def test_batches_beyond_a_grid_dimension(backend):
         foreground, None, torch.zeros(n, 1, 1, 1), identity(n), backend=backend, **PLAIN
     )
     assert torch.equal(composite, foreground)
+
+
+@each_backend
+@pytest.mark.parametrize("odd", [math.nan, -0.5])
+def test_a_lone_mask_pixel_counts_unless_it_is_zero(backend, odd):
+    """NaN spreads as far as it is sampled and blurred; below 0, the silhouette still pulls."""
+    images = torch.rand(2, 1, 2, 9, 9, dtype=torch.float64)
+    mask = torch.zeros(1, 1, 9, 9, dtype=torch.float64)
+    mask[..., 5:7, 4:6] = 1
+    mask[..., 1, 7] = odd
+    theta = torch.tensor([[[0.9, 0.1, 0.05], [-0.1, 1.1, 0.03]]], dtype=torch.float64)
+    leaves = [theta.clone().requires_grad_() for _ in range(2)]
+    composite = compositor.blend(
+        images[0], mask, images[1], leaves[0], threshold=0.5, backend=backend
+    )
+    wanted, _ = truth.blend(images[0], mask, images[1], leaves[1], threshold=0.5)
+    assert wanted.isnan().any() == math.isnan(odd)
+    torch.testing.assert_close(composite, wanted, equal_nan=True)
+    for result in (composite, wanted):
+        result.nansum().backward()
+    torch.testing.assert_close(leaves[0].grad, leaves[1].grad, equal_nan=True)
