@@ -187,7 +187,7 @@ class DetectionRun(Loop):
         """The history's last cycle in a line."""
         last = self.history[-1]
         iou, ap = next(iter(last["ap"]["mean"].items()))
-        score = "none" if ap is None else f"{ap:.1f} %"
+        score = "none" if ap is None else f"{100 * ap:.1f} %"
         return (
             f"{self._doing(len(self.history) - 1)}: AP at IoU {iou:g} {score}, "
             f"{last['added']} composites added"
