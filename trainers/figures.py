@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from matplotlib import pyplot as plt
 
 from trainers.files import replacing
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
-
 __all__ = ["plt", "save"]
+
+plt.switch_backend("Agg")
 
 
 def save(figure: Any, path: Path) -> None:

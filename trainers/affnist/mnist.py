@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 import tempfile
 import urllib.error
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +142,7 @@ def _content(folder: Path, name: str) -> bytes:
         raise DataError(f"{folder}: has neither {name} nor {name}.gz")
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, OSError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+    except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path}: is partial or corrupt ({error})") from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != CHECKSUMS[name]:

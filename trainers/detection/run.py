@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object, set_seed
+from accelerate.utils import gather_object, send_to_device, set_seed
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
@@ -327,13 +327,9 @@ class DetectionRun(Loop):
         """A phase's batches on the device, with a progress bar; what waiting takes is "data"."""
         self.clock.start()
         for item in self._bar(loader(batches, self.config.workers, self._device), None, who):
-            moved = (
-                item.to(self._device)
-                if isinstance(item, Batch)
-                else tuple(part.to(self._device) for part in item)
-            )
+            moved = send_to_device(item, self._device)
             self.clock.mark("data")
-            yield moved  # type: ignore[misc]
+            yield moved
 
     def _bar(self, work: Any, total: int | None = None, who: str = "search") -> "tqdm[Any]":
         return tqdm(

@@ -23,7 +23,10 @@ def mask(height: float, width: float) -> Tensor:
 MASKS = torch.cat([mask(0.7, 0.7), mask(0.7, 0.2), mask(0.15, 0.7)])
 
 
-def placed(position: list[float], limits: Range = Range()) -> Tensor:  # noqa: B008
+RANGE = Range()
+
+
+def placed(position: list[float], limits: Range = RANGE) -> Tensor:
     return limits.theta(torch.tensor([position]), SIZE)
 
 
