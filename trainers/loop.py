@@ -161,17 +161,19 @@ class Loop(ABC):
             # TensorBoard forgets what a killed run logged after its last checkpoint.
             purge = self.updates + 1 if resumed else 0
             self._writer = SummaryWriter(self._log_folder, purge_step=purge)
-        if not resumed:
-            self.start()
-            self._finish_cycle()
-        while len(self.history) <= cycles:
-            with self._still("target", "discriminator"):
-                self.synthesize()
-            with self._still("synthesizer"):
-                self.learn()
-            self._finish_cycle()
-        if self._writer is not None:
-            self._writer.close()
+        try:
+            if not resumed:
+                self.start()
+                self._finish_cycle()
+            while len(self.history) <= cycles:
+                with self._still("target", "discriminator"):
+                    self.synthesize()
+                with self._still("synthesizer"):
+                    self.learn()
+                self._finish_cycle()
+        finally:  # what was logged before a failure tells of it
+            if self._writer is not None:
+                self._writer.close()
         return self.history
 
     def update(self, player: Player, loss: Tensor, name: str) -> float:
