@@ -15,7 +15,7 @@ from torchvision.ops import box_area
 import compositor
 from trainers.detection.data.prepared import Cutouts, Photographs
 from trainers.detection.data.records import BACKGROUND
-from trainers.detection.placement import Visibility, covered, outlines, visible_fraction
+from trainers.detection.placement import Visibility, covered, outlines, truncation, visible_fraction
 from trainers.detection.random_placement import PlacementRules, random_placement
 
 Target = dict[str, Tensor]
@@ -282,7 +282,7 @@ def composite(
     fraction = visible_fraction(masks, theta.detach(), size)
     images, alpha = compositor.blend(batch.colours(), masks, backgrounds, theta, return_alpha=True)
     boxes, _ = compositor.boxes(alpha)
-    valid = visibility.valid(boxes, fraction, size)
+    valid = visibility.valid(boxes, fraction, truncation(masks, theta.detach()), size)
     if theta.requires_grad:
         # The box moves with its object: were it still, every move would look like T's mistake.
         moving = outlines(masks, theta, size)

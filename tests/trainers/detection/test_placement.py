@@ -8,7 +8,15 @@ from torch import Tensor
 
 import compositor
 from compositor import affine
-from trainers.detection.placement import Range, Visibility, covered, outlines, visible_fraction
+from trainers.detection.placement import (
+    Range,
+    Visibility,
+    covered,
+    outlines,
+    truncation,
+    visible_fraction,
+)
+from trainers.detection.random_placement import PlacementRules, random_placement
 
 SIZE = (80, 120)
 
@@ -57,13 +65,47 @@ def test_a_range_that_is_none_is_refused(scale: tuple[float, float], aspect: flo
         Range(scale=scale, aspect=aspect)
 
 
-def test_valid_asks_for_the_fraction_and_both_sides() -> None:
-    rules = Visibility(fraction=0.3, side=0.1)  # 12 pixels wide, 8 high
-    boxes = torch.tensor(
-        [[0, 0, 12, 8], [0, 0, 11, 8], [0, 0, 12, 7], [0, 0, 60, 60], [0, 0, 0, 0]]
-    ).float()
-    fraction = torch.tensor([0.3, 1, 1, 0.29, 0])
-    assert rules.valid(boxes, fraction, SIZE).tolist() == [True, False, False, False, False]
+def test_valid_asks_for_the_fraction_the_cut_and_both_sides() -> None:
+    rules = Visibility(fraction=0.3, truncation=0.2, side=0.1)  # 12 pixels wide, 8 high
+    enough = [0.0, 0, 12, 8]
+    cases = [
+        (enough, 0.3, 0.2, True),
+        ([0.0, 0, 11, 8], 1.0, 0.0, False),
+        ([0.0, 0, 12, 7], 1.0, 0.0, False),
+        (enough, 0.29, 0.0, False),
+        (enough, 1.0, 0.21, False),
+        ([0.0, 0, 0, 0], 0.0, 0.0, False),
+    ]
+    boxes, fraction, cut = (torch.tensor([case[n] for case in cases]) for n in range(3))
+    assert rules.valid(boxes, fraction, cut, SIZE).tolist() == [case[3] for case in cases]
+
+
+def test_truncation_by_hand() -> None:
+    """The mask takes 0.7 of the frame: 84 x 56 pixels of a canvas of 120 x 80."""
+    cases = [
+        ((0.0, 0.0), 0.0),
+        ((18.0, 12.0), 0.0),  # at the right and at the lower edge
+        ((18.0 + 21, 12.0), 21 / 84),
+        ((-18.0 - 21, 0.0), 21 / 84),
+        ((0.0, 12.0 + 28), 28 / 56),
+        ((18.0 + 21, -12.0 - 28), 28 / 56),  # the larger of the two
+        ((500.0, 0.0), (500 - 18) / 84),  # gone for good
+    ]
+    moves = torch.tensor([[0, 0, 1, 1, *move] for move, _ in cases])
+    theta = affine.from_parameters(moves, SIZE, SIZE)
+    found = truncation(MASKS[:1].expand(len(cases), 1, *SIZE), theta)
+    assert found.tolist() == pytest.approx([cut for _, cut in cases], abs=1e-5)
+
+
+def test_the_limits_leave_chance_all_its_places() -> None:
+    """S and chance choose from the same places: turned or not, at every edge."""
+    torch.manual_seed(0)
+    masks = MASKS[:2].repeat(200, 1, 1, 1)
+    boxes = compositor.boxes(masks)[0]
+    theta, placed = random_placement(boxes, SIZE, PlacementRules(scale=(0.3, 1.0)))
+    cut = truncation(masks, theta)[placed]
+    assert bool((cut <= Visibility().truncation).all())
+    assert float(cut.max()) > 0.24  # and no fewer
 
 
 def test_the_visible_fraction_of_an_averaged_mask_is_that_of_the_mask() -> None:
@@ -81,7 +123,7 @@ def test_nothing_is_paid_for_an_object_that_shows() -> None:
 
 def test_the_price_leads_back() -> None:
     """Down the price's gradient a dot grows and an object half out comes in."""
-    rules, limits = Visibility(fraction=0.6, side=0.15), Range()
+    rules, limits = Visibility(fraction=0.6, truncation=0.2, side=0.15), Range()
     for position, axis in (
         ([0.0, 0, -0.95, 0, 0, 0], 2),
         ([0.0, 0, 0.6, 0, 0.98, 0], 4),
@@ -107,7 +149,9 @@ def test_whoever_is_not_valid_pays_and_can_turn_back() -> None:
         blank = torch.zeros(count, 1, *SIZE)
         alpha = compositor.blend(blank, masks, blank, theta.detach(), return_alpha=True)[1]
         boxes, _ = compositor.boxes(alpha)
-        valid = rules.valid(boxes, visible_fraction(masks, theta.detach(), SIZE), SIZE)
+        still = theta.detach()
+        seen, cut = visible_fraction(masks, still, SIZE), truncation(masks, still)
+        valid = rules.valid(boxes, seen, cut, SIZE)
         assert 0 < int(valid.sum()) < count
         assert position.grad is not None
         assert (price[~valid] > 0).all()

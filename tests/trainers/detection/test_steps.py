@@ -55,7 +55,7 @@ def test_the_synthesizers_step_moves_it_alone(mode: str, with_discriminator: boo
     target, discriminator = players()
     judge = discriminator if with_discriminator else None
     limits = Range()
-    synthesizer = Synthesizer(efficientnet_lite0("none", ""), limits.start(), gain=0.4).train()
+    synthesizer = Synthesizer(efficientnet_lite0("none", ""), limits.start(), gain=0.2).train()
     pairs = batch()
     before = bits(target, discriminator)
     with frozen(target, discriminator):
