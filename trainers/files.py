@@ -1,14 +1,39 @@
 """Files that are either whole or not there."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+FULL = 2**20
+"""A disk with fewer free bytes than this is taken for full."""
+
 
 class DataError(RuntimeError):
-    """A file or folder is missing, partial or not what it should be."""
+    """A file or folder is missing, partial, not what it should be, or on a disk that is full."""
+
+
+@contextmanager
+def roomy(folder: Path) -> Iterator[None]:
+    """Say so where writing to ``folder`` fails because its disk is full.
+
+    Raises:
+        DataError: It did.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except (OSError, RuntimeError) as error:
+        # torch.save says "unexpected pos", without a word about the disk.
+        if shutil.disk_usage(folder).free >= FULL:
+            raise
+        raise DataError(
+            f"{folder}: the disk is full ({error}); make room and start again, what was whole is "
+            "kept"
+        ) from error
 
 
 @contextmanager
@@ -25,10 +50,11 @@ def replacing(path: Path) -> Iterator[Path]:
     os.close(handle)
     partial = Path(name)
     try:
-        yield partial
-        with partial.open("rb+") as file:
-            # Without this a power cut can leave the new name on an empty file.
-            os.fsync(file.fileno())
+        with roomy(path.parent):
+            yield partial
+            with partial.open("rb+") as file:
+                # Without this a power cut can leave the new name on an empty file.
+                os.fsync(file.fileno())
         # mkstemp makes files private; give them the usual rights.
         umask = os.umask(0)
         os.umask(umask)

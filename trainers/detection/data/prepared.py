@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from trainers.detection.data import images
 from trainers.detection.data.records import Cutout, Item, Photograph, Record, Records, Skip
-from trainers.files import DataError, replacing
+from trainers.files import DataError, replacing, roomy
 
 VERSION = 1
 """Of the format and of what is done to the pictures: another one prepares anew."""
@@ -209,6 +209,7 @@ class _Writer:
         progress, total = self.progress, len(self.records)
         workers = os.cpu_count() or 1
         with (
+            roomy(self.cache),
             (self.cache / "images.u8").open("ab") as pixels,
             (self.cache / "items.jsonl").open("ab") as lines,
             ThreadPoolExecutor(workers) as pool,
