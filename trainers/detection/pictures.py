@@ -69,7 +69,7 @@ def hardness(
         axes.grid(axis="y", alpha=0.3)
         axes.set_axisbelow(True)
         axes.legend(fontsize="small")
-    panels[0, 0].set_ylabel("share of the composites")
+    panels[0, 0].set(ylabel="share of the composites", ylim=(0, None))
     # A source may be a long path.
     figure.suptitle(fill(title, 75 * len(confidences)), fontsize="medium")
     save(figure, path)
