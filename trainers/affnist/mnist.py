@@ -139,7 +139,9 @@ def _content(folder: Path, name: str) -> bytes:
     places += [folder / "MNIST" / "raw" / path.name for path in places]
     path = next((p for p in places if p.is_file()), None)
     if path is None:
-        raise DataError(f"{folder}: has neither {name} nor {name}.gz")
+        raise DataError(
+            f"{folder}: has neither {name} nor {name}.gz, wanted the four IDX files of MNIST"
+        )
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, OSError, zlib.error) as error:
