@@ -89,6 +89,11 @@ class Visibility:
     """An object of the background that the pasted one covers by more than this part of its box is
     no longer asked for."""
 
+    def __post_init__(self) -> None:
+        for name in ("fraction", "truncation", "side"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name}: got {getattr(self, name)}, wanted a number in (0, 1]")
+
     def valid(self, boxes: Tensor, fraction: Tensor, cut: Tensor, size: tuple[int, int]) -> Tensor:
         """Which composites (N,) show enough of their object.
 

@@ -65,6 +65,14 @@ def test_a_range_that_is_none_is_refused(scale: tuple[float, float], aspect: flo
         Range(scale=scale, aspect=aspect)
 
 
+@pytest.mark.parametrize("name", ["fraction", "truncation", "side"])
+@pytest.mark.parametrize("limit", [0.0, -0.1, 1.1, math.nan])
+def test_a_limit_that_is_none_is_refused(name: str, limit: float) -> None:
+    """At 0 the price would be 0 / 0."""
+    with pytest.raises(ValueError, match=f"{name}: got"):
+        Visibility(**{name: limit})
+
+
 def test_valid_asks_for_the_fraction_the_cut_and_both_sides() -> None:
     rules = Visibility(fraction=0.3, truncation=0.2, side=0.1)  # 12 pixels wide, 8 high
     enough = [0.0, 0, 12, 8]
