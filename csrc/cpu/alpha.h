@@ -63,7 +63,7 @@ class RowToucher {
     if (p_.mask.data) touch<S>(p_.mask, image_, 1, rows, columns);
   }
 
-  static constexpr int kAhead = 8;
+  static constexpr int kAhead = 24;
   const BlendParams& p_;
   const int64_t image_;
   const Box& box_;
@@ -131,12 +131,11 @@ class AlphaSweep {
     const int width = p_.size.width, radius = p_.radius;
     const RowMap<T> row = row_map(map_, number);
     const Span touched = touching(row, box_, {-radius, width + radius});
-    Span shown = touched;
+    Span shown;
     if (!touched.empty()) {
       toucher_.before(row, touched);
       cover<kSlopes>(row, touched, slope_u, slope_v);
-      while (!shown.empty() && s_[shown.begin] == T(0)) ++shown.begin;
-      while (!shown.empty() && s_[shown.end - 1] == T(0)) --shown.end;
+      shown = trim(s_, touched);
     }
     push_blurred(blurred_, number, s_, shown, taps_, radius, window_, {0, width});
     return touched;

@@ -67,11 +67,7 @@ class Backward {
     T* slope_u = slope_u_.replace(r, {});
     T* slope_v = slope_v_.replace(r, {});
     Span span = sweep_.template push<true>(r, slope_u, slope_v);
-    const auto flat = [&](int j) { return slope_u[j] == T(0) && slope_v[j] == T(0); };
-    if (!p_.grad_mask.data) {
-      while (!span.empty() && flat(span.begin)) ++span.begin;
-      while (!span.empty() && flat(span.end - 1)) --span.end;
-    }
+    if (!p_.grad_mask.data) span = hull(trim(slope_u, span), trim(slope_v, span));
     slope_u_.hold(r, span);
     slope_v_.hold(r, span);
   }
@@ -96,7 +92,7 @@ class Backward {
       return;
     }
     zero_around(alpha_, shown, span);
-    touch_canvas(i, span);
+    if constexpr (!kBlocks<S, kUnit>) touch_canvas(i, span);  // blocks ask for it as they go
     RowSums sums;
     const RowMap<T> row = row_map(map_, i);
     in_parts(row, h_, w_, span,

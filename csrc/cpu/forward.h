@@ -1,37 +1,5 @@
 // The forward: one sweep over an image's rows. Included once per instruction set.
 
-// Copies the background in runs: from one object row's end to the next one's start in one piece.
-template <typename S, bool kUnit>
-class BackgroundCopy {
- public:
-  BackgroundCopy(const BlendParams& p, int64_t image, int64_t first_row)
-      : p_(p), image_(image), copied_(first_row * p.size.width) {}
-
-  // Copies up to (row, column); the pixels from there to `resume` are the caller's to write.
-  void up_to(int64_t row, int64_t column, int64_t resume) {
-    const int64_t width = p_.size.width, end = row * width + column;
-    const bool dense = kUnit && p_.background.y == width && p_.composite.y == width;
-    for (int64_t c = 0; c < p_.channels; ++c) {
-      const S* from = plane<S>(p_.background, image_, c);
-      S* to = mutable_plane<S>(p_.composite, image_, c);
-      if (dense) {
-        __builtin_memcpy(to + copied_, from + copied_, sizeof(S) * (end - copied_));
-        continue;
-      }
-      for (int64_t at = copied_; at < end; ++at) {
-        const int64_t i = at / width, j = at % width;
-        to[i * p_.composite.y + j * p_.composite.x] =
-            from[i * p_.background.y + j * p_.background.x];
-      }
-    }
-    copied_ = row * width + resume;
-  }
-
- private:
-  const BlendParams& p_;
-  int64_t image_, copied_;
-};
-
 template <typename S, bool kUnit>
 void forward(const BlendParams& p, const Task& task) {
   using T = typename Compute<S>::type;

@@ -18,7 +18,8 @@ struct BlendParams {
   double threshold;
   bool straight_through;
 
-  View composite, alpha;  // forward: written
+  View composite, alpha;     // forward: written
+  bool past_caches = false;  // the composite is too large to be found there by who reads it next
 
   View grad_composite, grad_alpha;                   // backward: read
   View grad_foreground, grad_mask, grad_background;  // backward: written

@@ -24,6 +24,7 @@ constexpr bool kBlocks<float, true> = true;
 
 #include "alpha.h"
 #include "scatter.h"
+#include "background.h"
 #include "forward.h"
 #include "backward.h"
 // clang-format on

@@ -30,6 +30,23 @@ COMPOSITOR_ROW_PASS void cover_row(Samples<S, T, I> mask, Span span, T threshold
   }
 }
 
+// Narrows a span to where a row is not zero (NaN is not): whole chunks first, which vectorise.
+template <typename T>
+inline Span trim(const T* row, Span span) {
+  constexpr int kChunk = 32;
+  const auto zero = [row](int from) {
+    int any = 0;
+#pragma omp simd reduction(| : any)
+    for (int j = from; j < from + kChunk; ++j) any |= !(row[j] == T(0));
+    return !any;
+  };
+  while (span.size() >= kChunk && zero(span.begin)) span.begin += kChunk;
+  while (!span.empty() && row[span.begin] == T(0)) ++span.begin;
+  while (span.size() >= kChunk && zero(span.end - kChunk)) span.end -= kChunk;
+  while (!span.empty() && row[span.end - 1] == T(0)) --span.end;
+  return span;
+}
+
 // out = g(0) rows[0] + sum_k g(k) (rows[-k] + rows[k]); the rows may be one row shifted.
 template <int kRadius, typename T>
 COMPOSITOR_ROW_PASS void blur_fixed(const T* const* rows, const T* taps, T* __restrict out,

@@ -49,8 +49,13 @@ inline Span solve(T a, T offset, T centre, double low, double high, bool widen, 
   const double slack = 16 * epsilon * (1 + reach + __builtin_fabs(low) + __builtin_fabs(high));
   low += widen ? -slack : slack;
   high += widen ? slack : -slack;
-  if (low > high) return {};
-  if (slope == 0) return base >= low && base <= high ? within : Span{};
+  if (low > high || within.empty()) return {};
+  // Most rows lie wholly on one side of either bound: no division then.
+  const double first = slope * (within.begin - middle) + base;
+  const double last = slope * (within.end - 1 - middle) + base;
+  const double least = first < last ? first : last, most = first < last ? last : first;
+  if (most < low || least > high) return {};
+  if (least >= low && most <= high) return within;
   double from = (low - base) / slope + middle, to = (high - base) / slope + middle;
   if (slope < 0) {
     const double swap = from;

@@ -38,6 +38,7 @@ void run_once(Dice& dice, Kernels kernels, size_t element, bool unit_stride) {
   p.threshold = dice.coin() ? 0.3 : 0;
   p.straight_through = dice.coin();
   p.composite = composite.view;
+  p.past_caches = dice.coin();
   if (dice.coin()) p.alpha = alpha.view;
   for (int64_t block = 0; block < blocks; ++block) kernels.forward(p, {0, block, block + 1});
 

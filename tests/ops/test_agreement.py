@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import compositor
-from tests.ops.cases import SHAPES, disc, each_kernel, inputs, overload_of
+from tests.ops.cases import SHAPES, disc, each_kernel, identity, inputs, overload_of
 
 # Kernel and reference differ by fused multiply-adds and the order of sums. A coordinate of some 60
 # pixels rounds by 4e-6, the steepest slope here is 1 / (1 - 0.3) a pixel, and u and v add up; half
@@ -139,6 +139,23 @@ def test_one_image_split_over_threads_gives_the_same_bits(threads):
         torch.set_num_threads(before)
     for one, two in zip((*composite, *theta), (*again, *theta_again), strict=True):
         assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_composite_beyond_the_caches_agrees_with_reference(dtype):
+    # Above 8 MB the background is written past the caches, by whole lines of 64 bytes: rows of 701
+    # pixels begin and end anywhere in one.
+    n, size = 4, (517, 701)
+    given = inputs((n, 3, 40, 40, *size), dtype)
+    given = given._replace(mask=disc(n, 40).to(dtype))
+    given.theta[:] = 3 * identity(n)  # a third of the canvas's width
+    assert given.background.nbytes > 2**23
+    composite, alpha = torch.ops.compositor.blend.default(*given, 0.0, 1.0, 3, True, True)
+    wanted, _ = reference(*given, 0.0, 1.0, 3, True, True)
+    assert 0 < (alpha > 0).float().mean() < 0.2
+    hidden = (alpha == 0).expand_as(composite)
+    assert torch.equal(composite[hidden], given.background[hidden])
+    check_close(composite, wanted, TOLERANCE[dtype])
 
 
 @each_kernel
