@@ -2,6 +2,7 @@
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <tuple>
@@ -84,8 +85,11 @@ void run(void (*kernel)(const BlendParams&, const Task&), const BlendParams& par
   if (!whole_images && batch > 0 && batch % threads != 0 && batch < 4 * threads) {
     parts = std::min(blocks, (2 * threads + batch - 1) / batch);
   }
-  torch::stable::parallel_for(0, batch * parts, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
+  // Each thread takes the next task when it is free, not half of them: objects differ in size.
+  const int64_t tasks = batch * parts;
+  std::atomic<int64_t> next{0};
+  torch::stable::parallel_for(0, std::min(threads, tasks), 1, [&](int64_t, int64_t) {
+    for (int64_t k = next++; k < tasks; k = next++) {
       const int64_t part = k % parts;
       kernel(params, {k / parts, blocks * part / parts, blocks * (part + 1) / parts});
     }

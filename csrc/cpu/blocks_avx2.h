@@ -112,13 +112,14 @@ __attribute__((noinline)) static void blend_blocks(const BlendParams& p, int64_t
     const BlockSamples samples = locate_block(row, sy, columns_from(j) - row.centre_x, wanted);
     const Lanes a = _mm256_loadu_ps(alpha + j);
     const Lanes hidden = _mm256_cmp_ps(a, zero, _CMP_EQ_OQ);
-    for (int64_t c = 0; c < p.channels; ++c) {
-      const Lanes f = gather_block(foreground + c * p.foreground.c, sy, samples).value;
-      const float* behind = background + c * p.background.c + j;
+    const float *colour = foreground, *behind = background + j;
+    float* to = composite + j;
+    for (int64_t c = p.channels; c > 0; --c) {
+      const Lanes f = gather_block(colour, sy, samples).value;
       const Lanes b = load_lanes<kWhole>(behind, wanted);
       __builtin_prefetch(behind + below);
-      const Lanes mixed = _mm256_blendv_ps(mix(a, f, b), b, hidden);
-      store_lanes<kWhole>(composite + c * p.composite.c + j, mixed, wanted);
+      store_lanes<kWhole>(to, _mm256_blendv_ps(mix(a, f, b), b, hidden), wanted);
+      colour += p.foreground.c, behind += p.background.c, to += p.composite.c;
     }
   });
 }
@@ -157,17 +158,18 @@ __attribute__((noinline)) static void slope_blocks(const BlendParams& p, int64_t
     const Lanes a = _mm256_loadu_ps(alpha + j);
     const Lanes shown = _mm256_cmp_ps(a, zero, _CMP_NEQ_UQ);
     Lanes pull = zero, along_u = zero, along_v = zero;
-    for (int64_t c = 0; c < p.channels; ++c) {
-      const Bilinear<Lanes> f = gather_block(foreground + c * p.foreground.c, sy, samples);
-      const float* behind = background + c * p.background.c + j;
-      const float* pull_of = grad + c * p.grad_composite.c + j;
-      const Lanes b = load_lanes<kWhole>(behind, wanted), g = load_lanes<kWhole>(pull_of, wanted);
+    const float *colour = foreground, *behind = background + j, *upstream = grad + j;
+    for (int64_t c = p.channels; c > 0; --c) {
+      const Bilinear<Lanes> f = gather_block(colour, sy, samples);
+      const Lanes b = load_lanes<kWhole>(behind, wanted);
+      const Lanes g = load_lanes<kWhole>(upstream, wanted);
       __builtin_prefetch(behind + below);
-      __builtin_prefetch(pull_of + below_grad);
+      __builtin_prefetch(upstream + below_grad);
       const Lanes finite = _mm256_cmp_ps(f.value - f.value, zero, _CMP_EQ_OQ);
       pull += g * _mm256_and_ps(f.value - b, _mm256_or_ps(shown, finite));
       along_u += g * f.along_x;
       along_v += g * f.along_y;
+      colour += p.foreground.c, behind += p.background.c, upstream += p.grad_composite.c;
     }
     store_lanes<kWhole>(grad_alpha + j, pull, wanted);
     const Lanes counted = _mm256_and_ps(shown, _mm256_castsi256_ps(wanted));
