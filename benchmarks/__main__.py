@@ -1,6 +1,6 @@
 """One command: the op's tests, then the measurements, then one table and one small JSON.
 
-python -m benchmarks            all shapes, about 7 minutes on 2 cores
+python -m benchmarks            all shapes, about 15 minutes on 2 cores
 python -m benchmarks --quick    the shape of the floors in float32, about a minute
 """
 

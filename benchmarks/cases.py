@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from benchmarks.peers import MODES, PEERS
-from benchmarks.scenes import COVERAGES, DTYPES, SHAPE_OF_FLOORS, SHAPES, Shape
+from benchmarks.scenes import DTYPES, OBJECTS, SHAPE_OF_FLOORS, SHAPES, Shape
 
 COPY = "copy"  # the row that the floor is computed from
 # The larger the shape, the longer a call and the less it feels a neighbour's burst of work.
@@ -21,11 +21,13 @@ class Case:
     shape: Shape
     dtype: str
     coverage: float
+    shrunk: bool
     mode: str
     peer: str
 
     def __str__(self) -> str:
-        return "-".join(map(str, (*self.shape, self.dtype, self.coverage, self.mode, self.peer)))
+        size = f"{self.coverage}{'-shrunk' * self.shrunk}"
+        return "-".join(map(str, (*self.shape, self.dtype, size, self.mode, self.peer)))
 
 
 def _measured(peer: str, shape: Shape, dtype: str, mode: str) -> bool:
@@ -43,9 +45,11 @@ def cases(quick: bool) -> Iterator[tuple[int, Case]]:
     """
     shapes, dtypes = ((SHAPE_OF_FLOORS,), ("float32",)) if quick else (SHAPES, tuple(DTYPES))
     for mode, shape, dtype in product(MODES, shapes, dtypes):
-        for sweep, coverage in product(range(SWEEPS[shape]), COVERAGES):
+        for sweep, (coverage, shrunk) in product(range(SWEEPS[shape]), OBJECTS):
+            if shrunk and shape != SHAPE_OF_FLOORS:
+                continue
             for peer in PEERS:
                 if _measured(peer, shape, dtype, mode):
-                    yield sweep, Case(shape, dtype, coverage, mode, peer)
+                    yield sweep, Case(shape, dtype, coverage, shrunk, mode, peer)
             if mode == "forward":
-                yield sweep, Case(shape, dtype, coverage, mode, COPY)
+                yield sweep, Case(shape, dtype, coverage, shrunk, mode, COPY)

@@ -30,6 +30,7 @@ class Line:
     dtype: str
     threads: int
     coverage: float  # as asked for
+    shrunk: bool
     mode: str
     covered: float  # as measured
     figures: dict[str, Figure] = field(default_factory=dict)
@@ -43,7 +44,7 @@ class Line:
 def summarise(raws: Iterable[dict[str, Any]]) -> list[Line]:
     """Gather the sweeps of every case of pytest-benchmark's files into lines."""
     sweeps: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    copies: dict[tuple[Any, ...], list[dict[str, Any]]] = {}  # the same at any coverage
+    copies: dict[tuple[Any, ...], list[dict[str, Any]]] = {}  # the same for any object
     for raw in raws:
         for run in raw["benchmarks"]:
             info = run["extra_info"]
@@ -51,7 +52,7 @@ def summarise(raws: Iterable[dict[str, Any]]) -> list[Line]:
             if info["peer"] == COPY:
                 copies.setdefault(where, []).append(run)
             else:
-                key = (*where, info["coverage"], info["mode"], info["covered"])
+                key = (*where, info["coverage"], info["shrunk"], info["mode"], info["covered"])
                 sweeps.setdefault((key, info["peer"]), []).append(run)
 
     lines: dict[tuple[Any, ...], Line] = {}
@@ -66,7 +67,7 @@ def summarise(raws: Iterable[dict[str, Any]]) -> list[Line]:
 def _place(line: Line) -> tuple[float, ...]:
     """Order lines for the reader, whatever the order of measuring."""
     dtype, mode = list(DTYPES).index(line.dtype), MODES.index(line.mode)
-    return (*line.shape[2:], dtype, line.threads, mode, line.coverage)
+    return (*line.shape[2:], dtype, line.threads, mode, line.coverage, line.shrunk)
 
 
 def _figure(runs: Sequence[dict[str, Any]]) -> Figure:

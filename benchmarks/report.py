@@ -12,10 +12,12 @@ from benchmarks.promise import Floor
 
 METHOD = (
     "ms: median over the sweeps of each sweep's median; a sweep times every peer in turn. (x): how"
-    " many times our time. MiB: by how much resident memory peaks over the inputs, result included."
+    " many times our time. MiB: by how much resident memory peaks over the inputs, result included,"
+    " the least of three calls."
     " floor: the bytes that the op cannot avoid, (3 C + 1) values a pixel forward and as many"
     " again backward, at the bandwidth of a copy of as many bytes timed in the same sweeps; (x):"
-    " how many times the floor we take. object: the warped masks' share of the canvas, measured."
+    " how many times the floor we take. object: the warped masks' share of the canvas, measured; a"
+    " tenth is a smaller mask under the same maps, shrunk: the same mask made small by the map."
     " backward: theta's gradient alone."
 )
 
@@ -31,7 +33,7 @@ def _cells(line: Line) -> list[str]:
         " x ".join(map(str, line.shape)),
         line.dtype,
         str(line.threads),
-        f"{100 * line.covered:.1f} %",
+        f"{100 * line.covered:.1f} %{' shrunk' * line.shrunk}",
         line.mode,
     ]
     for peer in PEERS:
@@ -91,6 +93,7 @@ def record(about: dict[str, Any], lines: Sequence[Line], floors: Sequence[Floor]
             "dtype": line.dtype,
             "threads": line.threads,
             "coverage": rounded(line.covered),
+            "shrunk": line.shrunk,
             "pass": line.mode,
             "floor_ms": rounded(line.floor_ms),
             **figures,

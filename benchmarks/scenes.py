@@ -17,13 +17,18 @@ Shape = tuple[int, int, int, int]
 SHAPES: tuple[Shape, ...] = ((256, 1, 40, 40), (16, 3, 300, 300), (4, 3, 1080, 1920))
 SHAPE_OF_FLOORS: Shape = (16, 3, 300, 300)
 COVERAGES = (0.1, 0.5)
+# (coverage, shrunk): a smaller mask under the same maps, so that coverage alone changes; and at the
+# shape of the floors the whole frame's object shrunk by the map, which samples the foreground as
+# wide as at half coverage.
+OBJECTS = ((0.1, False), (0.1, True), (0.5, False))
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 SIGMA, RADIUS = 1.0, 3
 # The paper's 1 - 1e-7 as float32 holds it: with 1e-7 as the divisor a full mask would give 1.19.
 THRESHOLD = float(torch.tensor(1 - 1e-7))
 
-OBJECT_RADIUS = 0.9  # semi-axes of the elliptic mask, as a share of half the foreground's frame
+# Semi-axes of the largest elliptic mask, as a share of half the foreground's frame.
+OBJECT_RADIUS = 0.9
 
 
 @dataclass(frozen=True)
@@ -64,13 +69,18 @@ def off_heap(tensor: Tensor) -> Tensor:
     return room[: tensor.numel()].view(tensor.shape).copy_(tensor)
 
 
-@lru_cache(maxsize=len(COVERAGES))  # both coverages of a shape take turns
-def make_scene(shape: Shape, dtype: str, coverage: float) -> Scene:
+@lru_cache(maxsize=len(OBJECTS))  # the objects of a shape take turns
+def make_scene(shape: Shape, dtype: str, coverage: float, shrunk: bool = False) -> Scene:
     """Make a seeded scene whose warped masks cover ``coverage`` of the canvas on average.
 
     Every object is turned by up to 20 degrees, stretched by up to 5 percent at equal area and
-    moved by up to 5 percent of the canvas, which leaves it wholly inside.
+    moved by up to 5 percent of the canvas, which leaves it wholly inside. A coverage below the
+    largest is that of a smaller mask, or with ``shrunk`` that of a map to a smaller scale.
     """
+    share = coverage / max(COVERAGES)
+    radius = OBJECT_RADIUS * (1.0 if shrunk else math.sqrt(share))
+    scale = math.sqrt(max(COVERAGES) / (math.pi / 4)) / OBJECT_RADIUS
+    scale *= math.sqrt(share) if shrunk else 1.0
     n, channels, height, width = shape
     generator = torch.Generator().manual_seed(0)
 
@@ -82,10 +92,9 @@ def make_scene(shape: Shape, dtype: str, coverage: float) -> Scene:
         return interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
 
     x, y = ((2 * torch.arange(size) + 1) / size - 1 for size in (width, height))
-    ellipse = (x**2 + y[:, None] ** 2 < OBJECT_RADIUS**2).float()
+    ellipse = (x**2 + y[:, None] ** 2 < radius**2).float()
     mask = ellipse.expand(n, 1, height, width).contiguous()
 
-    scale = math.sqrt(coverage / (math.pi / 4 * OBJECT_RADIUS**2))
     stretch = uniform(0.95, 1.05)
     parameters = torch.stack(
         [

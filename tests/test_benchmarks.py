@@ -12,7 +12,7 @@ import compositor
 from benchmarks import __main__ as command
 from benchmarks import agreement, figures, floors, machine, memory, peers, report
 from benchmarks.cases import COPY, Case, cases
-from benchmarks.scenes import COVERAGES, SHAPES, forward_bytes, make_scene
+from benchmarks.scenes import COVERAGES, OBJECTS, SHAPE_OF_FLOORS, SHAPES, forward_bytes, make_scene
 from benchmarks.test_blend_speed import _rehearse
 
 SHAPE = (6, 3, 60, 80)  # not square: x and y must not be mixed up
@@ -34,13 +34,14 @@ def raw(threads, quick=False, ours=1e-3, small=0.5):
     """Make what pytest-benchmark would write: peers at 20 times our time, one sweep disturbed."""
     runs = []
     for sweep, case in cases(quick):
-        seconds = ours * (1 if case.coverage == max(COVERAGES) else small)
+        seconds = ours * (1 if case.shrunk or case.coverage == max(COVERAGES) else small)
         seconds = 1e-4 if case.peer == COPY else seconds * (1 if case.peer == "compositor" else 20)
         seconds *= 3 if sweep == 0 else 1
         info = {
             "shape": list(case.shape),
             "dtype": case.dtype,
             "coverage": case.coverage,
+            "shrunk": case.shrunk,
             "mode": case.mode,
             "peer": case.peer,
             "threads": threads,
@@ -55,12 +56,12 @@ def raw(threads, quick=False, ours=1e-3, small=0.5):
 # What is timed
 
 
-@pytest.mark.parametrize("coverage", COVERAGES)
+@pytest.mark.parametrize(("coverage", "shrunk"), OBJECTS)
 @pytest.mark.parametrize("shape", [(64, 1, 40, 40), SHAPE])
-def test_objects_cover_what_is_said(shape, coverage):
-    scene = make_scene(shape, "float32", coverage)
-    # Exact in area; what remains is the ellipse drawn in whole pixels.
-    assert scene.coverage == pytest.approx(coverage, rel=0.02)
+def test_objects_cover_what_is_said(shape, coverage, shrunk):
+    scene = make_scene(shape, "float32", coverage, shrunk)
+    # Exact in area; what remains is the ellipse drawn in whole pixels, 8 of them at the least.
+    assert scene.coverage == pytest.approx(coverage, rel=0.03)
     matrices = scene.pixel_matrix(scene.theta.double()).numpy()
     height, width = scene.canvas
     warped = [
@@ -103,8 +104,8 @@ def test_peers_make_our_composite(peer, dtype, monkeypatch):
         return
     if peer == "compiled":  # the compiler has its own tests, and takes long
         monkeypatch.setattr(peers, "_compile", lambda shape, dtype: peers.plain)
-    for coverage in COVERAGES:
-        agreement.check(peer, make_scene(SHAPE, dtype, coverage))
+    for coverage, shrunk in OBJECTS:
+        agreement.check(peer, make_scene(SHAPE, dtype, coverage, shrunk))
 
 
 def without_blur(scene, theta, threshold):
@@ -123,12 +124,12 @@ def nothing_pasted(scene, theta, threshold):
     return scene.background
 
 
-@pytest.mark.parametrize("coverage", COVERAGES)
+@pytest.mark.parametrize(("coverage", "shrunk"), OBJECTS)
 @pytest.mark.parametrize("wrong", [without_blur, moved_by_a_pixel, nothing_pasted])
-def test_other_work_is_refused(wrong, coverage, monkeypatch):
+def test_other_work_is_refused(wrong, coverage, shrunk, monkeypatch):
     monkeypatch.setitem(peers.PIPELINES, "eager", wrong)
     with pytest.raises(AssertionError, match="eager"):
-        agreement.check("eager", make_scene(SHAPE, "float32", coverage))
+        agreement.check("eager", make_scene(SHAPE, "float32", coverage, shrunk))
 
 
 @pytest.mark.parametrize("peer", ["eager", "kornia"])
@@ -176,13 +177,16 @@ def test_every_sweep_times_every_peer():
         ]
         assert len(sweeps) >= 3
         assert all(sweep == sweeps[0] for sweep in sweeps)
-    float32 = {(c.shape, c.coverage, c.mode, c.peer) for _, c in todo if c.dtype == "float32"}
-    # 4 peers in 2 passes, OpenCV and the copy forward only
-    assert len(float32) == len(SHAPES) * len(COVERAGES) * (4 * 2 + 2)
+    float32 = [case for _, case in todo if case.dtype == "float32"]
+    # 4 peers in 2 passes, OpenCV and the copy forward only; one shape has a third object
+    assert len(set(float32)) == (len(SHAPES) * len(COVERAGES) + 1) * (4 * 2 + 2)
+    assert {case.shape for case in float32 if case.shrunk} == {SHAPE_OF_FLOORS}
 
 
 def test_a_case_is_rehearsed():
-    rounds, peak = _rehearse(Case((2, 1, 24, 24), "float32", 0.5, "forward + backward", "eager"))
+    rounds, peak = _rehearse(
+        Case((2, 1, 24, 24), "float32", 0.5, False, "forward + backward", "eager")
+    )
     assert rounds >= 1
     assert peak is None or peak >= 0
 
@@ -192,13 +196,14 @@ def test_a_case_is_rehearsed():
 
 def test_lines_take_the_median_and_the_floor_doubles_with_the_backward():
     lines = figures.summarise([raw(1), raw(2)])
-    assert len(lines) == 2 * 2 * 2 * 2 * len(SHAPES)  # threads, dtypes, coverages, passes
+    # threads, dtypes, passes, and the objects of each shape
+    assert len(lines) == 2 * 2 * 2 * (len(COVERAGES) * len(SHAPES) + 1)
     first = [(line.dtype, line.threads, line.mode, line.coverage) for line in lines[:5]]
     modes = [(mode, share) for mode in peers.MODES for share in COVERAGES]
     assert first == [*(("float32", 1, *mode) for mode in modes), ("float32", 2, *modes[0])]
     for line in lines:
         own = line.figures["compositor"]
-        assert own.ms == pytest.approx(1.0 if line.coverage == 0.5 else 0.5)
+        assert own.ms == pytest.approx(1.0 if line.coverage == 0.5 or line.shrunk else 0.5)
         assert own.fastest_ms == pytest.approx(own.ms / 2)
         assert own.rounds in (3 * 4, 5 * 4)
         assert line.floor_ms == pytest.approx(0.1 if line.mode == "forward" else 0.2)
