@@ -1,8 +1,10 @@
 """The compiled kernels against the reference: every dtype, layout, radius and gradient."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +16,8 @@ from tests.ops.cases import SHAPES, disc, each_kernel, identity, inputs, overloa
 # pixels rounds by 4e-6, the steepest slope here is 1 / (1 - 0.3) a pixel, and u and v add up; half
 # types round once more when stored. Gradients of theta sum thousands of such terms.
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 3e-5, torch.bfloat16: 8e-3, torch.float16: 1e-3}
+
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 reference = torch.ops.compositor.blend.reference
 reference_backward = torch.ops.compositor.blend_backward.reference
@@ -145,7 +149,7 @@ def test_one_image_split_over_threads_gives_the_same_bits(threads):
 def test_composite_beyond_the_caches_agrees_with_reference(dtype):
     # Above 8 MB the background is written past the caches, by whole lines of 64 bytes: rows of 701
     # pixels begin and end anywhere in one.
-    n, size = 4, (517, 701)
+    n, size = 8, (517, 701)
     given = inputs((n, 3, 40, 40, *size), dtype)
     given = given._replace(mask=disc(n, 40).to(dtype))
     given.theta[:] = 3 * identity(n)  # a third of the canvas's width
@@ -156,6 +160,24 @@ def test_composite_beyond_the_caches_agrees_with_reference(dtype):
     hidden = (alpha == 0).expand_as(composite)
     assert torch.equal(composite[hidden], given.background[hidden])
     check_close(composite, wanted, TOLERANCE[dtype])
+
+
+@pytest.mark.skipif(not HUGE_PAGES.exists(), reason="no huge pages to ask for on this system")
+@pytest.mark.parametrize(("side", "asked"), [(512, False), (2048, True)])
+def test_results_above_32_mib_ask_for_huge_pages(side, asked):
+    image = torch.rand(1, 3, side, side)
+    composite, _ = torch.ops.compositor.blend.default(
+        image[..., :8, :8], None, image, identity(1), 0.0, 0.0, 0, True, False
+    )
+    middle = composite.data_ptr() + composite.nbytes // 2
+    smaps = Path("/proc/self/smaps").read_text()
+    for begin, end, flags in re.findall(
+        r"^([0-9a-f]+)-([0-9a-f]+) (?:.*\n)+?VmFlags: (.*)$", smaps, re.MULTILINE
+    ):
+        if int(begin, 16) <= middle < int(end, 16):
+            assert ("hg" in flags.split()) is asked
+            return
+    raise AssertionError("the composite is in no mapping")
 
 
 @each_kernel
