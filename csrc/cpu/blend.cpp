@@ -33,7 +33,7 @@ const char* capability() {
 namespace {
 
 // A composite larger than this is written past the caches: a fifth faster where the object is
-// small, with a sum over the composite behind it too; from 8 MB on that sum is no slower
+// small, and a sum over the composite behind it loses less than that; below, it loses more
 // (measured).
 constexpr int64_t kCachedBytes = int64_t{8} << 20;
 
