@@ -163,8 +163,8 @@ def test_peak_memory_sees_what_is_freed_before_the_end(allocate):
 
     call()  # leaves freed memory with the allocator
     wanted = 4 * quarter * allocate(1).itemsize
-    # Whatever else the process does meanwhile is small.
-    assert memory.peak_rise(call) == pytest.approx(wanted, abs=2**20)
+    # A huge page of 2 MiB may reach beyond either end of both arrays.
+    assert memory.peak_rise(call) == pytest.approx(wanted, abs=4 * 2**21)
 
 
 def test_every_sweep_times_every_peer():

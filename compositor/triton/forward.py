@@ -123,9 +123,9 @@ def forward_kernel(
             before = tl.load(middle - k * width, mask=inside, other=0)
             after = tl.load(middle + k * width, mask=inside, other=0)
             alpha = tl.fma(before + after, tl.load(taps + k), alpha)
+    alpha = tl.where(finite, alpha, float("nan"))  # and so the composite
     if alpha_out is not None:
-        shown = tl.where(finite, alpha, float("nan"))
-        tl.store(alpha_out + (ii * width + jj), shown, mask=inside)
+        tl.store(alpha_out + (ii * width + jj), alpha, mask=inside)
 
     p00, p01, p10, p11, tx, ty = frame_corners(u, v, h, w, foreground_strides, INDEX)
     foreground += n * foreground_strides[0]
@@ -139,7 +139,7 @@ def forward_kernel(
         f = lerp(lerp(f00, f01, tx), lerp(f10, f11, tx), ty)
         blend = tl.fma(alpha, f, (1 - alpha) * b.to(T)).to(b.dtype)
         blend = tl.where(alpha == 0, b, blend)  # the stored bits, those of a NaN too
-        tl.store(composite + out_at, tl.where(finite, blend, float("nan")), mask=inside)
+        tl.store(composite + out_at, blend, mask=inside)
         foreground += foreground_strides[1]
         background += background_strides[1]
         composite += composite_strides[1]
