@@ -161,7 +161,8 @@ def test_peak_memory_sees_what_is_freed_before_the_end(allocate):
         allocate(3 * quarter)
         return kept
 
-    call()  # leaves freed memory with the allocator
+    for _ in range(2):  # glibc maps the first of a size, and keeps what it frees of the next
+        call()
     wanted = 4 * quarter * allocate(1).itemsize
     # A huge page of 2 MiB may reach beyond either end of both arrays.
     assert memory.peak_rise(call) == pytest.approx(wanted, abs=4 * 2**21)
