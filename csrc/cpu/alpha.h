@@ -118,11 +118,9 @@ class AlphaSweep {
         samples_(samples),
         toucher_(p, image, box),
         s_(rows.take<T>()),
-        blurred_(rows, 2 * p.radius + 1) {
+        blurred_(p.size.width, p.radius) {
     store(one_, T(1));
   }
-
-  static int rows_needed(int radius) { return 1 + 2 * radius + 1; }
 
   // Takes canvas row `number`, which may lie beyond the canvas, into the window. With slope rows,
   // also fills those, and returns the columns that a mask pixel in the box can move.

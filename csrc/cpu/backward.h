@@ -25,13 +25,13 @@ class Backward {
         map_(make_map<T>(p.theta + 6 * n_, p.size)),
         box_(p.grad_mask.data ? Box{0, 0, h_, w_} : nonzero_box<S, kUnit>(p.mask, n_, h_, w_)),
         taps_(p.taps, radius_),
-        rows_(width_, radius_, Sweep::rows_needed(radius_) + 3 * (2 * radius_ + 1) + 5, sizeof(T)),
+        rows_(width_, radius_, 6, sizeof(T)),
         sample_rows_(width_, radius_),
         sweep_(p, n_, map_, box_, taps_.values(), taps_.window(), sample_rows_.samples(), rows_),
         colours_(p, n_, sample_rows_.samples()),
-        slope_u_(rows_, 2 * radius_ + 1),
-        slope_v_(rows_, 2 * radius_ + 1),
-        blurred_(rows_, 2 * radius_ + 1),
+        slope_u_(width_, radius_),
+        slope_v_(width_, radius_),
+        blurred_(width_, radius_),
         alpha_(rows_.take<T>()),
         grad_alpha_(rows_.take<T>()),
         grad_s_(rows_.take<T>()),
@@ -59,6 +59,8 @@ class Backward {
   }
 
  private:
+  static constexpr int kPart = 64;  // of a row whose slopes are looked at together
+
   void push(int r) {
     if (!moves_mask_) {
       sweep_.template push<false>(r, nullptr, nullptr);
@@ -135,18 +137,21 @@ class Backward {
 
   void mask_row(int q) {
     const Span held = slope_u_.span(q);
-    if (held.empty()) return;
-    const Span span =
-        blur_window(blurred_, q, taps_.values(), radius_, taps_.window(), held, grad_s_);
-    if (span.empty()) return;
-    if (p_.theta_partials) {
-      RowSums sums;
-      add_products(grad_s_, slope_u_.row(q), slope_v_.row(q), map_.centre_x, span, sums);
-      add(sums, q);
+    const T *slope_u = slope_u_.row(q), *slope_v = slope_v_.row(q);
+    RowSums sums;
+    for (Span rest = held; !rest.empty(); rest.begin += kPart) {
+      Span part{rest.begin, min_of(rest.begin + kPart, rest.end)};
+      // Inside a binary mask nothing moves, and dL/ds is not asked for.
+      if (!p_.grad_mask.data) part = hull(trim(slope_u, part), trim(slope_v, part));
+      if (part.empty()) continue;
+      part = blur_window(blurred_, q, taps_.values(), radius_, taps_.window(), part, grad_s_);
+      if (part.empty()) continue;
+      if (p_.theta_partials) add_products(grad_s_, slope_u, slope_v, map_.centre_x, part, sums);
+      if (p_.grad_mask.data) {
+        scatter_mask_row(grad_mask_, p_, plane<S>(p_.mask, n_), row_map(map_, q), grad_s_, part);
+      }
     }
-    if (p_.grad_mask.data) {
-      scatter_mask_row(grad_mask_, p_, plane<S>(p_.mask, n_), row_map(map_, q), grad_s_, span);
-    }
+    if (p_.theta_partials && !held.empty()) add(sums, q);
   }
 
   // dL/dbackground = (1 - alpha) G.

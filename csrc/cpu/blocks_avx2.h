@@ -74,6 +74,28 @@ inline void in_blocks(Span span, Step&& step) {
   if (j < span.end) step.template operator()<false>(j, first_lanes(span.end - j));
 }
 
+// As trim: a block at a time, by the bits that say which lanes are not zero.
+inline Span trim(const float* row, Span span) {
+  const auto nonzero = [row](int j) {
+    const __m256 lanes = _mm256_loadu_ps(row + j);
+    return _mm256_movemask_ps(_mm256_cmp_ps(lanes, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+  };
+  for (; !span.empty(); span.begin += kLanes) {
+    const int bits = nonzero(span.begin);
+    if (!bits) continue;
+    span.begin += __builtin_ctz(bits);
+    break;
+  }
+  // From here on there is one, so neither loop runs past the other's.
+  for (; !span.empty(); span.end -= kLanes) {
+    const int bits = nonzero(span.end - kLanes);
+    if (!bits) continue;
+    span.end -= __builtin_clz(bits) - (32 - kLanes);
+    break;
+  }
+  return span;
+}
+
 // As gather_row, then cover_row.
 template <bool kSlopes>
 __attribute__((noinline)) static void cover_blocks(const float* mask, int sy, RowMap<float> row,

@@ -21,7 +21,7 @@ void forward(const BlendParams& p, const Task& task) {
   const Box box = nonzero_box<S, kUnit>(p.mask, n, h, w);
   if (!box.empty()) {
     using Sweep = AlphaSweep<kUnit, S, T, I>;
-    Rows rows(width, radius, Sweep::rows_needed(radius) + 1, sizeof(T));
+    Rows rows(width, radius, 2, sizeof(T));
     const SampleRows<S, T, I> sample_rows(width, radius);
     const Taps<T> taps(p.taps, radius);
     const AffineMap<T> map = make_map<T>(theta, p.size);

@@ -38,37 +38,50 @@ class Rows {
   size_t taken_ = 0;
 };
 
-// The last `size` rows of a sweep, by row number. Zero outside their spans.
+// The last rows of a sweep, 2 radius + 1 or a few more, by row number: before the canvas it is
+// negative. Zero outside their spans.
 template <typename T>
 class Ring {
  public:
-  Ring(Rows& rows, int size) : size_(size), rows_(size * sizeof(T*)), spans_(size * sizeof(Span)) {
-    for (int k = 0; k < size; ++k) {
-      row_pointers()[k] = rows.take_zeroed<T>();
-      span_values()[k] = {};
+  Ring(int width, int radius)
+      : slots_(power_of_two(2 * radius + 1)),
+        room_(width, radius, slots_, sizeof(T)),
+        rows_(slots_ * sizeof(T*)),
+        spans_(slots_ * sizeof(Span)) {
+    for (int k = 0; k < slots_; ++k) {
+      row_at(k) = room_.template take_zeroed<T>();
+      span_at(k) = {};
     }
   }
 
-  T* row(int number) const { return row_pointers()[slot(number)]; }
-  Span span(int number) const { return span_values()[slot(number)]; }
+  T* row(int number) const { return row_at(number); }
+  Span span(int number) const { return span_at(number); }
 
   // The row to write for `number`, on `span`; what it held before is gone.
   T* replace(int number, Span span) {
-    T* row = row_pointers()[slot(number)];
-    Span& held = span_values()[slot(number)];
+    T* row = row_at(number);
+    Span& held = span_at(number);
     if (!held.empty()) __builtin_memset(row + held.begin, 0, sizeof(T) * (held.end - held.begin));
     held = span;
     return row;
   }
 
   // Narrows the span of a row just written.
-  void hold(int number, Span span) { span_values()[slot(number)] = span; }
+  void hold(int number, Span span) { span_at(number) = span; }
 
  private:
-  int slot(int number) const { return (number % size_ + size_) % size_; }
-  T** row_pointers() const { return reinterpret_cast<T**>(rows_.data); }
-  Span* span_values() const { return reinterpret_cast<Span*>(spans_.data); }
-  int size_;
+  static int power_of_two(int least) {
+    int size = 1;
+    while (size < least) size *= 2;
+    return size;
+  }
+  // A division here took a twentieth of the forward where the object is small.
+  int slot(int number) const { return number & (slots_ - 1); }
+  T*& row_at(int number) const { return reinterpret_cast<T**>(rows_.data)[slot(number)]; }
+  Span& span_at(int number) const { return reinterpret_cast<Span*>(spans_.data)[slot(number)]; }
+
+  int slots_;
+  Rows room_;
   Buffer rows_, spans_;
 };
 
