@@ -1,7 +1,7 @@
 """One command: the op's tests, then the measurements, then one table and one small JSON.
 
-python -m benchmarks            all shapes, about 15 minutes on 2 cores
-python -m benchmarks --quick    the shape of the floors in float32, about a minute
+python -m benchmarks            all shapes, 15 to 25 minutes on 2 cores
+python -m benchmarks --quick    the shape of the floors in float32, 5 to 8 minutes
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import compositor
 from benchmarks import figures, floors, machine, report
+from benchmarks.cases import sessions
+from benchmarks.scenes import Shape
 from trainers.files import write
 
 OP_TESTS = (sys.executable, "-m", "pytest", "tests/ops", "-q", "-x")
@@ -30,14 +33,16 @@ def _run(command: Sequence[str], threads: int) -> int:
     return run.returncode
 
 
-def measure(threads: int, quick: bool) -> dict[str, Any] | None:
+def measure(threads: int, shape: Shape, dtype: str) -> dict[str, Any] | None:
     """Run pytest-benchmark in a process of its own: compiled code is for a number of threads."""
+    size = "x".join(map(str, shape))
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "raw.json"
         command = [sys.executable, "-m", "pytest", "benchmarks", "-q", "-x"]
         command += ["-p", "no:cacheprovider", "--benchmark-quiet", "--benchmark-disable-gc"]
-        command += [f"--benchmark-json={raw}", f"--threads={threads}"] + ["--quick"] * quick
-        print(f"measuring with {threads} thread(s)", file=sys.stderr, flush=True)
+        command += [f"--benchmark-json={raw}", f"--threads={threads}"]
+        command += [f"--shape={size}", f"--dtype={dtype}"]
+        print(f"measuring {size}, {dtype}, {threads} thread(s)", file=sys.stderr, flush=True)
         if _run(command, threads) != 0:
             return None
         result: dict[str, Any] = json.loads(raw.read_text())
@@ -74,8 +79,8 @@ def main(arguments: Sequence[str], op_tests: Sequence[str] = OP_TESTS) -> int:
         print("no figures: the op's tests failed, so its speed means nothing", file=sys.stderr)
         return 1
     raws = []
-    for threads in sorted({1, cores}):
-        raw = measure(threads, options.quick)
+    for threads, session in product(sorted({1, cores}), sessions(options.quick)):
+        raw = measure(threads, *session)
         if raw is None:
             print("no figures: a measurement failed, or a peer's composite is off", file=sys.stderr)
             return 1

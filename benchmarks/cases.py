@@ -37,19 +37,25 @@ def _measured(peer: str, shape: Shape, dtype: str, mode: str) -> bool:
     return peer == "compositor" or dtype == "float32" or shape == SHAPE_OF_FLOORS
 
 
-def cases(quick: bool) -> Iterator[tuple[int, Case]]:
+def sessions(quick: bool) -> list[tuple[Shape, str]]:
+    """List the (shape, dtype) that are each measured in a process of their own.
+
+    How much of a peer's temporaries is faulted in anew in every call hangs on what was on the heap
+    before: eager's forward took 53 ms or 118 in one process for all, by their order.
+    """
+    return [(SHAPE_OF_FLOORS, "float32")] if quick else list(product(SHAPES, DTYPES))
+
+
+def cases(shape: Shape, dtype: str) -> Iterator[tuple[int, Case]]:
     """Yield (sweep, case): every sweep times all peers in turn, so that noise hits all alike.
 
-    The backward comes last: what autograd leaves on the heap would change how much of it a
-    forward's temporaries are faulted in anew.
+    The backward comes last, for the heap's sake too.
     """
-    shapes, dtypes = ((SHAPE_OF_FLOORS,), ("float32",)) if quick else (SHAPES, tuple(DTYPES))
-    for mode, shape, dtype in product(MODES, shapes, dtypes):
-        for sweep, (coverage, shrunk) in product(range(SWEEPS[shape]), OBJECTS):
-            if shrunk and shape != SHAPE_OF_FLOORS:
-                continue
-            for peer in PEERS:
-                if _measured(peer, shape, dtype, mode):
-                    yield sweep, Case(shape, dtype, coverage, shrunk, mode, peer)
-            if mode == "forward":
-                yield sweep, Case(shape, dtype, coverage, shrunk, mode, COPY)
+    for mode, sweep, (coverage, shrunk) in product(MODES, range(SWEEPS[shape]), OBJECTS):
+        if shrunk and shape != SHAPE_OF_FLOORS:
+            continue
+        for peer in PEERS:
+            if _measured(peer, shape, dtype, mode):
+                yield sweep, Case(shape, dtype, coverage, shrunk, mode, peer)
+        if mode == "forward":
+            yield sweep, Case(shape, dtype, coverage, shrunk, mode, COPY)

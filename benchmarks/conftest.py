@@ -6,10 +6,13 @@ import cv2
 import pytest
 import torch
 
+from benchmarks.scenes import DTYPES, SHAPE_OF_FLOORS
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--threads", type=int, default=1, help="threads of torch and of OpenCV")
-    parser.addoption("--quick", action="store_true", help="the shape of the floors, float32")
+    parser.addoption("--shape", default="x".join(map(str, SHAPE_OF_FLOORS)), help="N x C x H x W")
+    parser.addoption("--dtype", default="float32", choices=tuple(DTYPES), help="of the images")
 
 
 def pytest_configure(config: pytest.Config) -> None:

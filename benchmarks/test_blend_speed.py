@@ -22,7 +22,8 @@ REHEARSALS = 3
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    todo = list(cases(metafunc.config.getoption("--quick")))
+    n, channels, height, width = map(int, metafunc.config.getoption("--shape").split("x"))
+    todo = list(cases((n, channels, height, width), metafunc.config.getoption("--dtype")))
     names = [f"{sweep}-{case}" for sweep, case in todo]
     metafunc.parametrize(("sweep", "case"), todo, ids=names)
 

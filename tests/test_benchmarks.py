@@ -11,7 +11,7 @@ import torch
 import compositor
 from benchmarks import __main__ as command
 from benchmarks import agreement, figures, floors, machine, memory, peers, report
-from benchmarks.cases import COPY, Case, cases
+from benchmarks.cases import COPY, Case, cases, sessions
 from benchmarks.scenes import COVERAGES, OBJECTS, SHAPE_OF_FLOORS, SHAPES, forward_bytes, make_scene
 from benchmarks.test_blend_speed import _rehearse
 
@@ -30,10 +30,14 @@ def one_thread():
     cv2.setNumThreads(before[1])
 
 
-def raw(threads, quick=False, ours=1e-3, small=0.5):
+def all_cases(measured):
+    return (one for session in measured for one in cases(*session))
+
+
+def raw(threads, measured=None, ours=1e-3, small=0.5):
     """Make what pytest-benchmark would write: peers at 20 times our time, one sweep disturbed."""
     runs = []
-    for sweep, case in cases(quick):
+    for sweep, case in all_cases(measured or sessions(quick=False)):
         seconds = ours * (1 if case.shrunk or case.coverage == max(COVERAGES) else small)
         seconds = 1e-4 if case.peer == COPY else seconds * (1 if case.peer == "compositor" else 20)
         seconds *= 3 if sweep == 0 else 1
@@ -169,7 +173,7 @@ def test_peak_memory_sees_what_is_freed_before_the_end(allocate):
 
 
 def test_every_sweep_times_every_peer():
-    todo = list(cases(quick=False))
+    todo = list(all_cases(sessions(quick=False)))
     assert {case.shape for _, case in todo} == set(SHAPES)
     for shape in SHAPES:
         sweeps = [
@@ -251,8 +255,8 @@ def harness(monkeypatch, tmp_path):
     monkeypatch.setattr(compositor, "build_info", lambda: available)
 
     def run(*arguments, op_tests=PASSING, measured=True, **made_up):
-        def measure(threads, quick):
-            return raw(threads, quick, **made_up) if measured else None
+        def measure(threads, *session):
+            return raw(threads, [session], **made_up) if measured else None
 
         monkeypatch.setattr(command, "measure", measure)
         folder = tmp_path / "results"
@@ -286,7 +290,7 @@ def test_no_table_where_a_measurement_fails(harness, monkeypatch, capsys):
     measure = command.measure
     # The op's tests pass, pytest-benchmark's session does not.
     monkeypatch.setattr(command, "_run", lambda words, threads: int("benchmarks" in words))
-    assert measure(1, quick=True) is None
+    assert measure(1, SHAPE_OF_FLOORS, "float32") is None
     code, files = harness(measured=False)
     assert code == 1
     assert files == []
