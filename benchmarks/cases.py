@@ -49,7 +49,7 @@ def sessions(quick: bool) -> list[tuple[Shape, str]]:
 def cases(shape: Shape, dtype: str) -> Iterator[tuple[int, Case]]:
     """Yield (sweep, case): every sweep times all peers in turn, so that noise hits all alike.
 
-    The backward comes last, for the heap's sake too.
+    The backward comes last: what autograd leaves on the heap would show in a forward's figures.
     """
     for mode, sweep, (coverage, shrunk) in product(MODES, range(SWEEPS[shape]), OBJECTS):
         if shrunk and shape != SHAPE_OF_FLOORS:

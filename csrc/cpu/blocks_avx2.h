@@ -74,7 +74,8 @@ inline void in_blocks(Span span, Step&& step) {
   if (j < span.end) step.template operator()<false>(j, first_lanes(span.end - j));
 }
 
-// As trim: a block at a time, by the bits that say which lanes are not zero.
+// As trim: a block at a time, by the bits that say which lanes are not zero. A last block's lanes
+// beyond the span may be, which leaves a span that begins behind its end: empty.
 inline Span trim(const float* row, Span span) {
   const auto nonzero = [row](int j) {
     const __m256 lanes = _mm256_loadu_ps(row + j);
