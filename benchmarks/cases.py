@@ -41,7 +41,7 @@ def sessions(quick: bool) -> list[tuple[Shape, str]]:
     """List the (shape, dtype) that are each measured in a process of their own.
 
     How much of a peer's temporaries is faulted in anew in every call hangs on what was on the heap
-    before: eager's forward took 53 ms or 118 in one process for all, by their order.
+    before: eager's forward took 53 ms in one process for all shapes, 118 in one for its own.
     """
     return [(SHAPE_OF_FLOORS, "float32")] if quick else list(product(SHAPES, DTYPES))
 

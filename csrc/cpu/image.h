@@ -75,7 +75,7 @@ class Ring {
     while (size < least) size *= 2;
     return size;
   }
-  // A division here took a twentieth of the forward where the object is small.
+  // Not by %: two divisions a look-up, and a row's blur looks up fourteen times.
   int slot(int number) const { return number & (slots_ - 1); }
   T*& row_at(int number) const { return reinterpret_cast<T**>(rows_.data)[slot(number)]; }
   Span& span_at(int number) const { return reinterpret_cast<Span*>(spans_.data)[slot(number)]; }
