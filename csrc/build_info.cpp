@@ -1,4 +1,5 @@
 // What the dispatcher does not serve: which kernels this extension holds, for whom.
+#undef TORCH_TARGET_VERSION  // PyTorch 2.11's copy of pybind11 refuses it; no tensor is used here
 #include <pybind11/pybind11.h>  // PyTorch's own copy
 
 #include "cpu/kernels.h"
