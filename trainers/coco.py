@@ -68,7 +68,7 @@ def read(config: COCOConfig) -> Data:
     )
     cutouts = prepare_cutouts(objects, config.cache, config.size)
     pictures.contact_sheet(cutouts, config.output / "cutouts.png")
-    sources = [p.report["source"] for p in (real, backgrounds, cutouts, examined)]
+    sources = [p.source for p in (real, backgrounds, cutouts, examined)]
     return Data(Scenes(real, backgrounds, cutouts, config.artefacts), examined, names(sources))
 
 

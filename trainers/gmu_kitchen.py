@@ -73,7 +73,7 @@ def read(config: GMUConfig) -> Data:
     real, backgrounds, test = (prepare_photographs(r, config.cache, config.size) for r in records)
     cutouts = prepare_cutouts(objects, config.cache, config.size)
     pictures.contact_sheet(cutouts, config.output / "cutouts.png")
-    sources = [p.report["source"] for p in (real, backgrounds, cutouts, test)]
+    sources = [p.source for p in (real, backgrounds, cutouts, test)]
     if config.stand_in:
         sources = [f"stand-in for GMU Kitchen: {source}" for source in sources]
     return Data(Scenes(real, backgrounds, cutouts, config.artefacts), test, names(sources))

@@ -56,7 +56,7 @@ def read(config: VOCConfig) -> Data:
     cutouts = prepare_cutouts(people, config.cache, config.size)
     pictures.contact_sheet(cutouts, config.output / "cutouts.png")
     pictures.clean_up_sheet(people, cutouts, config.output / "clean_up.png")
-    sources = [p.report["source"] for p in (real, backgrounds, cutouts, test)]
+    sources = [p.source for p in (real, backgrounds, cutouts, test)]
     return Data(Scenes(real, backgrounds, cutouts, config.artefacts), test, names(sources))
 
 

@@ -70,9 +70,7 @@ def test_a_missing_scene_is_an_error_and_a_missing_annotation_is_counted(kitchen
     tiny_data.voc_xml(kitchen / "gmu_scene_005" / "Annotations" / "rgb_1.xml", [], (108, 192))
     test = prepared.prepare_photographs(gmu.photographs(kitchen, 1, "test"), kitchen / "c", (9, 9))
     assert len(test) == 5  # what is found where nothing is counts in AP
-    assert test.report["skipped"] == {
-        "missing .xml file": {"count": 1, "names": ["gmu_scene_004/rgb_2"]}
-    }
+    assert test.left_out == {"missing .xml file": ["gmu_scene_004/rgb_2"]}
     (kitchen / "gmu_scene_004" / "Images").rename(kitchen / "elsewhere")
     with pytest.raises(DataError, match=r"gmu_scene_004/Images: has no \*.png; unpack the scenes"):
         gmu.photographs(kitchen, 1, "test")
@@ -102,7 +100,7 @@ def test_views_without_a_usable_mask_are_skipped_and_counted(tmp_path: Path) -> 
     tiny_data.save(masks / "NP4_9_mask.pbm", np.ones((80, 80), bool))
     cutouts = prepared.prepare_cutouts(bigbird.cutouts(tmp_path), tmp_path / "c", (50, 50))
     assert cutouts.names == ["a/NP5_12"]
-    assert {k: v["names"] for k, v in cutouts.report["skipped"].items()} == {
+    assert cutouts.left_out == {
         "missing .pbm file": ["a/NP1_0"],
         "mask is not inverted": ["a/NP2_3"],
         "image and mask differ in size": ["a/NP3_6"],
@@ -147,7 +145,7 @@ def test_pictures_of_a_folder(tmp_path: Path) -> None:
         folder.backgrounds(tmp_path), tmp_path.parent / "c", (9, 9)
     )
     assert backgrounds.names == ["a.png", "b.JPG", "deep/er/c.jpeg"]
-    assert backgrounds.report["skipped"] == {"broken .jpg file": {"count": 1, "names": ["z.jpg"]}}
+    assert backgrounds.left_out == {"broken .jpg file": ["z.jpg"]}
 
 
 def test_folders_without_pictures_are_errors(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from trainers.detection.data import prepared
+from trainers.detection.data import prepared, storage
 from trainers.detection.data.prepared import Cutouts, Photographs
 from trainers.detection.data.records import Annotation, Cutout, Photograph, Record, Records, Skip
 from trainers.files import DataError
@@ -25,7 +25,7 @@ SIZE = (12, 16)
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepared, "CHUNK", 4)
+    monkeypatch.setattr(storage, "CHUNK", 4)
 
 
 def source(folder: Path, count: int = 10, kill: int = -1) -> Records[Photograph]:
@@ -62,7 +62,7 @@ def loads(folder: Path) -> list[int]:
 
 def child(folder: str, cache: str, kill: str, processes: str) -> None:
     """What another process runs, once all of them are ready."""
-    prepared.CHUNK = 4
+    storage.CHUNK = 4
     records = source(Path(folder), kill=int(kill))
     (Path(folder) / f"ready-{os.getpid()}").touch()
     while len(list(Path(folder).glob("ready-*"))) < int(processes):
@@ -81,7 +81,7 @@ def start(folder: Path, cache: Path, kill: int = -1, processes: int = 1) -> subp
 def same(first: Photographs, second: Photographs) -> bool:
     return (
         first.names == second.names
-        and first.report == second.report
+        and first.summary == second.summary
         and all(torch.equal(first.image(i), second.image(i)) for i in range(len(first)))
         and all(
             torch.equal(a[k], b[k])
@@ -135,9 +135,40 @@ def test_cutouts_and_their_labels(tmp_path: Path) -> None:
     assert image.shape == (4, *SIZE)
     assert (image[:3] == 9).all()
     assert (image[3] == 255).sum() == 12 * 6  # 4 x 2 scaled by 3
-    assert cutouts.report["skipped"] == {"too small": {"count": 1, "names": ["x/2"]}}
+    assert cutouts.summary == {
+        "pictures": 1,
+        "objects": {"a": 1, "b": 1},
+        "left_out": {"too small": ["x/2"]},
+    }
     with pytest.raises(ValueError, match=r"fill: got 1.5, want a number in \(0, 1\]"):
         prepared.prepare_cutouts(records, tmp_path, SIZE, fill=1.5)
+
+
+def test_every_name_that_was_left_out_is_kept_beside_what_is_there(tmp_path: Path) -> None:
+    def load(number: int) -> Iterator[Photograph | Skip]:
+        if number % 3:
+            raise Skip("unlucky", f"image {number}")
+        boxes = [((0, 0, 2, 2), 2, False), ((2, 2, 5, 5), 1 + number % 2, True)]
+        yield Photograph(f"image {number}", np.zeros((6, 8, 3), np.uint8), Annotation.of(boxes))
+        yield Skip("box without area", f"image {number}/7")
+
+    loaded = [Record(f"image {n}", (), partial(load, n)) for n in range(300)]
+    classes = ("__background__", "a", "b", "c")
+    records = Records("tiny", classes, loaded, {"not listed": ["x", "y"], "unlucky": ["z"]})
+    photographs = prepared.prepare_photographs(records, tmp_path, SIZE)
+    thirds = range(0, 300, 3)
+    assert photographs.summary == {
+        "pictures": 100,
+        "objects": {"a": 50, "b": 150, "c": 0},
+        "left_out": {
+            "not listed": ["x", "y"],
+            "unlucky": ["z", *(f"image {n}" for n in range(300) if n % 3)],
+            "box without area": [f"image {n}/7" for n in thirds],
+        },
+    }
+    # Another listing of the same pictures is another source.
+    fewer = prepared.prepare_photographs(Records("tiny", classes, loaded), tmp_path, SIZE)
+    assert list(fewer.left_out) == ["box without area", "unlucky"]
 
 
 def test_a_second_call_opens_what_the_first_made(
@@ -195,9 +226,9 @@ def test_only_what_is_missing_is_loaded_and_unsaved_parts_do_not_count(
     whole = prepared.prepare_photographs(source(folder), tmp_path / "d", SIZE)
     (folder / "loads").unlink()
     saves = 0
-    save = prepared._Writer._save
+    save = storage._Writer._save
 
-    def failing(self: prepared._Writer, *files: object) -> None:
+    def failing(self: storage._Writer, *files: object) -> None:
         nonlocal saves
         saves += 1
         if saves == 2:
@@ -207,7 +238,7 @@ def test_only_what_is_missing_is_loaded_and_unsaved_parts_do_not_count(
             raise KeyboardInterrupt
         save(self, *files)
 
-    monkeypatch.setattr(prepared._Writer, "_save", failing)
+    monkeypatch.setattr(storage._Writer, "_save", failing)
     with pytest.raises(KeyboardInterrupt):
         prepared.prepare_photographs(source(folder), cache, SIZE)
     assert loads(folder) == list(range(8))

@@ -103,7 +103,7 @@ def test_broken_files_are_skipped_and_counted(kit: Path) -> None:
     tiny_data.voc_xml(root / "Annotations" / "5.xml", [("person", (130.0, 10, 140, 20), 0)], SIZE)
     photographs = prepared.prepare_photographs(voc.photographs(kit, SETS), kit / "c", (9, 9))
     assert photographs.names == ["VOC2007/000005"]
-    assert {k: v["names"] for k, v in photographs.report["skipped"].items()} == {
+    assert photographs.left_out == {
         "broken .jpg file": ["VOC2007/1"],
         "missing .jpg file": ["VOC2007/2"],
         "broken .xml file": ["VOC2007/3"],
@@ -222,9 +222,7 @@ def test_cutouts_are_prepared_with_a_report(tmp_path: Path) -> None:
     tiny_data.voc_sets(root, Segmentation_trainval=["1", "2", "3"])
     cutouts = prepared.prepare_cutouts(voc.cutouts(tmp_path, SETS), tmp_path / "c", (100, 100))
     assert cutouts.names == ["VOC2007/1/1", "VOC2007/3/1"]
-    assert cutouts.report["skipped"] == {
-        "mask and box disagree": {"count": 1, "names": ["VOC2007/2/1"]}
-    }
+    assert cutouts.left_out == {"mask and box disagree": ["VOC2007/2/1"]}
     image, label = cutouts[1]
     assert label == 1
     rows = np.flatnonzero(image[3].numpy().any(1))

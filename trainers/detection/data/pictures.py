@@ -42,14 +42,12 @@ def clean_up_sheet(
 
     Args:
         records: What the cut-outs were prepared from.
-        cutouts: Their report says which were left out.
+        cutouts: They say which were left out.
         path: Of the picture.
         objects: How many of each reason.
     """
     kept = [cutouts.names[index] for index in _spread(len(cutouts), objects)]
-    left_out = {
-        reason: entry["names"][:objects] for reason, entry in cutouts.report["skipped"].items()
-    }
+    left_out = {reason: names[:objects] for reason, names in cutouts.left_out.items()}
     by_name = {record.name: record for record in records.records}
     tiles: list[Image.Image] = []
     for reason, names in (left_out | {"kept": kept}).items():

@@ -1,41 +1,17 @@
-"""Data sets decoded once to one canvas size and kept as memory-mapped arrays.
+"""Data sets decoded once to one canvas size and kept as memory-mapped arrays."""
 
-A cache is a folder: ``images.u8``, the pixels one item after the other; ``items.jsonl``, a line an
-item; ``progress.json``, how much of both counts. Records are decoded in chunks, and a chunk counts
-only once it is on disk: preparing that was killed at any moment goes on from there.
-"""
-
-import fcntl
-import hashlib
-import json
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
-from trainers.detection.data import images
-from trainers.detection.data.records import Cutout, Item, Photograph, Record, Records, Skip
-from trainers.files import DataError, replacing, roomy
+from trainers.detection.data import images, storage
+from trainers.detection.data.records import Cutout, Photograph, Records
 
-VERSION = 1
-"""Of the format and of what is done to the pictures: another one prepares anew."""
-CHUNK = 64
-"""Records after which progress is saved."""
 FILL = 0.7
 """What the larger side of an object takes of its frame (the paper's section A.2)."""
-NAMES = 100
-"""How many left-out names a reason keeps for the report."""
-
-Encoded = tuple[NDArray[np.uint8], dict[str, Any]]
 
 
 class Prepared(Dataset[Any]):
@@ -45,23 +21,18 @@ class Prepared(Dataset[Any]):
         names: Of the items.
         classes: Names by label; index 0 is ``__background__``.
         size: (H, W) of the images in pixels.
-        report: ``source``, ``kept``, and ``skipped``: by reason the ``count`` and first ``names``.
+        source: In words where they came from.
+        left_out: All names of what could not be used, by reason.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        progress = json.loads((folder / "progress.json").read_text())
-        self.classes: tuple[str, ...] = tuple(progress["classes"])
-        self.report: dict[str, Any] = {k: progress[k] for k in ("source", "kept", "skipped")}
-        lines = (folder / "items.jsonl").read_bytes()[: progress["bytes"]].splitlines()
-        self.items: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        content = storage.Content.read(folder)
+        self.classes, self.source = content.classes, content.source
+        self.items, self.left_out = content.items, content.left_out
         self.names: list[str] = [item["name"] for item in self.items]
-        shape = (progress["kept"], *progress["shape"])
-        file = folder / "images.u8"
-        if len(lines) != shape[0] or file.stat().st_size != np.prod(shape):
-            raise DataError(f"{folder}: is not what its progress.json says; delete the folder")
-        self.size: tuple[int, int] = (shape[1], shape[2])
-        self._images = np.memmap(file, np.uint8, "r", shape=shape)
+        self._images = content.images
+        self.size: tuple[int, int] = (self._images.shape[1], self._images.shape[2])
 
     def __len__(self) -> int:
         return len(self.items)
@@ -69,6 +40,23 @@ class Prepared(Dataset[Any]):
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process maps the file itself, instead of being sent gigabytes.
         return type(self), (self.folder,)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What data.json tells: ``pictures``; ``objects``, by class; ``left_out``, by reason.
+
+        Pictures are those that something was kept of; objects include those to ignore.
+        """
+        counts = torch.bincount(self._labels(), minlength=len(self.classes)).tolist()
+        return {
+            "pictures": len({item["record"] for item in self.items}),
+            "objects": dict(zip(self.classes[1:], counts[1:], strict=True)),
+            "left_out": self.left_out,
+        }
+
+    def _labels(self) -> Tensor:
+        """(n,) int64: of all objects."""
+        raise NotImplementedError
 
     def image(self, index: int) -> Tensor:
         """The image alone: (C, H, W) uint8."""
@@ -96,6 +84,9 @@ class Photographs(Prepared):
             for item in self.items
         ]
 
+    def _labels(self) -> Tensor:
+        return torch.cat([target["labels"] for target in self.targets])
+
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
         return self.image(index), {k: v.clone() for k, v in self.targets[index].items()}
 
@@ -112,6 +103,9 @@ class Cutouts(Prepared):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.labels: Tensor = torch.tensor([item["label"] for item in self.items])
+
+    def _labels(self) -> Tensor:
+        return self.labels
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.image(index), int(self.labels[index])
@@ -132,7 +126,7 @@ def prepare_photographs(
         DataError: Nothing of the source can be used.
     """
 
-    def encode(photograph: Photograph) -> Encoded:
+    def encode(photograph: Photograph) -> storage.Encoded:
         image, annotation = images.stretch(photograph, size)
         columns = ("boxes", "labels", "ignore")
         return image, {
@@ -140,7 +134,7 @@ def prepare_photographs(
             **{column: getattr(annotation, column).tolist() for column in columns},
         }
 
-    return Photographs(_prepare(records, folder, (*size, 3), "photographs", encode))
+    return Photographs(storage.fill(records, folder, (*size, 3), "photographs", encode))
 
 
 def prepare_cutouts(
@@ -161,135 +155,7 @@ def prepare_cutouts(
     if not 0 < fill <= 1:
         raise ValueError(f"fill: got {fill}, want a number in (0, 1]")
 
-    def encode(cutout: Cutout) -> Encoded:
+    def encode(cutout: Cutout) -> storage.Encoded:
         return images.centre(cutout, size, fill), {"name": cutout.name, "label": cutout.label}
 
-    return Cutouts(_prepare(records, folder, (*size, 4), f"cutouts {fill}", encode))
-
-
-def _prepare(
-    records: Records[Item],
-    folder: Path,
-    shape: tuple[int, int, int],
-    kind: str,
-    encode: Callable[[Item], Encoded],
-) -> Path:
-    cache = folder / f"{kind.split()[0]}-{_key(records, shape, kind)}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache):
-        writer = _Writer(cache, records, shape)
-        if not writer.progress["complete"]:
-            writer.fill(encode)
-        _tell(writer.progress)
-    return cache
-
-
-class _Writer:
-    """Appends to a cache from where its progress stands."""
-
-    def __init__(self, cache: Path, records: Records[Any], shape: tuple[int, int, int]) -> None:
-        self.cache, self.records = cache, records
-        path = cache / "progress.json"
-        self.progress: dict[str, Any] = (
-            json.loads(path.read_text())
-            if path.exists()
-            else {
-                "source": records.source,
-                "classes": records.classes,
-                "shape": shape,
-                "records": 0,
-                "kept": 0,
-                "bytes": 0,
-                "skipped": {},
-                "complete": False,
-            }
-        )
-
-    def fill(self, encode: Callable[[Any], Encoded]) -> None:
-        progress, total = self.progress, len(self.records)
-        workers = os.cpu_count() or 1
-        with (
-            roomy(self.cache),
-            (self.cache / "images.u8").open("ab") as pixels,
-            (self.cache / "items.jsonl").open("ab") as lines,
-            ThreadPoolExecutor(workers) as pool,
-            tqdm(total=total, initial=progress["records"], desc="preparing", unit="image") as bar,
-        ):
-            # What a killed run wrote after its last save does not count.
-            pixels.truncate(progress["kept"] * int(np.prod(progress["shape"])))
-            lines.truncate(progress["bytes"])
-            while (start := progress["records"]) < total:
-                chunk = self.records.records[start : start + CHUNK]
-                for results in pool.map(lambda record: list(_load(record, encode)), chunk):
-                    for result in results:
-                        self._append(result, pixels, lines)
-                    bar.update()
-                progress["records"] += len(chunk)
-                self._save(pixels, lines)
-            if not progress["kept"]:
-                raise DataError(f"{progress['source']}: nothing can be used: {_reasons(progress)}")
-            progress["complete"] = True
-            self._save(pixels, lines)
-
-    def _append(self, result: Encoded | Skip, pixels: Any, lines: Any) -> None:
-        if isinstance(result, Skip):
-            entry = self.progress["skipped"].setdefault(result.reason, {"count": 0, "names": []})
-            entry["count"] += 1
-            entry["names"] += [result.name][: NAMES - len(entry["names"])]
-            return
-        image, item = result
-        pixels.write(image.tobytes())
-        self.progress["bytes"] += lines.write(json.dumps(item).encode() + b"\n")
-        self.progress["kept"] += 1
-
-    def _save(self, *files: Any) -> None:
-        for file in files:
-            file.flush()
-            os.fsync(file.fileno())
-        with replacing(self.cache / "progress.json") as partial:
-            partial.write_text(json.dumps(self.progress, indent=1) + "\n")
-
-
-def _load(record: Record[Item], encode: Callable[[Item], Encoded]) -> Iterator[Encoded | Skip]:
-    try:
-        for item in record.load():
-            yield item if isinstance(item, Skip) else encode(item)
-    except Skip as skip:
-        yield skip
-
-
-def _key(records: Records[Item], shape: tuple[int, int, int], kind: str) -> str:
-    """A digest of all that the prepared arrays depend on."""
-    digest = hashlib.sha256(
-        json.dumps([VERSION, records.source, records.classes, shape, kind]).encode()
-    )
-    for record in records.records:
-        for file in record.files:
-            try:
-                status = file.stat()
-                state = f"{status.st_size} {status.st_mtime_ns}"
-            except FileNotFoundError:
-                state = "missing"
-            digest.update(f"{record.name} {file} {state}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-@contextmanager
-def _locked(cache: Path) -> Iterator[None]:
-    """Let one process of a data-parallel run prepare while the others wait."""
-    with (cache / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _reasons(progress: dict[str, Any]) -> str:
-    return "; ".join(
-        f"{entry['count']} {reason} ({', '.join(entry['names'][:3])}"
-        f"{', ...' if entry['count'] > 3 else ''})"
-        for reason, entry in progress["skipped"].items()
-    )
-
-
-def _tell(progress: dict[str, Any]) -> None:
-    skipped = _reasons(progress)
-    tqdm.write(f"{progress['source']}: {progress['kept']} kept; left out: {skipped or 'none'}")
+    return Cutouts(storage.fill(records, folder, (*size, 4), f"cutouts {fill}", encode))

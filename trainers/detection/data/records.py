@@ -4,8 +4,8 @@ A reader checks its folder, lists the images cheaply and gives :class:`Records`;
 only when a record is loaded, which ``prepared.py`` does once for each.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -126,11 +126,14 @@ class Records(Generic[Item]):
         source: In words, with every option that changes what is read.
         classes: Names by label; index 0 is ``__background__``.
         records: An image each, in a fixed order.
+        left_out: Names of what listing already left out, by reason. What loading leaves out joins
+            them in :attr:`trainers.detection.data.prepared.Prepared.left_out`.
     """
 
     source: str
     classes: tuple[str, ...]
     records: Sequence[Record[Item]]
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.records)
