@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from trainers.detection import command
+from trainers.detection.average_precision import Points
 from trainers.detection.config import Config, TargetConfig
 from trainers.detection.data import coco, folder, pictures
 from trainers.detection.data.cleanup import DEFAULT
@@ -30,6 +31,8 @@ class COCOConfig(Config):
     """Objects of a data set pasted on pictures, for any detector."""
 
     output: Path = Path("runs/coco")
+    points: Points = 101
+    """As everywhere; of data in its format COCO's own."""
     data: Path = Path("data")
     """Folder in COCO's layout."""
     split: str | None = None

@@ -1,22 +1,25 @@
-"""Average precision of a detector, at several IoUs: COCO's 101 points or VOC 2007's 11."""
+"""Average precision of a detector, at several IoUs, by VOC's rules or by COCO's."""
 
-import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from torch import Tensor
-from torchvision.ops import box_iou
+from torchvision.ops import box_area, box_iou
+
+from trainers.detection.data.records import Ignored
 
 IOUS = (0.5, 0.6, 0.7, 0.8)
 """Of the paper's table 4."""
+LIMIT = 100
+"""By COCO's rules only so many of an image's detections of a class count, the best."""
+WRONG, RIGHT, LEFT_OUT = 0, 1, 2
+"""What a detection is found to be."""
 
-Points = Literal[101, 11]
+Points = Literal[11, 101]
+"""Recalls at which precision is read: VOC 2007's 0, 0.1, ..., 1 or COCO's 0, 0.01, ..., 1."""
 Boxes = Mapping[str, Tensor]
 PerIoU = dict[float, float | None]
 
@@ -26,19 +29,24 @@ def average_precision(
     targets: Sequence[Boxes],
     classes: Sequence[str],
     ious: Sequence[float] = IOUS,
-    points: Points = 101,
+    *,
+    points: Points,
+    ignored: Ignored,
 ) -> dict[str, Any]:
     """Compute the average precision of each class at each IoU, and their mean over the classes.
 
-    101 points, by pycocotools: precision interpolated at recalls 0, 0.01, ..., 1; of an image's
-    detections of a class the 100 best count; a detection takes the free object it overlaps most;
-    an ignored object is COCO's crowd: any number of detections that lie in it to the share of their
-    own area that the IoU asks for are left out.
+    Precision is interpolated: at each of the ``points`` recalls it is the best from there on. A
+    recall exactly on a point reaches it (pycocotools, which compares floats, misses 0.35 and a few
+    more).
 
-    11 points, as VOC 2007's development kit: precision interpolated at recalls 0, 0.1, ..., 1; a
-    detection goes to the object it overlaps most, and is false where that one is taken; an ignored
-    object is VOC's difficult: detections that go to it are left out. Boxes are exclusive here, so
-    areas are without the kit's + 1.
+    ``ignored`` says what an object is that is neither right nor wrong to find, and with it whose
+    rules match detections, the best first, with objects:
+
+    - ``"difficult"``: VOC's development kit. A detection goes to the object it overlaps most. It is
+      left out where that one is difficult, and wrong where it is taken. Boxes are exclusive here,
+      so areas are without the kit's + 1.
+    - ``"crowd"``: COCO's. A detection takes the free object it overlaps most. Where none is left it
+      is left out if a crowd covers enough of its own area, as any number of them may be.
 
     Args:
         detections: Of each image ``boxes`` (n, 4), (x1, y1, x2, y2) in pixels, right and bottom
@@ -46,7 +54,8 @@ def average_precision(
         targets: Of each image ``boxes`` (m, 4), ``labels`` (m,) int64 and ``ignore`` (m,) bool.
         classes: Names; index 0 is the background, labels count from 1.
         ious: Least IoU of a detection with its object.
-        points: Which of the two.
+        points: How many recalls.
+        ignored: What the objects are that ``ignore`` marks.
 
     Returns:
         ``{"per_class": {name: {iou: ap}}, "mean": {iou: ap}}``, in [0, 1]. None for a class without
@@ -54,24 +63,24 @@ def average_precision(
 
     Raises:
         ValueError: The numbers of images differ, a label is not a class, a score or box is not
-            finite, or ``points`` is neither 101 nor 11.
+            finite, or ``points`` or ``ignored`` is none of those above.
     """
     if len(detections) != len(targets):
         raise ValueError(f"detections: got {len(detections)} images, wanted {len(targets)}")
-    detections = [_checked("detections", image, len(classes)) for image in detections]
-    targets = [_checked("targets", image, len(classes)) for image in targets]
-    if points == 101:
-        table = _coco(detections, targets, len(classes), ious)
-    elif points == 11:
-        table = [
-            _voc(_of_class(detections, label), _of_class(targets, label), ious)
-            for label in range(1, len(classes))
-        ]
-    else:
-        raise ValueError(f"points: got {points}, wanted 101 or 11")
-    per_class = {
-        name: dict(zip(ious, row, strict=True))
-        for name, row in zip(classes[1:], table, strict=True)
+    if points not in (11, 101):
+        raise ValueError(f"points: got {points}, wanted 11 or 101")
+    if ignored not in ("difficult", "crowd"):
+        raise ValueError(f"ignored: got {ignored!r}, wanted 'difficult' or 'crowd'")
+    limits = np.asarray(ious, np.float64)
+    tallies = [_Tally(len(limits)) for _ in classes]
+    for found, target in zip(detections, targets, strict=True):
+        found = _checked("detections", found, len(classes))
+        target = _checked("targets", target, len(classes))
+        for label in torch.cat((found["labels"], target["labels"])).unique().tolist():
+            tallies[label].add(_of_class(found, label), _of_class(target, label), limits, ignored)
+    per_class: dict[str, PerIoU] = {
+        name: dict(zip(ious, tally.average(points), strict=True))
+        for name, tally in zip(classes[1:], tallies[1:], strict=True)
     }
     return {"per_class": per_class, "mean": {iou: _mean(per_class, iou) for iou in ious}}
 
@@ -92,13 +101,10 @@ def _checked(argument: str, image: Boxes, classes: int) -> Boxes:
     return checked
 
 
-def _of_class(images: Sequence[Boxes], label: int) -> list[Boxes]:
-    """What of each image has the label."""
-    kept = [image["labels"] == label for image in images]
-    return [
-        {name: value[k] for name, value in image.items()}
-        for image, k in zip(images, kept, strict=True)
-    ]
+def _of_class(image: Boxes, label: int) -> Boxes:
+    """What of an image has the label."""
+    kept = image["labels"] == label
+    return {name: value[kept] for name, value in image.items()}
 
 
 def _mean(per_class: Mapping[str, PerIoU], iou: float) -> float | None:
@@ -106,95 +112,78 @@ def _mean(per_class: Mapping[str, PerIoU], iou: float) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _coco(
-    detections: Sequence[Boxes], targets: Sequence[Boxes], classes: int, ious: Sequence[float]
-) -> list[list[float | None]]:
-    """AP of each class at each IoU, by pycocotools."""
-    images = [{"id": number} for number in range(len(targets))]
-    categories = [{"id": label} for label in range(1, classes)]
-    # pycocotools tells of everything it does.
-    with open(os.devnull, "w") as silence, contextlib.redirect_stdout(silence):
-        judge = COCOeval(
-            _index(images, categories, targets, "ignore"),
-            _index(images, categories, detections, "scores"),
-            "bbox",
-        )
-        judge.params.iouThrs = np.asarray(ious, dtype=np.float64)
-        judge.params.areaRng, judge.params.areaRngLbl = [[0, 1e10]], ["all"]
-        judge.params.maxDets = [100]
-        judge.evaluate()
-        judge.accumulate()
-    # (IoUs, recalls, classes, areas, limits); -1 where a class has no object.
-    precision = judge.eval["precision"][..., 0, 0]
-    averages = precision.mean(1).T
-    return [[float(ap) if ap >= 0 else None for ap in row] for row in averages]
+class _Tally:
+    """The judged detections of a class in all images."""
+
+    def __init__(self, ious: int) -> None:
+        self.objects = 0
+        self.scores: list[NDArray[np.float64]] = [np.zeros(0)]
+        self.verdicts: list[NDArray[np.int8]] = [np.zeros((ious, 0), np.int8)]
+
+    def add(self, found: Boxes, target: Boxes, ious: NDArray[np.float64], ignored: Ignored) -> None:
+        """Judge an image's detections."""
+        scores, ignore = found["scores"].numpy(), target["ignore"].bool()
+        order = np.argsort(-scores, kind="stable")[: LIMIT if ignored == "crowd" else None]
+        boxes = found["boxes"][order]
+        overlaps = _overlaps(boxes, target["boxes"], ignore, ignored).numpy()
+        self.objects += int((~ignore).sum())
+        self.scores.append(scores[order])
+        self.verdicts.append(_verdicts(overlaps, ignore.numpy(), ious, ignored))
+
+    def average(self, points: int) -> list[float | None]:
+        """AP at each IoU."""
+        if not self.objects:
+            return [None for _ in self.verdicts[0]]
+        order = np.argsort(-np.concatenate(self.scores), kind="stable")
+        verdicts = np.concatenate(self.verdicts, 1)[:, order]
+        return [
+            _interpolated(row[row != LEFT_OUT] == RIGHT, self.objects, points) for row in verdicts
+        ]
 
 
-def _index(
-    images: list[dict[str, int]],
-    categories: list[dict[str, int]],
-    boxes: Sequence[Boxes],
-    extra: Literal["ignore", "scores"],
-) -> COCO:
-    """What pycocotools takes for an annotation file, or a file of results."""
-    annotations: list[dict[str, Any]] = []
-    for number, image in enumerate(boxes):
-        corners, sides = image["boxes"][:, :2], image["boxes"][:, 2:] - image["boxes"][:, :2]
-        columns = [torch.cat((corners, sides), 1), image["labels"], image[extra], sides.prod(1)]
-        for box, label, value, area in zip(*(c.tolist() for c in columns), strict=True):
-            annotations.append(
-                {
-                    # pycocotools takes the number 0 for "no match".
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": label,
-                    "bbox": box,
-                    "area": area,
-                    **({"iscrowd": int(value)} if extra == "ignore" else {"score": value}),
-                }
-            )
-    index = COCO()
-    index.dataset = {"images": images, "categories": categories, "annotations": annotations}
-    index.createIndex()
-    return index
+def _overlaps(boxes: Tensor, objects: Tensor, ignore: Tensor, ignored: Ignored) -> Tensor:
+    """Of each detection (D, G) its IoU with each object, with a crowd its share in that."""
+    overlaps = box_iou(boxes, objects)
+    if ignored == "crowd" and ignore.any():
+        crowds = objects[ignore]
+        low = torch.maximum(boxes[:, None, :2], crowds[:, :2])
+        high = torch.minimum(boxes[:, None, 2:], crowds[:, 2:])
+        overlaps[:, ignore] = (high - low).clamp_min(0).prod(2) / box_area(boxes)[:, None]
+    # Boxes without area: 0/0.
+    return overlaps.nan_to_num(0)
 
 
-def _voc(
-    detections: Sequence[Boxes], targets: Sequence[Boxes], ious: Sequence[float]
-) -> list[float | None]:
-    """AP of one class at each IoU, by the rules of VOC 2007's development kit."""
-    ignored = np.concatenate([t["ignore"].bool().numpy() for t in targets] or [np.zeros(0, bool)])
-    objects = int((~ignored).sum())
-    if objects == 0:
-        return [None for _ in ious]
-    scores, overlaps, matches = [], [], []
-    before = 0  # objects of the images so far: matches number those of all images
-    for found, target in zip(detections, targets, strict=True):
-        overlap, match = np.zeros(len(found["boxes"])), np.zeros(len(found["boxes"]), np.int64)
-        if len(target["boxes"]):
-            # Two boxes without area have an IoU of 0/0.
-            every = box_iou(found["boxes"], target["boxes"]).nan_to_num(0).numpy()
-            overlap, match = every.max(1), every.argmax(1)
-        scores.append(found["scores"].numpy())
-        overlaps.append(overlap)
-        matches.append(match + before)
-        before += len(target["boxes"])
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    overlap, match = np.concatenate(overlaps)[order], np.concatenate(matches)[order]
-    return [_eleven_points(overlap >= iou, match, ignored, objects) for iou in ious]
+def _verdicts(
+    overlaps: NDArray[np.float64],
+    ignore: NDArray[np.bool_],
+    ious: NDArray[np.float64],
+    ignored: Ignored,
+) -> NDArray[np.int8]:
+    """What each detection is, (I, D), of their overlaps (D, G) with the objects, the best first."""
+    verdicts = np.full((len(ious), len(overlaps)), WRONG, np.int8)
+    if not len(ignore):
+        return verdicts
+    rows, last = np.arange(len(ious)), len(ignore) - 1
+    free = np.tile(~ignore, (len(ious), 1))
+    for number, overlap in enumerate(overlaps):
+        near = overlap >= ious[:, None]
+        if ignored == "difficult":
+            near &= np.arange(len(ignore)) == overlap.argmax()
+        able = near & free
+        # Of equal ones the last, as COCO has it.
+        taken = last - np.where(able, overlap, -1)[:, ::-1].argmax(1)
+        hit = able.any(1)
+        free[rows[hit], taken[hit]] = False
+        left_out = ~hit & (near & ignore).any(1)
+        verdicts[hit, number], verdicts[left_out, number] = RIGHT, LEFT_OUT
+    return verdicts
 
 
-def _eleven_points(
-    on: NDArray[np.bool_], match: NDArray[np.int64], ignored: NDArray[np.bool_], objects: int
-) -> float:
-    """AP of detections, best first: whether each is on an object, and on which."""
-    counts = np.ones_like(on)
-    counts[on] = ~ignored[match[on]]
-    true = np.zeros_like(on)
-    hits = np.flatnonzero(on & counts)
-    true[hits[np.unique(match[hits], return_index=True)[1]]] = True
-    right = np.cumsum(true[counts])
-    precision = right / np.arange(1, len(right) + 1)
-    # In whole numbers: as a float, a recall of 3/10 misses the third point.
-    best = [precision[10 * right >= point * objects].max(initial=0.0) for point in range(11)]
-    return float(np.mean(best))
+def _interpolated(right: NDArray[np.bool_], objects: int, points: int) -> float:
+    """AP of detections (n,), best first: whether each is right."""
+    hits = np.cumsum(right)
+    precision = hits / np.arange(1, len(hits) + 1)
+    best = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
+    # In whole numbers: as a float, a recall of 3/10 misses the third point of ten.
+    reached = np.searchsorted((points - 1) * hits, objects * np.arange(points))
+    return float(best[reached].mean())

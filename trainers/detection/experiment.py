@@ -62,7 +62,11 @@ def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
     histories = {name: {seed: done[name, seed] for seed in config.seeds} for name in columns}
     if state.is_main_process:
         results = report.summarise(
-            "table 2" if config.table2 else layout, plain(config), data.sources, histories
+            "table 2" if config.table2 else layout,
+            plain(config),
+            data.sources,
+            data.test.ignored,
+            histories,
         )
         results["seconds"] = shares(histories) | {"all": round(time.perf_counter() - began, 1)}
         report.write(config.output, results)

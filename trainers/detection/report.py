@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 
 from trainers import files
+from trainers.detection.data.records import Ignored
 from trainers.detection.paper import GMU_CLASSES, SWITCHES, TABLE_2, TABLE_3, TABLE_4
 from trainers.provenance import provenance
 
@@ -18,6 +19,8 @@ History = Sequence[Mapping[str, Any]]
 Layout = Literal["table 2", "table 3", "table 4", "plain"]
 """Of the tables: as the paper's, with its figures beside ours; plain: table 4's, ours alone."""
 
+RULES: Mapping[Ignored, str] = {"difficult": "VOC's", "crowd": "COCO's"}
+"""Whose an AP follows, by what is ignored."""
 BEFORE = "before"
 NAMES = {
     BEFORE: "before",
@@ -34,6 +37,7 @@ def summarise(
     layout: Layout,
     config: Mapping[str, Any],
     data: Mapping[str, str],
+    ignored: Ignored,
     runs: Mapping[str, Mapping[int, History]],
 ) -> dict[str, Any]:
     """All of results.json.
@@ -43,6 +47,7 @@ def summarise(
             nothing on, up to ``"6"`` with all of :data:`trainers.detection.paper.SWITCHES`.
         config: Of the experiment; ``points`` (101 or 11) is how the AP was interpolated.
         data: Its sources in words; ``test`` is what was tested on.
+        ignored: What of its objects is neither right nor wrong to find.
         runs: The history of each way and seed, all ways with the same seeds. A record holds
             ``ap``, as :func:`~trainers.detection.average_precision.average_precision` returns it
             (the first and the last must), ``search``, the cycle's
@@ -69,6 +74,7 @@ def summarise(
         "seeds": seeds[0],
         **provenance(),
         "data": data,
+        "ignored": ignored,
         "ap": {BEFORE: _average(starts[first], starts[first])}
         | {way: _average(ends[way], starts[way]) for way in runs},
         "search": {way: _search(list(histories.values())) for way, histories in runs.items()},
@@ -91,7 +97,8 @@ def tables(results: Mapping[str, Any]) -> str:
     """The tables in Markdown, from what :func:`summarise` returns or results.json holds."""
     layout, seeds = results["layout"], len(results["seeds"])
     over = f"mean {'± standard deviation ' if seeds > 1 else ''}of {seeds} seed{'s' * (seeds > 1)}"
-    title = f"AP (%, {results['config']['points']} points) on {results['data']['test']}, {over}"
+    how = f"{results['config']['points']} points, {RULES[results['ignored']]} rules"
+    title = f"AP (%, {how}) on {results['data']['test']}, {over}"
     beside = "" if layout == "plain" else f"; the paper's {layout} beside it"
     if layout == "table 2":
         return f"{title}{beside}\n\n{_grid(_ablation(results))}"

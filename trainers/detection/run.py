@@ -100,7 +100,9 @@ class DetectionRun(Loop):
         super().__init__(
             accelerator,
             checkpoint_path(config, name or way, seed),
-            config.identity() | {"way": way, "seed": seed} | data.sources,
+            config.identity()
+            | {"way": way, "seed": seed, "ignored": data.test.ignored}
+            | data.sources,
             target=players.target(accelerator, config, len(data.scenes.classes)),
             synthesizer=(
                 players.synthesizer(accelerator, config) if way.startswith("synthesizer") else None
@@ -172,9 +174,13 @@ class DetectionRun(Loop):
         detections = detect_all(
             self.average.eval(), self.data.test, self._device, self._process, self._bar
         )
-        targets = self.data.test.targets
+        test = self.data.test
         ap = average_precision(
-            detections, targets, self.data.test.classes, points=self.config.points
+            detections,
+            test.targets,
+            test.classes,
+            points=self.config.points,
+            ignored=test.ignored,
         )
         self.gallery.tested(detections, first=not self.history)
         record = {"added": len(self.cache), "ap": ap, **self._record}

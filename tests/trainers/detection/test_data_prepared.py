@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -201,10 +202,14 @@ def test_what_the_arrays_depend_on_is_prepared_anew(tmp_path: Path) -> None:
     records = Records("tiny", ("__background__", "b", "a"), source(folder).records)
     prepared.prepare_photographs(records, cache, SIZE)
     assert made() == 6
+    crowds = replace(source(folder), ignored="crowd")
+    assert prepared.prepare_photographs(crowds, cache, SIZE).ignored == "crowd"
+    assert prepared.prepare_photographs(source(folder), cache, SIZE).ignored == "difficult"
+    assert made() == 7
     records = source(folder)
     (folder / "3.jpg").unlink()
     prepared.prepare_photographs(records, cache, SIZE)
-    assert len(list(cache.iterdir())) == 7
+    assert len(list(cache.iterdir())) == 8
 
 
 def test_a_killed_run_goes_on_with_the_same_bits(tmp_path: Path) -> None:

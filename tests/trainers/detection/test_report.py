@@ -11,7 +11,7 @@ from trainers.detection.data import gmu
 from trainers.detection.paper import GMU_CLASSES, TABLE_2, TABLE_3, TABLE_4
 
 IOUS = (0.5, 0.6, 0.7, 0.8)
-CONFIG = {"points": 101, "output": Path("runs"), "scale": (0.1, 0.5)}
+CONFIG = {"points": 11, "output": Path("runs"), "scale": (0.1, 0.5)}
 DATA = {"test": "40 tiny pictures"}
 
 
@@ -59,7 +59,7 @@ def grids(text: str) -> list[list[list[str]]]:
 
 
 def test_mean_spread_gain_and_passes_by_hand() -> None:
-    results = report.summarise("table 4", CONFIG, DATA, RUNS)
+    results = report.summarise("table 4", CONFIG, DATA, "difficult", RUNS)
     figure = results["ap"]["random_hard"]["mean"]["0.5"]
     # 52 and 66; from 50 and 60: gains 2 and 6.
     assert figure["mean"] == pytest.approx(59) and figure["spread"] == pytest.approx(98**0.5)
@@ -75,7 +75,7 @@ def test_mean_spread_gain_and_passes_by_hand() -> None:
 
 def test_one_seed_has_no_spread_and_an_absent_class_no_ap() -> None:
     one = {"random": {7: [{"ap": ap(0.5, 0.4, 0.3, None, cup=0.5, bag=None)}]}}
-    results = report.summarise("plain", CONFIG, DATA, one)
+    results = report.summarise("plain", CONFIG, DATA, "difficult", one)
     figure = results["ap"]["random"]["mean"]
     assert figure["0.5"]["spread"] is None and figure["0.5"]["mean"] == pytest.approx(50)
     assert figure["0.8"]["mean"] is None and figure["0.8"]["gain"] is None
@@ -92,8 +92,11 @@ def test_one_seed_has_no_spread_and_an_absent_class_no_ap() -> None:
 
 
 def test_table_4_has_the_papers_figures_in_their_own_columns() -> None:
-    text = report.tables(report.summarise("table 4", CONFIG, DATA, RUNS))
-    assert "AP (%, 101 points) on 40 tiny pictures, mean ± standard deviation of 2 seeds" in text
+    text = report.tables(report.summarise("table 4", CONFIG, DATA, "difficult", RUNS))
+    how = "AP (%, 11 points, VOC's rules) on 40 tiny pictures"
+    assert f"{how}, mean ± standard deviation of 2 seeds" in text
+    crowds = report.summarise("plain", CONFIG | {"points": 101}, DATA, "crowd", RUNS)
+    assert "AP (%, 101 points, COCO's rules) on 40 tiny pictures" in report.tables(crowds)
     (table,) = grids(text)
     assert table[0][:4] == ["IoU", "before", "random, hard", "random"]
     assert table[0][4:] == [f"paper: {name}" for name in TABLE_4]
@@ -110,7 +113,7 @@ def test_table_4_has_the_papers_figures_in_their_own_columns() -> None:
 def test_table_3_finds_the_papers_class_by_its_name() -> None:
     names = {"red_bull": 0.6, "apple1": 0.7, "Nature_Valley_Sweet_And_Salty": 0.8}
     runs = {"synthesizer": {0: [{"ap": ap(0.7, 0.6, 0.5, 0.4, **names)}]}}
-    text = report.tables(report.summarise("table 3", CONFIG, DATA, runs))
+    text = report.tables(report.summarise("table 3", CONFIG, DATA, "difficult", runs))
     _, table = grids(text)
     assert table[0] == ["", *names, "mAP"]
     assert table[1] == ["before", "60.0", "70.0", "80.0", "70.0"]
@@ -128,7 +131,7 @@ def test_every_gmu_class_has_its_column() -> None:
 def test_table_2_marks_what_each_column_has_on() -> None:
     history = [{"ap": START[0]}, {"ap": ap(0.51, 0.4, 0.3, 0.21, person=0.51)}]
     runs = {str(column): {0: history} for column in (1, 3, 6)}
-    (table,) = grids(report.tables(report.summarise("table 2", CONFIG, DATA, runs)))
+    (table,) = grids(report.tables(report.summarise("table 2", CONFIG, DATA, "difficult", runs)))
     assert table == [
         ["Column No.", "before", "1", "3", "6"],
         ["Ann. Cleanup", "", "", "✓", "✓"],
@@ -161,7 +164,7 @@ def test_files_are_whole_and_give_the_same_tables(
         "spread": torch.tensor([0.5, 1]),
         "loss": math.nan,
     }
-    results = report.summarise("table 4", CONFIG, DATA, runs)
+    results = report.summarise("table 4", CONFIG, DATA, "difficult", runs)
     report.write(tmp_path / "new", results)
     read = json.loads((tmp_path / "new" / "results.json").read_text())
     assert read == results
@@ -171,11 +174,11 @@ def test_files_are_whole_and_give_the_same_tables(
     last = read["cycles"]["random"]["0"][-1]
     assert last["spread"] == [0.5, 1] and last["loss"] is None
     assert last["ap"]["mean"]["0.5"] == 0.5
-    assert read["config"] == {"points": 101, "output": "runs", "scale": [0.1, 0.5]}
+    assert read["config"] == {"points": 11, "output": "runs", "scale": [0.1, 0.5]}
     assert {"torch", "pycocotools", "compositor"} <= read["versions"].keys()
 
 
 def test_ways_with_other_seeds_are_refused() -> None:
     runs = {"random": RUNS["random"], "random_hard": {0: RUNS["random_hard"][0]}}
     with pytest.raises(ValueError, match=r"runs: got seeds \[\[0, 1\], \[0\]\]"):
-        report.summarise("table 4", CONFIG, DATA, runs)
+        report.summarise("table 4", CONFIG, DATA, "difficult", runs)

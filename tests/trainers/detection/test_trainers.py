@@ -76,6 +76,7 @@ def test_voc_person_leaves_every_file(tmp_path: Path, capsys: pytest.CaptureFixt
     results = json.loads((output / "results.json").read_text())
     assert list(results["cycles"]) == list(WAYS)
     assert results["data"]["test"].startswith("VOC 2007 test")
+    assert "AP (%, 11 points, VOC's rules)" in printed
     for way, runs in results["cycles"].items():
         start, end = runs["0"]
         # All ways of a seed start from the same T.
@@ -172,7 +173,8 @@ def test_the_ablation_turns_its_switches_one_by_one(
             return [{"ap": {"per_class": {"person": ap}, "mean": ap}}] * (cycles + 1)
 
     def read(config: voc_person.VOCConfig) -> Any:
-        return SimpleNamespace(sources={"test": f"clean-up {config.clean_up}"})
+        sources = {"test": f"clean-up {config.clean_up}"}
+        return SimpleNamespace(sources=sources, test=SimpleNamespace(ignored="difficult"))
 
     monkeypatch.setattr(experiment, "DetectionRun", Noted)
     monkeypatch.setattr(experiment, "draw", lambda *arguments: None)
@@ -242,6 +244,7 @@ def test_coco(tmp_path: Path, own: bool) -> None:
     coco.main(arguments(tmp_path / "data", tmp_path / "out", *line))
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert list(results["ap"]["random_hard"]["per_class"]) == ["dog", "person"]
+    assert (results["config"]["points"], results["ignored"]) == (101, "crowd")
     config = coco.command.parse("coco", "", coco.SCALES, arguments(
         tmp_path / "data", tmp_path / "out", *line))  # fmt: skip
     data = coco.read(config)

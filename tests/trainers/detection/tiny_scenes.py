@@ -17,7 +17,7 @@ class Pictures(Photographs):
     def __init__(
         self, boxes: list[list[list[float]]], seed: int = 0, classes: tuple[str, ...] = CLASSES
     ) -> None:
-        self.classes, self.size = classes, SIZE
+        self.classes, self.size, self.ignored = classes, SIZE, "difficult"
         random = torch.Generator().manual_seed(seed)
         self.pixels = torch.randint(
             256, (len(boxes), 3, *SIZE), generator=random, dtype=torch.uint8

@@ -56,7 +56,8 @@ def photographs(
         for image, path, found in _images(coco, folder, split)
     ]
     kept = "with" if keep_empty else "without"
-    return Records(f"COCO {split} in {folder}, {kept} empty images", classes, records)
+    source = f"COCO {split} in {folder}, {kept} empty images"
+    return Records(source, classes, records, ignored="crowd")
 
 
 def backgrounds(

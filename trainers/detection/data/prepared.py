@@ -23,6 +23,7 @@ class Prepared(Dataset[Any]):
         size: (H, W) of the images in pixels.
         source: In words where they came from.
         left_out: All names of what could not be used, by reason.
+        ignored: What the objects are that annotations say to ignore.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,6 +31,7 @@ class Prepared(Dataset[Any]):
         content = storage.Content.read(folder)
         self.classes, self.source = content.classes, content.source
         self.items, self.left_out = content.items, content.left_out
+        self.ignored = content.ignored
         self.names: list[str] = [item["name"] for item in self.items]
         self._images = content.images
         self.size: tuple[int, int] = (self._images.shape[1], self._images.shape[2])

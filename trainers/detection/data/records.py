@@ -7,7 +7,7 @@ only when a record is loaded, which ``prepared.py`` does once for each.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ BACKGROUND = "__background__"
 """The class at index 0, which no object has."""
 
 Item = TypeVar("Item", "Photograph", "Cutout")
+Ignored = Literal["difficult", "crowd"]
+"""What objects are that are neither right nor wrong to find: each is matched by rules of its own
+(:func:`trainers.detection.average_precision.average_precision`)."""
 
 
 class Skip(Exception):
@@ -128,12 +131,14 @@ class Records(Generic[Item]):
         records: An image each, in a fixed order.
         left_out: Names of what listing already left out, by reason. What loading leaves out joins
             them in :attr:`trainers.detection.data.prepared.Prepared.left_out`.
+        ignored: What the objects are that annotations say to ignore.
     """
 
     source: str
     classes: tuple[str, ...]
     records: Sequence[Record[Item]]
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    ignored: Ignored = "difficult"
 
     def __len__(self) -> int:
         return len(self.records)

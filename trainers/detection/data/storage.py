@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from trainers.detection.data.records import Item, Record, Records, Skip
+from trainers.detection.data.records import Ignored, Item, Record, Records, Skip
 from trainers.files import DataError, replacing, roomy
 
 VERSION = 2
@@ -45,6 +45,7 @@ class Content:
         images: (n, H, W, C) uint8, mapped from the file.
         items: What is known of each image; ``record`` is the name of the one it came from.
         left_out: All names of what could not be used, by reason.
+        ignored: What the objects are that annotations say to ignore.
     """
 
     source: str
@@ -52,6 +53,7 @@ class Content:
     images: NDArray[np.uint8]
     items: list[dict[str, Any]]
     left_out: dict[str, list[str]]
+    ignored: Ignored
 
     @classmethod
     def read(cls, cache: Path) -> "Content":
@@ -67,7 +69,14 @@ class Content:
         if len(items) != shape[0] or file.stat().st_size != np.prod(shape):
             raise DataError(f"{cache}: is not what its progress.json says; delete the folder")
         pixels = np.memmap(file, np.uint8, "r", shape=shape)
-        return cls(progress["source"], tuple(progress["classes"]), pixels, items, left_out)
+        return cls(
+            progress["source"],
+            tuple(progress["classes"]),
+            pixels,
+            items,
+            left_out,
+            progress["ignored"],
+        )
 
 
 def fill(
@@ -141,6 +150,7 @@ class _Writer:
             else {
                 "source": records.source,
                 "classes": records.classes,
+                "ignored": records.ignored,
                 "shape": shape,
                 "records": 0,
                 "kept": 0,
@@ -214,7 +224,15 @@ def _key(records: Records[Item], shape: tuple[int, int, int], kind: str) -> str:
     """A digest of all that the prepared arrays depend on."""
     digest = hashlib.sha256(
         json.dumps(
-            [VERSION, records.source, records.classes, records.left_out, shape, kind]
+            [
+                VERSION,
+                records.source,
+                records.classes,
+                records.left_out,
+                records.ignored,
+                shape,
+                kind,
+            ]
         ).encode()
     )
     for record in records.records:
