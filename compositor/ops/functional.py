@@ -92,8 +92,8 @@ def blend(
             ``torch.nn.functional.affine_grid`` takes with ``align_corners=False``.
             :mod:`compositor.affine` makes them. A map that is not finite gives NaN in its own
             image and touches no other.
-        threshold: In [0, 1), subtracted from the mask before a ReLU; the rest is scaled back to 1.
-            The paper's 1 - 1e-7 gives a binary mask, 0 the mask as it is.
+        threshold: In [0, 1). Mask samples from there to 1 are scaled to 0 to 1; below they count
+            as 0, above 1 as 1. The paper's 1 - 1e-7 gives a binary mask, 0 the mask as it is.
         sigma: Standard deviation of the blur in canvas pixels; 0 turns it off.
         radius: Reach of the blur in pixels; None means ``ceil(3 * sigma)``.
         mask_grad: What the derivative of the threshold-ReLU counts as: "straight_through" is 1,

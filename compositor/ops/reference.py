@@ -130,6 +130,11 @@ def _coverage(
     return values, _lerp(values, corners).reshape(shape)
 
 
+def _ramp(m: Tensor, floor: Tensor) -> Tensor:
+    """The mask above the threshold, at most 1: a resized mask overshoots it by an ulp."""
+    return (torch.relu(m - floor) / (1 - floor)).clamp(max=1)
+
+
 def blend(
     foreground: Tensor,
     mask: Tensor | None,
@@ -155,7 +160,7 @@ def blend(
     u, v, _, _ = _coordinates(theta, (h, w), (height, width), radius, dtype)
     _, m = _coverage(mask, _corners(u, v, h, w), (n, 1, *u.shape[1:]), dtype)
     floor = torch.tensor(threshold, dtype=dtype, device=m.device)
-    s = torch.relu(m - floor) / (1 - floor)
+    s = _ramp(m, floor)
     if straight_through:
         s = s.detach() + (m - m.detach())
     alpha = _blur(s, taps)
@@ -242,7 +247,7 @@ def blend_backward(
     mask_corners = _corners(u, v, h, w)
     cover, m = _coverage(mask, mask_corners, (n, 1, *u.shape[1:]), dtype)
     floor = torch.tensor(threshold, dtype=dtype, device=m.device)
-    alpha = _blur(torch.relu(m - floor) / (1 - floor), taps)
+    alpha = _blur(_ramp(m, floor), taps)
     visible = alpha != 0
 
     # colour: f, and what flows into its sample
@@ -267,7 +272,7 @@ def blend_backward(
         grad_a = grad_a + grad_alpha.to(dtype)
     grad_m = _blur(pad(grad_a, [2 * radius] * 4), taps)
     if not straight_through:
-        grad_m = grad_m * ((m > floor) / (1 - floor))
+        grad_m = grad_m * (((m > floor) & (m <= 1)) / (1 - floor))
     to_cover, du_m, dv_m = _bilinear_backward(grad_m.flatten(2), cover, mask_corners)
 
     finite = theta.isfinite().flatten(1).all(1)

@@ -12,7 +12,14 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from compositor.triton.device import coordinates, coverage_corners, entry, lerp, load_map
+from compositor.triton.device import (
+    coordinates,
+    coverage_corners,
+    entry,
+    lerp,
+    load_map,
+    rescale_slope,
+)
 from compositor.triton.forward import tile_of
 
 
@@ -63,7 +70,7 @@ def spread_kernel(
             mask, mask_strides, n, u, v, h, w, True, T, INDEX
         )
         m = lerp(lerp(p00, p01, tx), lerp(p10, p11, tx), ty)
-        total *= tl.where(m > tl.load(constants), 1 / tl.load(constants + 1), 0)
+        total *= rescale_slope(m, tl.load(constants), tl.load(constants + 1))
     at = out + n * grown_height * grown_width + (i.to(INDEX) * grown_width + j)
     tl.store(at, total, mask=(i < grown_height) & (j < grown_width))
 

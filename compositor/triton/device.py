@@ -162,10 +162,17 @@ def coverage_corners(
 
 @triton.jit
 def rescale(m, floor, scale):
-    """The threshold-ReLU; a NaN in the mask stays one."""
-    # Times the reciprocal, a fifth of a division's instructions, is off where it must be exact.
-    s = tl.where(m == 1, 1, (m - floor) * (1 / scale))
+    """The mask above the threshold, at most 1; a NaN stays one."""
+    # Times the reciprocal, a fifth of a division's instructions, is off at 1, where it must be
+    # exact; a resized mask overshoots 1 by an ulp.
+    s = tl.where(m >= 1, 1, (m - floor) * (1 / scale))
     return tl.where(m <= floor, 0, s)
+
+
+@triton.jit
+def rescale_slope(m, floor, scale):
+    """ds/dm, the exact one."""
+    return tl.where((m > floor) & (m <= 1), 1 / scale, 0)
 
 
 @triton.jit
@@ -189,7 +196,7 @@ def coverage_slopes(
     along_x = lerp(p01 - p00, p11 - p10, ty)
     along_y = lerp(p10 - p00, p11 - p01, tx)
     if not STRAIGHT:
-        gain = tl.where(m > floor, 1 / scale, 0)
+        gain = rescale_slope(m, floor, scale)
         along_x *= gain
         along_y *= gain
     return rescale(m, floor, scale), along_x, along_y

@@ -30,10 +30,18 @@ COMPOSITOR_HOST_DEVICE inline Bilinear<T> bilinear(T p00, T p01, T p10, T p11, T
   return {top + ty * (bottom - top), across_top + ty * (across_bottom - across_top), bottom - top};
 }
 
-// Mask sample -> s; `range` is 1 - threshold. NaN stays NaN.
+// Mask sample -> s; `range` is 1 - threshold. What overshoots 1, as a resized mask does by an ulp,
+// counts as 1. NaN stays NaN.
 template <typename T>
 COMPOSITOR_HOST_DEVICE inline T ramp(T m, T threshold, T range) {
-  return m <= threshold ? T(0) : (m - threshold) / range;
+  const T bounded = m > T(1) ? T(1) : m;
+  return bounded <= threshold ? T(0) : (bounded - threshold) / range;
+}
+
+// ds/dm by mask_grad "exact".
+template <typename T>
+COMPOSITOR_HOST_DEVICE inline T ramp_slope(T m, T threshold, T range) {
+  return (m > threshold) & (m <= T(1)) ? T(1) / range : T(0);
 }
 
 // composite = alpha f + (1 - alpha) background; the caller sees to alpha 0.

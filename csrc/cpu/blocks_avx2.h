@@ -104,17 +104,20 @@ __attribute__((noinline)) static void cover_blocks(const float* mask, int sy, Ro
                                                    bool straight_through, float* s, float* slope_u,
                                                    float* slope_v) {
   const float range = 1 - threshold;
-  const Lanes zero = _mm256_setzero_ps(), limit = _mm256_set1_ps(threshold);
+  const Lanes zero = _mm256_setzero_ps(), one = _mm256_set1_ps(1);
+  const Lanes limit = _mm256_set1_ps(threshold);
   const Lanes above = _mm256_set1_ps(straight_through ? 1 : 1 / range);
   const Lanes below = _mm256_set1_ps(straight_through ? 1 : 0);
   in_blocks(span, [&]<bool kWhole>(int j, __m256i wanted) {
     const BlockSamples samples = locate_block(row, sy, columns_from(j) - row.centre_x, wanted);
     const Bilinear<Lanes> m = gather_block(mask, sy, samples);
-    const Lanes under = _mm256_cmp_ps(m.value, limit, _CMP_LE_OQ);
-    store_lanes<kWhole>(s + j, _mm256_blendv_ps((m.value - limit) / range, zero, under), wanted);
+    const Lanes bounded = _mm256_min_ps(one, m.value);  // NaN stays NaN
+    const Lanes under = _mm256_cmp_ps(bounded, limit, _CMP_LE_OQ);
+    store_lanes<kWhole>(s + j, _mm256_blendv_ps((bounded - limit) / range, zero, under), wanted);
     if constexpr (kSlopes) {
       const Lanes over = _mm256_cmp_ps(m.value, limit, _CMP_GT_OQ);
-      const Lanes gain = _mm256_blendv_ps(below, above, over);
+      const Lanes within = _mm256_cmp_ps(m.value, one, _CMP_LE_OQ);
+      const Lanes gain = _mm256_blendv_ps(below, above, _mm256_and_ps(over, within));
       store_lanes<kWhole>(slope_u + j, gain * m.along_x, wanted);
       store_lanes<kWhole>(slope_v + j, gain * m.along_y, wanted);
     }

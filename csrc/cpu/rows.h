@@ -23,7 +23,7 @@ COMPOSITOR_ROW_PASS void cover_row(Samples<S, T, I> mask, Span span, T threshold
     const Bilinear<T> m = bilinear(top[j], bottom[j], tx[j], ty[j]);
     s[j] = ramp(m.value, threshold, range);
     if constexpr (kSlopes) {
-      const T gain = m.value > threshold ? above : below;
+      const T gain = (m.value > threshold) & (m.value <= T(1)) ? above : below;
       slope_u[j] = gain * m.along_x;
       slope_v[j] = gain * m.along_y;
     }

@@ -81,7 +81,7 @@ void scatter_mask_row(const Accumulator<S>& to, const BlendParams& p, const S* m
     if (!p.straight_through) {
       const T top = value[0][0] + fx * (value[0][1] - value[0][0]);
       const T bottom = value[1][0] + fx * (value[1][1] - value[1][0]);
-      gain = top + fy * (bottom - top) > threshold ? T(1) / (T(1) - threshold) : T(0);
+      gain = ramp_slope(top + fy * (bottom - top), threshold, T(1) - threshold);
     }
     const T weight_x[2] = {1 - fx, fx}, weight_y[2] = {1 - fy, fy};
     for (int dy = 0; dy < 2; ++dy) {

@@ -275,7 +275,7 @@ class BackwardTile {
     const MaskSample<T> sample = mask_at(y, x);
     if (!sample.touches || i >= height_ + p_.radius || j >= width_ + p_.radius) return;
     const Bilinear<T> m = sample.value();
-    const T gain = p_.straight_through ? T(1) : (m.value > threshold_ ? T(1) / range_ : T(0));
+    const T gain = p_.straight_through ? T(1) : ramp_slope(m.value, threshold_, range_);
     if (p_.theta_partials) {
       moments_[t].add(point_of(map_, i, j), weighted(grad_s, gain * m.along_x),
                       weighted(grad_s, gain * m.along_y));

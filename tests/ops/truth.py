@@ -40,7 +40,7 @@ def blend(
         mask = torch.ones_like(foreground[:, :1])
     grid = grown_grid(theta, height, width, radius)
     m = grid_sample(mask.double(), grid, padding_mode="zeros", align_corners=False)
-    s = torch.relu(m - threshold) / (1 - threshold)
+    s = (torch.relu(m - threshold) / (1 - threshold)).clamp(max=1)
     if straight_through:
         s = s.detach() + m - m.detach()
     a = torch.arange(-radius, radius + 1, dtype=torch.float64)
