@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from trainers.config import ConfigError
 from trainers.detection import command
 from trainers.detection.average_precision import Points
 from trainers.detection.config import Config, TargetConfig
-from trainers.detection.data import coco, folder, pictures
+from trainers.detection.data import coco, coco_file, coco_layouts, folder, pictures
 from trainers.detection.data.cleanup import DEFAULT
+from trainers.detection.data.coco_file import COCOFile
 from trainers.detection.data.prepared import prepare_cutouts, prepare_photographs
 from trainers.detection.data.records import Cutout, Photograph, Records
 from trainers.detection.experiment import names
@@ -19,8 +21,10 @@ from trainers.detection.scenes import Scenes
 
 DESCRIPTION = """Composites for a detector on your own data.
 
---data is a folder in COCO's layout: annotations/instances_SPLIT.json with masks, and images/. Its
-objects are cut out by their masks and pasted on --backgrounds, or on its own pictures."""
+--data is a folder in COCO's layout (annotations/instances_SPLIT.json and images/), Roboflow's
+(SPLIT/_annotations.coco.json, the pictures beside it) or Label Studio's (result.json and images/);
+or --annotations and --images say where they are. The objects are cut out by their masks, or come
+from --cutouts, and are pasted on --backgrounds, or on the data's own pictures."""
 HELD_OUT = 5
 """Without a test split, one picture of so many is tested on and neither learnt from nor cut up."""
 Item = TypeVar("Item", Photograph, Cutout)
@@ -34,15 +38,35 @@ class COCOConfig(Config):
     points: Points = 101
     """As everywhere; of data in its format COCO's own."""
     data: Path = Path("data")
-    """Folder in COCO's layout."""
+    """Folder in one of these layouts."""
     split: str | None = None
     """What T learns from, such as train2017; None where the folder has only one."""
     test_split: str | None = None
-    """What is tested on; None: a fifth of --split, which is held out."""
+    """What is tested on; None: a fifth of what T could learn from, which is held out."""
+    annotations: Path | None = None
+    """COCO file that T learns from, in place of --data and --split."""
+    images: Path | None = None
+    """Folder of its pictures; None: where the file is."""
+    test_annotations: Path | None = None
+    """COCO file that is tested on, in place of --test-split."""
+    test_images: Path | None = None
+    """Folder of its pictures; None: --images, or where the file is."""
     names: tuple[str, ...] | None = None
     """Of the classes to find; None: all."""
     backgrounds: Path | None = None
     """Folder of pictures that show none of the classes; None: paste on the data's own."""
+    cutouts: Path | None = None
+    """Folder of cut-outs with an alpha channel, in a sub-folder a class; None: cut out the data's
+    own objects."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, needed in (("images", "annotations"), ("test_images", "test_annotations")):
+            if getattr(self, name) is not None and getattr(self, needed) is None:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, but no {needed}")
+        for name, other in (("split", "annotations"), ("test_split", "test_annotations")):
+            if getattr(self, name) is not None and getattr(self, other) is not None:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, but {other} too")
 
 
 FULL = COCOConfig(target=TargetConfig(network="fasterrcnn_resnet50_fpn", learning_rate=1e-3))
@@ -52,19 +76,24 @@ SCALES = {"full": FULL, "small": small(replace(FULL, output=Path("runs/coco_smal
 def read(config: COCOConfig) -> Data:
     """Read and prepare what a config names."""
     clean_up = DEFAULT if config.clean_up else EVERYTHING
-    split = (config.data, config.split, config.names)
-    learnt, everything = coco.photographs(*split), coco.photographs(*split, keep_empty=True)
-    objects = coco.cutouts(*split, clean_up=clean_up)
-    if config.test_split is None:
+    file, test_file = _files(config)
+    learnt = coco.photographs(file, config.names)
+    everything = coco.photographs(file, config.names, keep_empty=True)
+    objects = (
+        coco.cutouts(file, config.names, clean_up)
+        if config.cutouts is None
+        else folder.cutouts(config.cutouts, learnt.classes[1:], clean_up)
+    )
+    if test_file is None:
         tested = {record.name for record in everything.records[HELD_OUT - 1 :: HELD_OUT]}
         test = _only(everything, tested, True)
         learnt, everything, objects = (
             _only(learnt, tested, False),
             _only(everything, tested, False),
-            _only(objects, tested, False),
+            _only(objects, tested, False) if config.cutouts is None else objects,
         )
     else:
-        test = coco.photographs(config.data, config.test_split, config.names, keep_empty=True)
+        test = coco.photographs(test_file, learnt.classes[1:], keep_empty=True, absent=True)
     under = everything if config.backgrounds is None else folder.backgrounds(config.backgrounds)
     real, backgrounds, examined = (
         prepare_photographs(records, config.cache, config.size) for records in (learnt, under, test)
@@ -75,13 +104,28 @@ def read(config: COCOConfig) -> Data:
     return Data(Scenes(real, backgrounds, cutouts, config.artefacts), examined, names(sources))
 
 
+def _files(config: COCOConfig) -> tuple[COCOFile, COCOFile | None]:
+    """What T learns from and what is tested on; None: a part of the former."""
+    if config.annotations is None:
+        file = coco_layouts.find(config.data, config.split)
+    else:
+        file = coco_file.read(config.annotations, [config.images or config.annotations.parent])
+    if config.test_annotations is not None:
+        place = config.test_images or config.images or config.test_annotations.parent
+        return file, coco_file.read(config.test_annotations, [place])
+    if config.test_split is not None:
+        return file, coco_layouts.find(config.data, config.test_split)
+    return file, None
+
+
 def _only(records: Records[Item], tested: set[str], wanted: bool) -> Records[Item]:
-    """The pictures that are tested on, or the others."""
+    """The pictures that are tested on, or the others, with what listing left out."""
     part = "one in" if wanted else "without one in"
     return replace(
         records,
         source=f"{records.source}, {part} {HELD_OUT}",
         records=[record for record in records.records if (record.name in tested) == wanted],
+        left_out={} if wanted else records.left_out,
     )
 
 

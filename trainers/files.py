@@ -15,6 +15,26 @@ class DataError(RuntimeError):
     """A file or folder is missing, partial, not what it should be, or on a disk that is full."""
 
 
+def there(path: Path) -> bool:
+    """Whether a path is a file's; no name is too long or too strange to ask for."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def lines(path: Path) -> list[str]:
+    """A text file's lines that are not blank.
+
+    Raises:
+        DataError: It is no text, or cannot be read.
+    """
+    try:
+        return [line for line in path.read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as text ({error})") from error
+
+
 @contextmanager
 def roomy(folder: Path) -> Iterator[None]:
     """Say so where writing to ``folder`` fails because its disk is full.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trainers.detection import command
 from trainers.detection.config import Config
-from trainers.detection.data import coco, pictures, voc
+from trainers.detection.data import coco, coco_layouts, pictures, voc
 from trainers.detection.data.cleanup import DEFAULT
 from trainers.detection.data.prepared import prepare_cutouts, prepare_photographs
 from trainers.detection.experiment import names
@@ -49,7 +49,7 @@ def read(config: VOCConfig) -> Data:
     people = voc.cutouts(root, sets, clean_up=clean_up)
     records = (
         voc.photographs(root, sets),
-        coco.backgrounds(config.coco or config.data / "coco", config.split),
+        coco.backgrounds(coco_layouts.find(config.coco or config.data / "coco", config.split)),
         voc.photographs(root, [("2007", "test")], keep_empty=True),
     )
     real, backgrounds, test = (prepare_photographs(r, config.cache, config.size) for r in records)

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 
 from detection import tiny_data
 from detection.tiny_data import rectangle
-from trainers.detection.data import coco, prepared
+from trainers.detection.data import coco, coco_layouts, prepared
 from trainers.detection.data.records import Cutout, Photograph, Records, Skip
 from trainers.files import DataError
 
@@ -71,7 +71,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_photographs_of_all_classes(folder: Path) -> None:
-    records = coco.photographs(folder)
+    records = coco.photographs(coco_layouts.find(folder))
     assert records.classes == ("__background__", "person", "dog")
     first, crowd, empty, last = items(records)
     assert isinstance(first, Photograph)
@@ -86,17 +86,22 @@ def test_photographs_of_all_classes(folder: Path) -> None:
 
 
 def test_photographs_of_some_classes(folder: Path) -> None:
-    records = coco.photographs(folder, names=["dog"])
+    records = coco.photographs(coco_layouts.find(folder), names=["dog"])
     assert records.classes == ("__background__", "dog")
     first, crowd, empty, last = items(records)
     assert first.annotation.boxes.tolist() == [[60, 5, 110, 85]]
     assert first.annotation.labels.tolist() == [1]
     assert str(crowd) == "b.jpg: no object of the classes"
-    assert items(coco.photographs(folder, names=["dog"], keep_empty=True))[1].name == "b.jpg"
+    assert (
+        items(coco.photographs(coco_layouts.find(folder), names=["dog"], keep_empty=True))[1].name
+        == "b.jpg"
+    )
 
 
 def test_backgrounds_show_nobody_not_even_a_crowd(folder: Path) -> None:
-    backgrounds = prepared.prepare_photographs(coco.backgrounds(folder), folder / "p", (9, 9))
+    backgrounds = prepared.prepare_photographs(
+        coco.backgrounds(coco_layouts.find(folder)), folder / "p", (9, 9)
+    )
     assert backgrounds.names == ["c.jpg", "d.jpg"]
     assert backgrounds.classes == ("__background__",)
     assert [len(target["boxes"]) for target in backgrounds.targets] == [0, 0]
@@ -105,18 +110,21 @@ def test_backgrounds_show_nobody_not_even_a_crowd(folder: Path) -> None:
         content = json.loads(path.read_text())
         content["images"] = [i for i in content["images"] if i["file_name"] != "c.jpg"]
         path.write_text(json.dumps(content))
-        coco.backgrounds(folder, without=("person", "dog"))
+        coco.backgrounds(coco_layouts.find(folder), without=("person", "dog"))
 
 
 def test_instances_are_cut_out_but_crowds_are_not(folder: Path) -> None:
-    records = coco.cutouts(folder)
-    assert [record.name for record in records.records] == ["a.jpg", "d.jpg"]
-    dog, person, other = items(records)
+    records = coco.cutouts(coco_layouts.find(folder))
+    dog, person, crowd, empty, other = items(records)
+    assert str(crowd) == "b.jpg/3: crowd"
+    assert str(empty) == "c.jpg: empty annotation"
     assert (dog.name, dog.label, dog.box) == ("a.jpg/1", 2, (60, 5, 110, 85))
     assert (person.name, person.label, person.box) == ("a.jpg/2", 1, BOX)
     assert np.array_equal(person.mask, rectangle(*SIZE, BOX))
     assert other.name == "d.jpg/4"
-    assert [item.label for item in items(coco.cutouts(folder, names=["dog"]))] == [1, 1]
+    dog, nobody, empty, other = items(coco.cutouts(coco_layouts.find(folder), names=["dog"]))
+    assert [dog.label, other.label] == [1, 1]
+    assert str(nobody) == "b.jpg: no object of the classes"
 
 
 def test_masks_come_as_polygons_and_as_run_lengths(tmp_path: Path) -> None:
@@ -124,7 +132,7 @@ def test_masks_come_as_polygons_and_as_run_lengths(tmp_path: Path) -> None:
     shape = [[10, 10, 30, 10, 30, 20, 50, 20, 50, 80, 10, 80]]
     forms = [shape, {"size": list(SIZE), "counts": run_lengths(mask)}, compressed(mask)]
     tiny_data.coco(tmp_path, {"a.jpg": [entry(PERSON, segmentation=form) for form in forms]})
-    for item in items(coco.cutouts(tmp_path)):
+    for item in items(coco.cutouts(coco_layouts.find(tmp_path))):
         assert isinstance(item, Cutout)
         assert np.array_equal(item.mask, mask)
 
@@ -139,7 +147,9 @@ def test_objects_without_a_usable_mask_are_skipped_and_counted(tmp_path: Path) -
         entry(PERSON, segmentation=[[10, 10, 10, 10, 10, 10]]),
     ]
     tiny_data.coco(tmp_path, {"a.jpg": found})
-    cutouts = prepared.prepare_cutouts(coco.cutouts(tmp_path), tmp_path / "p", (50, 50))
+    cutouts = prepared.prepare_cutouts(
+        coco.cutouts(coco_layouts.find(tmp_path)), tmp_path / "p", (50, 50)
+    )
     assert cutouts.names == ["a.jpg/1"]
     assert cutouts.left_out == {
         "no mask": ["a.jpg/2", "a.jpg/3"],
@@ -151,25 +161,27 @@ def test_objects_without_a_usable_mask_are_skipped_and_counted(tmp_path: Path) -
 
 def test_without_any_mask_there_is_nothing_to_paste(tmp_path: Path) -> None:
     tiny_data.coco(tmp_path, {"a.jpg": [entry(PERSON), entry(DOG, segmentation=polygon())]})
-    assert len(coco.cutouts(tmp_path)) == 1
+    assert len(coco.cutouts(coco_layouts.find(tmp_path))) == 1
     with pytest.raises(DataError, match=r"no object of person has a mask \(segmentation\)"):
-        coco.cutouts(tmp_path, names=["person"])
+        coco.cutouts(coco_layouts.find(tmp_path), names=["person"])
 
 
 @pytest.mark.parametrize("place", ["images/tiny", "images", "tiny"])
 def test_images_are_found_where_people_keep_them(tmp_path: Path, place: str) -> None:
     tiny_data.coco(tmp_path, {"a.jpg": [entry(PERSON)]}, subfolder=place)
-    (found,) = items(coco.photographs(tmp_path))
+    (found,) = items(coco.photographs(coco_layouts.find(tmp_path)))
     assert found.image.shape == (*SIZE, 3)
 
 
 def test_of_several_splits_one_is_named(folder: Path) -> None:
     tiny_data.coco(folder, {"z.jpg": [entry(PERSON)]}, split="val2017", subfolder="val2017")
-    assert [r.name for r in coco.photographs(folder, "val2017").records] == ["z.jpg"]
+    assert [r.name for r in coco.photographs(coco_layouts.find(folder, "val2017")).records] == [
+        "z.jpg"
+    ]
     with pytest.raises(DataError, match="has tiny, val2017; name one of these splits"):
-        coco.photographs(folder)
+        coco.photographs(coco_layouts.find(folder))
     with pytest.raises(DataError, match="has no split 'train2017', only tiny, val2017"):
-        coco.photographs(folder, "train2017")
+        coco.photographs(coco_layouts.find(folder, "train2017"))
 
 
 def test_broken_and_missing_images_are_skipped_and_counted(folder: Path) -> None:
@@ -178,7 +190,7 @@ def test_broken_and_missing_images_are_skipped_and_counted(folder: Path) -> None
     path.write_bytes(path.read_bytes()[:100])
     (folder / "images" / "c.jpg").unlink()
     photographs = prepared.prepare_photographs(
-        coco.photographs(folder, keep_empty=True), folder / "p", (9, 9)
+        coco.photographs(coco_layouts.find(folder), keep_empty=True), folder / "p", (9, 9)
     )
     assert photographs.names == ["a.jpg"]
     assert photographs.left_out == {
@@ -190,25 +202,29 @@ def test_broken_and_missing_images_are_skipped_and_counted(folder: Path) -> None
 
 def test_what_is_no_coco_data_set_is_an_error(folder: Path, tmp_path_factory: Any) -> None:
     nothing = tmp_path_factory.mktemp("nothing")
-    with pytest.raises(DataError, match=r"has no instances_SPLIT.json; export your data as COCO"):
-        coco.photographs(nothing)
+    with pytest.raises(DataError, match=r"has none of annotations/instances_SPLIT.json, SPLIT/_"):
+        coco.photographs(coco_layouts.find(nothing))
     with pytest.raises(DataError, match="has no class cat, only person, dog"):
-        coco.photographs(folder, names=["person", "cat"])
+        coco.photographs(coco_layouts.find(folder), names=["person", "cat"])
     path = folder / "annotations" / "instances_tiny.json"
     whole = json.loads(path.read_text())
     contents = [
         ("{", "is no COCO annotation file"),
         ("[]", "is no COCO annotation file"),
-        (json.dumps(whole | {"annotations": [{"id": 1}]}), "is no COCO annotation file"),
-        (json.dumps(whole | {"annotations": []}), "are missing or empty"),
-        (json.dumps(whole | {"images": []}), "are missing or empty"),
-        (json.dumps({k: v for k, v in whole.items() if k != "categories"}), "missing or empty"),
+        ("[" * 100_000, "is no COCO annotation file"),
+        (json.dumps(whole | {"annotations": {}}), "which has lists images, annotations, categ"),
+        (json.dumps(whole | {"annotations": []}), "its annotations are empty"),
+        (json.dumps(whole | {"images": []}), "its images are empty"),
+        (json.dumps(whole | {"images": [7, {}]}), "its images or categories have neither ids nor"),
+        (json.dumps({k: v for k, v in whole.items() if k != "categories"}), "which has lists"),
     ]
     for content, message in contents:
         path.write_text(content)
         with pytest.raises(DataError, match=message):
-            coco.photographs(folder)
+            coco.photographs(coco_layouts.find(folder))
     path.write_text(json.dumps(whole))
     (folder / "images").rename(folder / "elsewhere")
-    with pytest.raises(DataError, match="a.jpg: is in none of"):
-        coco.photographs(folder)
+    with pytest.raises(
+        DataError, match="none of its 4 pictures, such as a.jpg, is in .*/images/tiny or "
+    ):
+        coco.photographs(coco_layouts.find(folder))

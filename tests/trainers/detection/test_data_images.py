@@ -10,7 +10,7 @@ from torchvision.ops import box_iou
 
 from detection import tiny_data
 from trainers.detection.data import images
-from trainers.detection.data.records import Annotation, Cutout, Photograph, Skip
+from trainers.detection.data.records import Annotation, Cutout, Found, Photograph, Skip
 
 
 def test_box_of_a_mask_is_tight_and_exclusive() -> None:
@@ -43,13 +43,34 @@ def test_stretching_takes_the_boxes_along() -> None:
     assert stretched.ignore.tolist() == [False, True]
 
 
-def test_boxes_are_cut_at_the_edges_and_empty_ones_refused() -> None:
+BAD_BOXES: list[tuple[float, ...]] = [
+    (120, 0, 130, 9), (5, 5, 5, 9), (9, 5, 5, 9), (1000, 5, 1e308, 9), (7, 7, 7 + 1e-9, 9),
+]  # fmt: skip
+
+
+def test_boxes_are_cut_at_the_edges_and_bad_ones_cost_their_object() -> None:
     pixels = np.zeros((90, 120, 3), np.uint8)
-    annotation = Annotation.of([((-3, -2, 125, 95), 1, False)])
-    assert images.inside(annotation, pixels, "a").boxes.tolist() == [[0, 0, 120, 90]]
-    for box in [(120, 0, 130, 9), (5, 5, 5, 9), (9, 5, 5, 9), (0, 0, float("nan"), 9)]:
-        with pytest.raises(Skip, match="a: box without area in the image"):
-            images.inside(Annotation.of([(box, 1, False)]), pixels, "a")
+    good = [("a/1", (-3, -2, 125, 95), 1, False), ("a/2", (5, 5, 1e308, 9), 2, True)]
+    bad = [(f"a/bad {n}", box, 1, False) for n, box in enumerate(BAD_BOXES)]
+    found = [Found(*entry) for entry in [*bad, *good, ("a/none", None, 1, False)]]
+    *left_out, photograph = images.with_objects("a", pixels, found)
+    assert isinstance(photograph, Photograph)
+    assert photograph.annotation.boxes.tolist() == [[0, 0, 120, 90], [5, 5, 120, 9]]
+    assert photograph.annotation.labels.tolist() == [1, 2]
+    assert photograph.annotation.ignore.tolist() == [False, True]
+    reason = "box without area in the image"
+    assert list(map(str, left_out)) == [
+        *(f"a/bad {n}: {reason}" for n in range(len(BAD_BOXES))), "a/none: no usable box"
+    ]  # fmt: skip
+
+
+def test_a_photograph_all_of_whose_boxes_are_bad() -> None:
+    pixels, bad = np.zeros((90, 120, 3), np.uint8), [Found("a/1", None, 1, False)]
+    _, kept = images.with_objects("a", pixels, bad)
+    assert isinstance(kept, Photograph)
+    assert len(kept.annotation) == 0
+    _, left_out = images.with_objects("a", pixels, bad, keep_empty=False)
+    assert str(left_out) == "a: no object with a usable box"
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_views_without_a_usable_mask_are_skipped_and_counted(tmp_path: Path) -> 
         "missing .pbm file": ["a/NP1_0"],
         "mask is not inverted": ["a/NP2_3"],
         "image and mask differ in size": ["a/NP3_6"],
-        "empty mask": ["a/NP4_9"],
+        "mask of a single level": ["a/NP4_9"],
     }
 
 
@@ -145,7 +145,10 @@ def test_pictures_of_a_folder(tmp_path: Path) -> None:
         folder.backgrounds(tmp_path), tmp_path.parent / "c", (9, 9)
     )
     assert backgrounds.names == ["a.png", "b.JPG", "deep/er/c.jpeg"]
-    assert backgrounds.left_out == {"broken .jpg file": ["z.jpg"]}
+    assert backgrounds.left_out == {
+        "no picture by its name": ["notes.txt"],
+        "broken .jpg file": ["z.jpg"],
+    }
 
 
 def test_folders_without_pictures_are_errors(tmp_path: Path) -> None:

@@ -108,7 +108,8 @@ def test_broken_files_are_skipped_and_counted(kit: Path) -> None:
         "missing .jpg file": ["VOC2007/2"],
         "broken .xml file": ["VOC2007/3"],
         "missing .xml file": ["VOC2007/4"],
-        "box without area in the image": ["VOC2007/5"],
+        "box without area in the image": ["VOC2007/5/object 1"],
+        "no object with a usable box": ["VOC2007/5"],
     }
 
 
@@ -197,8 +198,9 @@ def test_the_rules_of_the_clean_up(tmp_path: Path) -> None:
 
 def test_masks_and_boxes_that_have_no_counterpart(tmp_path: Path) -> None:
     box, far = (10, 10, 50, 80), (70, 10, 110, 80)
-    (found,) = cut(tmp_path, [("person", box, 0)], {1: rectangle(*SIZE, far)})
-    assert found.reason == "mask without a box"
+    found, person = cut(tmp_path, [("person", box, 0)], {1: rectangle(*SIZE, far)})
+    assert str(found) == "VOC2007/1/1: mask without a box"
+    assert str(person) == "VOC2007/1/object 1: no mask"
     (found,) = cut(tmp_path, [("person", box, 0)], {})
     assert found.reason == "no instance in the mask"
     (found,) = cut(tmp_path, [("dog", box, 0)], {1: rectangle(*SIZE, box)})

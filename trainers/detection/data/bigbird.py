@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from trainers.detection.data import images
+from trainers.detection.data import images, masks
 from trainers.detection.data.cleanup import DEFAULT, CleanUp
 from trainers.detection.data.records import BACKGROUND, Cutout, Record, Records, Skip
 from trainers.files import DataError
@@ -56,10 +56,9 @@ def cutouts(
 def _load(
     name: str, picture: Path, mask: Path, label: int, clean_up: CleanUp
 ) -> Iterator[Cutout | Skip]:
-    covered = images.read(mask, name, mode="L") == 0
-    pixels = images.read(picture, name)
-    if covered.shape != pixels.shape[:2]:
-        raise Skip("image and mask differ in size", name)
+    covered = ~masks.levels_mask(images.read_levels(mask, name), name)
+    size = (covered.shape[0], covered.shape[1])
+    pixels = images.read_annotated(picture, name, size, different="image and mask differ in size")
     if covered[[0, 0, -1, -1], [0, -1, 0, -1]].all():
         raise Skip("mask is not inverted", name)
     yield clean_up.judge(Cutout(name, pixels, covered, label))

@@ -1,17 +1,30 @@
-"""Backgrounds from plain folders, and from the frames of UW's RGB-D Scenes v2.
+"""Plain folders: of backgrounds, of cut-outs, and of the frames of UW's RGB-D Scenes v2.
 
 The layout of RGB-D Scenes v2, ``rgbd-scenes-v2/imgs/scene_01/00000-color.png`` with scenes 01 to 14
 and a depth map beside each frame, is confirmed by public code that reads it, ``image_extractor.py``
 of andrefdre/Dora_the_mug_finder_SAVI.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import scipy.ndimage
+
 from trainers.detection.data import images
-from trainers.detection.data.records import BACKGROUND, Annotation, Photograph, Record, Records
-from trainers.files import DataError
+from trainers.detection.data.cleanup import DEFAULT, CleanUp
+from trainers.detection.data.records import (
+    BACKGROUND,
+    Annotation,
+    Cutout,
+    Photograph,
+    Record,
+    Records,
+    Skip,
+)
+from trainers.files import DataError, there
 
 STRIDE = 8
 """Frames of a video from one background to the next: neighbours show the same. About as many are
@@ -24,12 +37,37 @@ def backgrounds(folder: Path) -> Records[Photograph]:
     Raises:
         DataError: The folder is missing or holds no picture.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: is no folder")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in images.SUFFIXES)
-    if not paths:
-        raise DataError(f"{folder}: has no picture ({', '.join(images.SUFFIXES)})")
-    return _records(f"pictures in {folder}", folder, paths)
+    paths, others = _pictures(folder)
+    return _records(f"pictures in {folder}", folder, paths, others)
+
+
+def cutouts(folder: Path, names: Sequence[str], clean_up: CleanUp = DEFAULT) -> Records[Cutout]:
+    """List cut-out objects: pictures whose alpha channel is their mask.
+
+    Args:
+        folder: Holds a sub-folder a class, named as it.
+        names: Of the classes, their labels from 1.
+        clean_up: Which of the objects to leave out. The frame cuts none: it is the object's own.
+
+    Raises:
+        DataError: The folder is missing, or no sub-folder of a class holds a picture.
+    """
+    paths, others = _pictures(folder)
+    labels = {name: label for label, name in enumerate(names, 1)}
+    clean_up = replace(clean_up, max_cut=4)
+    records, strangers = [], []
+    for path in paths:
+        name = path.relative_to(folder)
+        if label := labels.get(name.parts[0] if len(name.parts) > 1 else ""):
+            load = partial(_load_cutout, str(name), path, label, clean_up)
+            records.append(Record(str(name), (path,), load))
+        else:
+            strangers.append(str(name))
+    if not records:
+        raise DataError(f"{folder}: has no picture in a sub-folder {' or '.join(names)}")
+    left_out = others | ({"in no sub-folder of a class": strangers} if strangers else {})
+    source = f"cut-outs in {folder}, {clean_up}"
+    return Records(source, (BACKGROUND, *names), records, left_out)
 
 
 def uw_scenes(folder: Path, stride: int = STRIDE) -> Records[Photograph]:
@@ -47,20 +85,52 @@ def uw_scenes(folder: Path, stride: int = STRIDE) -> Records[Photograph]:
         for scene in sorted(place.glob("scene_*")):
             paths += sorted(scene.glob("*-color.png"))[::stride]
         if paths:
-            return _records(f"RGB-D Scenes v2 in {folder}, 1 frame of {stride}", place, paths)
+            return _records(f"RGB-D Scenes v2 in {folder}, 1 frame of {stride}", place, paths, {})
     raise DataError(
         f"{folder}: has no imgs/scene_*/*-color.png; unpack rgbd-scenes-v2_imgs there, from "
         "rgbd-dataset.cs.washington.edu/dataset/rgbd-scenes-v2"
     )
 
 
-def _records(source: str, root: Path, paths: Sequence[Path]) -> Records[Photograph]:
+def _pictures(folder: Path) -> tuple[list[Path], dict[str, list[str]]]:
+    """All files in a folder that are pictures by their names, and the others, as left out."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: is no folder")
+    files = sorted(path for path in folder.rglob("*") if there(path))
+    paths = [path for path in files if path.suffix.lower() in images.SUFFIXES]
+    if not paths:
+        raise DataError(f"{folder}: has no picture ({', '.join(images.SUFFIXES)})")
+    others = [
+        str(path.relative_to(folder))
+        for path in files
+        if path.suffix.lower() not in images.SUFFIXES
+    ]
+    return paths, {"no picture by its name": others} if others else {}
+
+
+def _records(
+    source: str, root: Path, paths: Sequence[Path], left_out: Mapping[str, Sequence[str]]
+) -> Records[Photograph]:
     records = []
     for path in paths:
         name = str(path.relative_to(root))
         records.append(Record(name, (path,), partial(_load, name, path)))
-    return Records(source, (BACKGROUND,), records)
+    return Records(source, (BACKGROUND,), records, left_out)
 
 
 def _load(name: str, path: Path) -> Iterator[Photograph]:
     yield Photograph(name, images.read(path, name), Annotation.of())
+
+
+def _load_cutout(name: str, path: Path, label: int, clean_up: CleanUp) -> Iterator[Cutout | Skip]:
+    pixels, alpha = images.read_alpha(path, name)
+    if alpha.min() == alpha.max():
+        raise Skip("alpha of a single level", name)
+    # Two levels are a mask, whatever they are; of a soft edge the mask is the opaque half.
+    soft = len(np.unique(alpha)) > 2
+    mask = alpha >= 128 if soft else alpha == alpha.max()
+    if not mask.any():
+        raise Skip("empty mask", name)
+    # What is transparent has any colour, often black, which would show in the object's soft edge.
+    nearest = scipy.ndimage.distance_transform_edt(~mask, False, True)
+    yield clean_up.judge(Cutout(name, pixels[tuple(nearest)], mask, label))

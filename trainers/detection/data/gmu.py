@@ -21,8 +21,9 @@ from trainers.detection.data.records import (
     Photograph,
     Record,
     Records,
+    Skip,
 )
-from trainers.files import DataError
+from trainers.files import DataError, lines
 
 NAMES = (
     "coca_cola_glass_bottle",
@@ -83,8 +84,11 @@ def photographs(
 
 def _load(
     name: str, picture: Path, annotation: Path, classes: Sequence[str]
-) -> Iterator[Photograph]:
+) -> Iterator[Photograph | Skip]:
     for photograph in voc.load_photograph(name, picture, annotation, classes, keep_empty=True):
+        if isinstance(photograph, Skip):
+            yield photograph
+            continue
         found = photograph.annotation
         sides = found.boxes[:, 2:] - found.boxes[:, :2]
         ignore = found.ignore | (sides.prod(1) <= MIN_AREA)
@@ -93,10 +97,7 @@ def _load(
 
 def _tested(folder: Path, fold: int) -> tuple[str, ...]:
     path = folder / "folds.txt"
-    if path.is_file():
-        folds = [tuple(line.split()) for line in path.read_text().splitlines() if line.strip()]
-    else:
-        folds = [FIRST_FOLD]
+    folds = [tuple(line.split()) for line in lines(path)] if path.is_file() else [FIRST_FOLD]
     if not 1 <= fold <= len(folds):
         raise DataError(
             f"{path}: want the scenes that fold {fold} is tested on in line {fold}, such as "

@@ -1,37 +1,156 @@
-"""Reading pictures and masks, and bringing them to one canvas size."""
+"""Reading pictures, and bringing photographs and objects to one canvas size."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainers.detection.data.records import Annotation, Cutout, Photograph, Skip
+from trainers.detection.data.records import Annotation, Box, Cutout, Found, Photograph, Skip
+from trainers.files import there
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 """Of files that are taken for pictures."""
+DIFFERENT = "image and annotation differ in size"
+ORIENTATION = 0x0112
+"""EXIF's tag: how the stored pixels are to be turned for looking at."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By its values; from 5 on they exchange width and height."""
 
 
-def read(path: Path, name: str, mode: str | None = "RGB") -> NDArray[np.uint8]:
-    """Decode a picture whole: (H, W, 3) uint8, or (H, W) for a mode of one channel.
+def read(path: Path, name: str) -> NDArray[np.uint8]:
+    """Decode a picture without annotations, turned as its EXIF orientation says.
 
-    Orientation tags are not obeyed, since annotations are in the stored pixels.
+    Of an animation the first frame. Alpha is dropped, 16 bits are scaled to 8.
 
     Args:
         path: Of the picture.
         name: For the report.
-        mode: Pillow's mode to convert to; None leaves the file's own (a palette's indices, say).
+
+    Returns:
+        (H, W, 3) uint8, RGB.
 
     Raises:
         Skip: The file is missing, or cannot be decoded to its end.
     """
+    image, turn = _load(path, name)
+    return _rgb(_turned(image, turn), name)
+
+
+def read_annotated(
+    path: Path,
+    name: str,
+    size: tuple[int, int] | None,
+    objects: bool = True,
+    different: str = DIFFERENT,
+) -> NDArray[np.uint8]:
+    """Decode a picture with annotations in its pixels, as :func:`read` does.
+
+    Whether those follow its EXIF orientation is seen by their size; where that cannot tell, the
+    picture is left out.
+
+    Args:
+        path: Of the picture.
+        name: For the report.
+        size: (H, W) that the annotation tells; None: it tells none.
+        objects: Whether any annotation counts on the pixels' places.
+        different: Reason where the sizes differ.
+    """
+    image, turn = _load(path, name)
+    stored = (image.height, image.width)
+    upright = stored[::-1] if turn >= 5 else stored
+    if size is not None and size not in (stored, upright):
+        raise Skip(different if turn == 1 else f"{different}, EXIF orientation or not", name)
+    if turn != 1 and objects and (size is None or stored == upright):
+        raise Skip("EXIF orientation that the annotation may follow or not", name)
+    return _rgb(image if size == stored != upright else _turned(image, turn), name)
+
+
+def read_levels(path: Path, name: str, palette: bool = False) -> NDArray[Any]:
+    """Decode a mask's levels as they are stored: (H, W) numbers.
+
+    Args:
+        path: Of the mask.
+        name: For the report.
+        palette: Give a palette's indices, which number objects, not the brightness of its colours.
+
+    Raises:
+        Skip: The file is missing or broken, or has colours where indices are wanted.
+    """
+    image, _ = _load(path, name)
+    if image.mode in ("1", "L") or image.mode.startswith("I"):
+        return np.asarray(image)
+    if palette and image.mode != "P":
+        raise Skip("mask of colours, not of indices", name)
+    return np.asarray(image if palette else image.convert("L"))
+
+
+def read_alpha(path: Path, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Decode a picture with an alpha channel as :func:`read` does: (H, W, 3), and alpha (H, W).
+
+    Raises:
+        Skip: The file is missing or broken, or has no alpha.
+    """
+    image, turn = _load(path, name)
+    if not image.has_transparency_data:
+        raise Skip("no alpha channel", name)
+    pixels = np.asarray(_turned(image, turn).convert("RGBA"))
+    return pixels[..., :3], pixels[..., 3]
+
+
+def _load(path: Path, name: str) -> tuple[Image.Image, int]:
+    """A picture decoded whole, and its EXIF orientation, from 1 (as stored) to 8.
+
+    Whatever decoding raises becomes a Skip with its reason.
+    """
+    if not there(path):
+        raise Skip(f"missing {path.suffix} file", name)
     try:
         with Image.open(path) as image:
-            return np.asarray(image if mode is None else image.convert(mode))
-    except FileNotFoundError:
-        raise Skip(f"missing {path.suffix} file", name) from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            image.load()
+            return image, _orientation(image)
+    except PermissionError:
+        raise Skip(f"{path.suffix} file without permission to read it", name) from None
+    except Image.DecompressionBombError:
+        raise Skip("more pixels than Pillow decodes", name) from None
+    except Exception:  # decoders raise whatever comes to them on a stranger's bytes
         raise Skip(f"broken {path.suffix} file", name) from None
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(ORIENTATION)
+    except Exception:  # a broken tag does not make a broken picture
+        return 1
+    return value if value in TURNS else 1
+
+
+def _turned(image: Image.Image, turn: int) -> Image.Image:
+    return image if turn == 1 else image.transpose(TURNS[turn])
+
+
+def _rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    if image.mode == "F":
+        raise Skip("picture of floating-point numbers", name)
+    if image.mode.startswith("I"):  # which Pillow would clip at 255
+        levels = np.asarray(image).astype(np.int64)
+        if levels.min() < 0 or levels.max() > 0xFFFF:
+            raise Skip("picture of more than 16 bits", name)
+        grey = (levels * 255 + 0x7FFF) // 0xFFFF
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    if image.mode == "P":  # by way of alpha, without which Pillow warns
+        image = image.convert("RGBA")
+    return np.asarray(image.convert("RGB"))
 
 
 def box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
@@ -54,17 +173,45 @@ def ious(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.flo
     return inter / (areas + (box[2:] - box[:2]).prod() - inter)
 
 
-def inside(annotation: Annotation, image: NDArray[np.uint8], name: str) -> Annotation:
-    """Cut boxes at the image's edges.
+def with_objects(
+    name: str, image: NDArray[np.uint8], found: Sequence[Found], keep_empty: bool = True
+) -> Iterator[Photograph | Skip]:
+    """A photograph with those of its objects that can be used, their boxes cut at its edges.
+
+    Args:
+        name: Of the photograph.
+        image: (H, W, 3) uint8.
+        found: Its objects; one without a box in the image is skipped.
+        keep_empty: Keep the photograph where none is left.
+    """
+    kept = []
+    for name_of, box, label, ignore in found:
+        try:
+            kept.append((clipped(box, image, name_of), label, ignore))
+        except Skip as skip:
+            yield skip
+    if found and not kept and not keep_empty:
+        yield Skip("no object with a usable box", name)
+    else:
+        yield Photograph(name, image, Annotation.of(kept))
+
+
+def clipped(box: Box | None, image: NDArray[np.uint8], name: str) -> Box:
+    """Cut an object's box at the image's edges.
 
     Raises:
-        Skip: A box is empty, turned round or outside: the annotation belongs to another image.
+        Skip: There is no box, or it is empty, turned round or outside.
     """
+    if box is None:
+        raise Skip("no usable box", name)
     height, width = image.shape[:2]
-    boxes = annotation.boxes.clip(0, np.array([width, height] * 2, np.float32))
-    if not (boxes[:, 2:] > boxes[:, :2]).all():
+    limits = (width, height, width, height)
+    inside = [min(max(side, 0), limit) for side, limit in zip(box, limits, strict=True)]
+    # In the precision in which it is kept.
+    x1, y1, x2, y2 = np.array(inside, np.float32).tolist()
+    if not (x1 < x2 and y1 < y2):
         raise Skip("box without area in the image", name)
-    return Annotation(boxes, annotation.labels, annotation.ignore)
+    return x1, y1, x2, y2
 
 
 def stretch(photograph: Photograph, size: tuple[int, int]) -> tuple[NDArray[np.uint8], Annotation]:

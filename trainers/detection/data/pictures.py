@@ -53,8 +53,8 @@ def clean_up_sheet(
     for reason, names in (left_out | {"kept": kept}).items():
         for name in names:
             # An object's name is its image's, and a number where an image can have several.
-            record = by_name.get(name) or by_name[name.rpartition("/")[0]]
-            if (cutout := _find(record, name)) is not None:
+            record = by_name.get(name) or by_name.get(name.rpartition("/")[0])
+            if record is not None and (cutout := _find(record, name)) is not None:
                 tiles += _three(cutout, reason)
         tiles += [Image.new("RGB", (TILE, TILE), "white")] * (-len(tiles) % COLUMNS)
     _save(tiles, path)

@@ -7,7 +7,7 @@ only when a record is loaded, which ``prepared.py`` does once for each.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 BACKGROUND = "__background__"
 """The class at index 0, which no object has."""
 
+Box = tuple[float, float, float, float]
+"""(x1, y1, x2, y2) in pixels, right and bottom exclusive."""
 Item = TypeVar("Item", "Photograph", "Cutout")
 Ignored = Literal["difficult", "crowd"]
 """What objects are that are neither right nor wrong to find: each is matched by rules of its own
@@ -35,6 +37,22 @@ class Skip(Exception):
     def __init__(self, reason: str, name: str, cutout: "Cutout | None" = None) -> None:
         super().__init__(f"{name}: {reason}")
         self.reason, self.name, self.cutout = reason, name, cutout
+
+
+class Found(NamedTuple):
+    """An object as a file has it, not yet held against the image.
+
+    Attributes:
+        name: Unique in its data set.
+        box: None: what the file has is no box.
+        label: Index into the classes, from 1.
+        ignore: Neither right nor wrong to find.
+    """
+
+    name: str
+    box: Box | None
+    label: int
+    ignore: bool
 
 
 @dataclass(frozen=True)
@@ -103,7 +121,7 @@ class Cutout:
     image: NDArray[np.uint8]
     mask: NDArray[np.bool_]
     label: int
-    box: tuple[float, float, float, float] | None = None
+    box: Box | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ of GMU Kitchen and are called so. Views and photographs of the test scenes are i
 import hashlib
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,11 @@ def training(
     """The views and the photographs that are in no test scene."""
     views = [record for n, record in enumerate(objects.records) if n % TEST_VIEWS]
     return (
-        Records(f"{objects.source}, without one in {TEST_VIEWS}", objects.classes, views),
-        Records(
-            f"{photographs.source}, every second", photographs.classes, photographs.records[::2]
+        replace(objects, source=f"{objects.source}, without one in {TEST_VIEWS}", records=views),
+        replace(
+            photographs,
+            source=f"{photographs.source}, every second",
+            records=photographs.records[::2],
         ),
     )
 

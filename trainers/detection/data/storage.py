@@ -240,7 +240,8 @@ def _key(records: Records[Item], shape: tuple[int, int, int], kind: str) -> str:
             try:
                 status = file.stat()
                 state = f"{status.st_size} {status.st_mtime_ns}"
-            except FileNotFoundError:
+            # No permission counts as missing, as does a name that no file can have.
+            except (OSError, ValueError):
                 state = "missing"
             digest.update(f"{record.name} {file} {state}\n".encode())
     return digest.hexdigest()[:16]

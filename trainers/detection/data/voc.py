@@ -5,10 +5,12 @@ SegmentationObject, ImageSets/{Main, Segmentation}}``. Boxes in the files are 1-
 pixel included; here they are 0-based with it excluded.
 """
 
+import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +19,37 @@ from trainers.detection.data import images
 from trainers.detection.data.cleanup import DEFAULT, CleanUp
 from trainers.detection.data.records import (
     BACKGROUND,
-    Annotation,
+    Box,
     Cutout,
+    Found,
     Photograph,
     Record,
     Records,
     Skip,
 )
-from trainers.files import DataError
+from trainers.files import DataError, lines, there
 
 WHERE = "unpack VOCtrainval and VOCtest there, from host.robots.ox.ac.uk/pascal/VOC"
 VOID = 255
 """In ``SegmentationObject``: the border between objects, neither one nor the other."""
-Box = tuple[float, float, float, float]
 Set = tuple[str, str]
 """A year and an image set, such as ("2007", "trainval")."""
+
+
+class Object(NamedTuple):
+    """An object in a VOC XML.
+
+    Attributes:
+        name: Of its image, and its place in the XML.
+        kind: Its class.
+        box: 0-based and exclusive; None: what the file has is no box.
+        difficult: Neither right nor wrong to find.
+    """
+
+    name: str
+    kind: str
+    box: Box | None
+    difficult: bool
 
 
 def photographs(
@@ -100,39 +118,56 @@ def cutouts(
 
 def load_photograph(
     name: str, image: Path, annotation: Path, classes: Sequence[str], keep_empty: bool
-) -> Iterator[Photograph]:
+) -> Iterator[Photograph | Skip]:
     """Read a photograph and its VOC XML, which other data sets use too."""
-    objects = read_objects(annotation, name)
+    size, objects = read_objects(annotation, name)
     labels = {known: label for label, known in enumerate(classes)}
-    wanted = [(box, labels[kind], difficult) for kind, box, difficult in objects if kind in labels]
-    if not wanted and not keep_empty:
+    found = [
+        Found(title, box, labels[kind], difficult)
+        for title, kind, box, difficult in objects
+        if kind in labels
+    ]
+    if not found and not keep_empty:
         raise Skip("no object of the classes" if objects else "empty annotation", name)
-    pixels = images.read(image, name)
-    yield Photograph(name, pixels, images.inside(Annotation.of(wanted), pixels, name))
+    pixels = images.read_annotated(image, name, size, bool(found))
+    yield from images.with_objects(name, pixels, found, keep_empty)
 
 
-def read_objects(path: Path, name: str) -> list[tuple[str, Box, bool]]:
-    """Read a VOC XML: each object's class, box (0-based, exclusive) and whether it is difficult.
+def read_objects(path: Path, name: str) -> tuple[tuple[int, int] | None, list[Object]]:
+    """Read a VOC XML: the image's size (H, W), None where it tells none, and the objects.
 
     Raises:
         Skip: The file is missing or no such XML.
     """
+    if not there(path):
+        raise Skip("missing .xml file", name)
     try:
         root = ElementTree.parse(path).getroot()
-        objects = []
-        for element in root.iter("object"):
-            x1, y1, x2, y2 = (
-                float(element.findtext(f"bndbox/{side}", "?"))
-                for side in ("xmin", "ymin", "xmax", "ymax")
-            )
-            difficult = element.findtext("difficult", "0").strip() == "1"
-            kind = element.findtext("name", "").strip()
-            objects.append((kind, (x1 - 1, y1 - 1, x2, y2), difficult))
-    except FileNotFoundError:
-        raise Skip("missing .xml file", name) from None
-    except (ElementTree.ParseError, ValueError, OSError):
+    except PermissionError:
+        raise Skip(".xml file without permission to read it", name) from None
+    except (ElementTree.ParseError, ValueError, LookupError, OSError):
         raise Skip("broken .xml file", name) from None
-    return objects
+    height, width = (_number(root, f"size/{side}") for side in ("height", "width"))
+    objects = []
+    for position, element in enumerate(root.iter("object"), 1):
+        x1, y1, x2, y2 = (_number(element, f"bndbox/{s}") for s in ("xmin", "ymin", "xmax", "ymax"))
+        box = None
+        if x1 is not None and y1 is not None and x2 is not None and y2 is not None:
+            box = (x1 - 1, y1 - 1, x2, y2)
+        kind = element.findtext("name", "").strip()
+        difficult = _number(element, "difficult") == 1
+        objects.append(Object(f"{name}/object {position}", kind, box, difficult))
+    # Tools that do not know the size write 0 or -1.
+    size = (int(height), int(width)) if height and width and min(height, width) > 0 else None
+    return size, objects
+
+
+def _number(element: ElementTree.Element, path: str) -> float | None:
+    try:
+        found = float(element.findtext(path, "none"))
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def _load_cutouts(
@@ -143,33 +178,46 @@ def _load_cutouts(
     kind: str,
     clean_up: CleanUp,
 ) -> Iterator[Cutout | Skip]:
-    objects = read_objects(annotation, name)
-    if all(found != kind for found, _, _ in objects):
+    size, objects = read_objects(annotation, name)
+    if all(found.kind != kind for found in objects):
         raise Skip(f"no {kind} annotated", name)
-    indices = images.read(segmentation, name, mode=None)
-    pixels = images.read(image, name)
+    indices = images.read_levels(segmentation, name, palette=True)
+    pixels = images.read_annotated(image, name, size or (indices.shape[0], indices.shape[1]))
     if indices.shape != pixels.shape[:2]:
         raise Skip("image and mask differ in size", name)
     numbers = [int(n) for n in np.unique(indices) if n not in (0, VOID)]
+    if not numbers and (indices == VOID).any():
+        numbers = [VOID]  # a mask of two levels, 0 and 255
     if not numbers:
         raise Skip("no instance in the mask", name)
+    boxed = []
+    for found in objects:
+        try:
+            images.clipped(found.box, pixels, found.name)
+            boxed.append(found)
+        except Skip as skip:
+            if found.kind == kind:
+                yield skip
     tight = np.array([images.box_of(indices == number) for number in numbers], np.float32)
-    boxes = np.array([box for _, box, _ in objects], np.float32)
-    for number, index in zip(numbers, _match(tight, boxes), strict=True):
+    boxes = np.array([found.box for found in boxed], np.float32).reshape(-1, 4)
+    matches = _match(tight, boxes)
+    for number, index in zip(numbers, matches, strict=True):
         title = f"{name}/{number}"
         if index is None:
             yield Skip("mask without a box", title)
-            continue
-        found, box, _ = objects[index]
-        if found == kind:
-            yield clean_up.judge(Cutout(title, pixels, indices == number, 1, box))
+        elif boxed[index].kind == kind:
+            mask, box = indices == number, boxed[index].box
+            yield clean_up.judge(Cutout(title, pixels, mask, 1, box))
+    for index, found in enumerate(boxed):
+        if found.kind == kind and index not in matches:
+            yield Skip("no mask", found.name)
 
 
 def _match(tight: NDArray[np.float32], boxes: NDArray[np.float32]) -> list[int | None]:
     """Give each mask the box that overlaps it most, the best pairs first, each box once."""
     overlaps = np.stack([images.ious(box, boxes) for box in tight])
     matches: list[int | None] = [None] * len(tight)
-    while overlaps.max() > 0:
+    while overlaps.size and overlaps.max() > 0:
         mask, box = np.unravel_index(overlaps.argmax(), overlaps.shape)
         matches[mask] = int(box)
         overlaps[mask], overlaps[:, box] = 0, 0
@@ -188,7 +236,7 @@ def _identifiers(
         if not path.is_file():
             raise DataError(f"{path}: is missing; {WHERE}")
         # Some lists have a second column, which says whether a class is there.
-        identifiers = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+        identifiers = dict.fromkeys(line.split()[0] for line in lines(path))
         if not identifiers:
             raise DataError(f"{path}: lists no image")
         for identifier in identifiers:
