@@ -1,53 +1,7 @@
-"""What the geometry modules share: argument checks and the closed-form inverse of a theta."""
-
-from collections.abc import Sequence
+"""What the geometry modules share: a theta's entries and its closed-form inverse."""
 
 import torch
 from torch import Tensor
-
-
-def check_size(name: str, size: Sequence[int]) -> tuple[int, int]:
-    """Return ``size`` as (height, width), both at least 1."""
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"{name}: got {tuple(size)}, wanted (height, width), both at least 1")
-    return size[0], size[1]
-
-
-def check_floating(name: str, tensor: object) -> None:
-    """Raise unless this is a floating-point tensor."""
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"{name}: got {type(tensor).__name__}, wanted a tensor")
-    if not tensor.is_floating_point():
-        raise TypeError(f"{name}: got {tensor.dtype}, wanted a floating-point tensor")
-
-
-def check_precise(name: str, tensor: Tensor) -> None:
-    """Raise unless the dtype can carry coordinates: half precision moves an object by pixels."""
-    check_floating(name, tensor)
-    if tensor.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"{name}: got {tensor.dtype}, wanted float32 or float64")
-
-
-def check_coverage(name: str, coverage: Tensor) -> None:
-    """Raise unless this is a floating-point mask or alpha, (N, 1, height, width)."""
-    check_floating(name, coverage)
-    if coverage.dim() != 4 or coverage.shape[1] != 1 or min(coverage.shape[2:]) < 1:
-        raise ValueError(f"{name}: got shape {tuple(coverage.shape)}, wanted (N, 1, height, width)")
-
-
-def check_theta(theta: Tensor) -> None:
-    """Raise unless ``theta`` is (..., 2, 3) in float32 or float64."""
-    check_precise("theta", theta)
-    if theta.shape[-2:] != (2, 3):
-        raise ValueError(f"theta: got shape {tuple(theta.shape)}, wanted (..., 2, 3)")
-
-
-def check_beside(name: str, tensor: Tensor, shape: tuple[int, ...], mask: Tensor) -> None:
-    """Raise unless the tensor has this shape and lies on the mask's device."""
-    if tensor.shape != shape:
-        raise ValueError(f"{name}: got shape {tuple(tensor.shape)}, wanted {shape} for this mask")
-    if tensor.device != mask.device:
-        raise ValueError(f"{name}: got device {tensor.device}, wanted the mask's {mask.device}")
 
 
 def pack(xx: Tensor, xy: Tensor, x: Tensor, yx: Tensor, yy: Tensor, y: Tensor) -> Tensor:
@@ -63,6 +17,17 @@ def unpack(theta: Tensor) -> tuple[Tensor, ...]:
 def inverse(theta: Tensor) -> Tensor:
     """Invert (..., 2, 3) maps; elementwise, because autocast would round a matrix product."""
     xx, xy, x, yx, yy, y = unpack(theta)
+    # By powers of two, which round nothing, or the determinant leaves the range of float32.
+    to_x, to_y = _power_of_two(xx, xy), _power_of_two(yx, yy)
+    xx, xy, yx, yy = xx / to_x, xy / to_x, yx / to_y, yy / to_y
     determinant = xx * yy - xy * yx
     xx, xy, yx, yy = yy / determinant, -xy / determinant, -yx / determinant, xx / determinant
+    xx, xy, yx, yy = xx / to_x, xy / to_y, yx / to_x, yy / to_y
     return pack(xx, xy, -(xx * x + xy * y), yx, yy, -(yx * x + yy * y))
+
+
+def _power_of_two(first: Tensor, second: Tensor) -> Tensor:
+    """The power of two just below the larger magnitude; 1 where both are 0."""
+    largest = torch.maximum(first.abs(), second.abs()).detach()
+    fraction, _ = torch.frexp(largest)  # in [1/2, 1)
+    return torch.where(largest == 0, 1, largest / (2 * fraction))

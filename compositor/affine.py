@@ -20,14 +20,13 @@ Everything here is differentiable, elementwise (autocast leaves it alone) and ke
 float64.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from compositor import _geometry
-from compositor.visibility import boxes as _tight_boxes
+from compositor import _arguments, _geometry
+from compositor.visibility import THINNEST, shown
 
 PARAMETERS = ("angle", "shear", "scale_x", "scale_y", "translate_x", "translate_y")
 
@@ -51,13 +50,11 @@ def from_parameters(
 
     Raises:
         TypeError: ``parameters`` is neither float32 nor float64.
-        ValueError: ``parameters`` does not end in 6, or a size is not two positive numbers.
+        ValueError: ``parameters`` does not end in 6, or a size is not two positive integers.
     """
-    _geometry.check_precise("parameters", parameters)
-    if parameters.shape[-1:] != (6,):
-        raise ValueError(f"parameters: got shape {tuple(parameters.shape)}, wanted (..., 6)")
-    h, w = _geometry.check_size("foreground_size", foreground_size)
-    height, width = _geometry.check_size("canvas_size", canvas_size)
+    parameters = _arguments.precise("parameters", parameters, 6)
+    h, w = _arguments.size("foreground_size", foreground_size)
+    height, width = _arguments.size("canvas_size", canvas_size)
 
     angle, shear, scale_x, scale_y, translate_x, translate_y = parameters.unbind(-1)
     cosine, sine = _cosine_sine(angle)
@@ -93,21 +90,21 @@ def to_parameters(
 
     Raises:
         TypeError: ``theta`` is neither float32 nor float64.
-        ValueError: ``theta`` does not end in (2, 3), or a size is not two positive numbers.
+        ValueError: ``theta`` does not end in (2, 3), or a size is not two positive integers.
     """
-    _geometry.check_theta(theta)
-    h, w = _geometry.check_size("foreground_size", foreground_size)
-    height, width = _geometry.check_size("canvas_size", canvas_size)
+    theta = _arguments.precise("theta", theta, 2, 3)
+    h, w = _arguments.size("foreground_size", foreground_size)
+    height, width = _arguments.size("canvas_size", canvas_size)
 
     xx, xy, x, yx, yy, y = _geometry.unpack(_geometry.inverse(theta))
     xx, xy, x = xx * (width / w), xy * (width / h), x * (width / 2)
     yx, yy, y = yx * (height / w), yy * (height / h), y * (height / 2)
     # The forward map is a turn times [[scale_x, shear * scale_y], [0, scale_y]].
-    determinant = xx * yy - xy * yx
     scale_x = torch.hypot(xx, yx)
     angle = torch.rad2deg(torch.atan2(-yx, xx))
-    shear = (xx * xy + yx * yy) / determinant
-    return torch.stack((angle, shear, scale_x, determinant / scale_x, x, y), -1)
+    cosine, sine = xx / scale_x, -yx / scale_x
+    scale_y = cosine * yy + sine * xy
+    return torch.stack((angle, (cosine * xy - sine * yy) / scale_y, scale_x, scale_y, x, y), -1)
 
 
 def invert(theta: Tensor) -> Tensor:
@@ -124,40 +121,70 @@ def invert(theta: Tensor) -> Tensor:
         TypeError: ``theta`` is neither float32 nor float64.
         ValueError: ``theta`` does not end in (2, 3).
     """
-    _geometry.check_theta(theta)
+    theta = _arguments.precise("theta", theta, 2, 3)
     return _geometry.inverse(theta)
 
 
-def from_boxes(mask: Tensor, boxes: Tensor, canvas_size: Sequence[int]) -> Tensor:
-    """Find the theta (output to input, normalised) that puts each mask on a box of the canvas.
+def from_boxes(
+    mask: Tensor,
+    boxes: Tensor,
+    canvas_size: Sequence[int],
+    threshold: float = _arguments.PAPER_THRESHOLD,
+) -> Tensor:
+    """Find the theta (output to input, normalised) that puts what shows of each mask on a box.
 
-    The tight box of the mask's pixels above 0.5 lands on the given box, stretched to fill it, with
-    no turn. Differentiable in ``boxes``; the mask's own box carries no gradient.
+    What :func:`compositor.blend` shows at the same ``threshold`` lands on the given box of the
+    canvas, stretched to fill it, with no turn. Its edge, alpha 0.5, lies ``threshold / 2`` pixels
+    of the mask inside the edge of the mask's own pixels; the blur leaves a straight edge where it
+    is. Near the paper's threshold only blocks of 2 x 2 pixels show: what is one pixel wide does not
+    count.
+
+    Differentiable in ``boxes``; the mask's own box carries no gradient.
 
     Args:
-        mask: (N, 1, h, w), floating point, in [0, 1].
+        mask: (N, 1, h, w), floating point in [0, 1], or bool.
         boxes: (N, 4), float32 or float64: (x1, y1, x2, y2) in canvas pixels, right and bottom
             exclusive, fractions allowed, on the canvas or beyond it. x2 < x1 mirrors.
+            torchvision's ``BoundingBoxes`` of the format XYWH or CXCYWH are converted.
         canvas_size: (H, W) in pixels.
+        threshold: In [0, 1), what ``blend`` is given.
 
     Returns:
-        theta (N, 2, 3) in the dtype of ``boxes``. An empty mask gives NaN, and so a composite of
-        NaN: It does not pass in silence. A box without width or height gives inf or NaN.
+        theta (N, 2, 3) in the dtype of ``boxes``. A box without width or height gives inf or NaN.
+        Under ``torch.compile`` and ``torch.func``, which cannot look at values, so does a mask of
+        which nothing shows, and its composite is NaN: it does not pass in silence.
 
     Raises:
-        TypeError: ``mask`` is not floating point, or ``boxes`` is neither float32 nor float64.
-        ValueError: A shape differs from the above, or the batch sizes do.
+        TypeError: ``mask`` is neither floating point nor bool, or ``boxes`` is neither float32 nor
+            float64.
+        ValueError: Nothing of a mask shows; a shape differs from the above, or the batch sizes do;
+            ``boxes`` has another format, or another canvas than ``canvas_size``.
     """
-    source, visible = _tight_boxes(mask)
-    _geometry.check_precise("boxes", boxes)
-    _geometry.check_beside("boxes", boxes, (mask.shape[0], 4), mask)
-    height, width = _geometry.check_size("canvas_size", canvas_size)
+    mask = _arguments.coverage("mask", mask)
+    height, width = _arguments.size("canvas_size", canvas_size)
+    boxes = _arguments.corners("boxes", boxes, (height, width), mask)
+    threshold = _arguments.threshold(threshold)
 
-    source = torch.where(visible.unsqueeze(-1), source.to(boxes.dtype), math.nan)
+    source, visible = shown(mask, threshold, boxes.dtype)
+    if not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()):
+        _check_visible(visible, threshold)
     xx, x = _axis(source[:, 0::2], boxes[:, 0::2], mask.shape[3], width)
     yy, y = _axis(source[:, 1::2], boxes[:, 1::2], mask.shape[2], height)
     zero = torch.zeros_like(xx)
     return _geometry.pack(xx, zero, x, zero, yy, y)
+
+
+def _check_visible(visible: Tensor, threshold: float) -> None:
+    """Raise where nothing of a mask shows; tensors on the meta device have no values to ask."""
+    if visible.is_meta or bool(visible.all()):
+        return
+    item = visible.tolist().index(False)
+    thin = 1 - threshold < THINNEST
+    wanted = "2 x 2 pixels of 1" if thin else f"a pixel of {(1 + threshold) / 2:g}"
+    raise ValueError(
+        f"mask: got nothing that shows at threshold {threshold} in item {item},"
+        f" wanted {wanted} at least"
+    )
 
 
 def _cosine_sine(degrees: Tensor) -> tuple[Tensor, Tensor]:

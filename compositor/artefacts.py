@@ -4,8 +4,8 @@ from typing import Any, Literal, overload
 
 from torch import Tensor
 
-from compositor._geometry import check_coverage, check_floating
-from compositor.ops.functional import blend
+from compositor import _arguments
+from compositor.ops.functional import blend, prepare
 
 
 @overload
@@ -50,8 +50,8 @@ def blending_artefacts(
         images: (N, C, H, W), floating point, the backgrounds that get the artefacts.
         others: (N, C, h, w), other backgrounds, in the masks' frame: crop or resize them to it.
             With one size for all, a batch of backgrounds and its ``roll(1, 0)`` serve.
-        masks: (N, 1, h, w), in [0, 1], foreground masks drawn at random. None is refused: the whole
-            frame is no foreground's shape.
+        masks: (N, 1, h, w), in [0, 1] or bool, foreground masks drawn at random. None is refused:
+            the whole frame is no foreground's shape.
         theta: (N, 2, 3), output to input (canvas to mask frame), normalised coordinates, float32
             or float64.
         return_alpha: Also return alpha, (N, 1, H, W).
@@ -66,11 +66,13 @@ def blending_artefacts(
         TypeError: A dtype is not what :func:`compositor.blend` takes, or ``masks`` is no tensor.
         ValueError: A shape differs from the above, or an option is out of its range.
     """
-    check_coverage("masks", masks)
-    check_floating("others", others)
+    others = _arguments.image("others", others)
+    masks = _arguments.coverage("masks", masks, others.dtype)
     if others.shape[-2:] != masks.shape[-2:]:
         raise ValueError(
             f"others: got shape {tuple(others.shape)}, wanted the masks' frame,"
             f" (N, C, {masks.shape[-2]}, {masks.shape[-1]})"
         )
-    return blend(others, masks, images, theta, return_alpha=return_alpha, **blend_options)
+    names = ("others", "masks", "images")
+    others, shapes, images, theta = prepare(others, masks, images, theta, names)
+    return blend(others, shapes, images, theta, return_alpha=return_alpha, **blend_options)

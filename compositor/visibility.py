@@ -4,8 +4,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from compositor import _geometry
+from compositor import _arguments, _geometry
+
+THINNEST = 1e-3
+"""What shows of a line one pixel wide, in pixels, is lost between the samples below this."""
 
 
 def boxes(alpha: Tensor, threshold: float = 0.5) -> tuple[Tensor, Tensor]:
@@ -15,7 +19,8 @@ def boxes(alpha: Tensor, threshold: float = 0.5) -> tuple[Tensor, Tensor]:
     constant in alpha, so neither output carries a gradient. A mask in its own frame serves as well.
 
     Args:
-        alpha: (N, 1, H, W), floating point, in [0, 1]: ``blend(..., return_alpha=True)[1]``.
+        alpha: (N, 1, H, W), floating point, in [0, 1]: ``blend(..., return_alpha=True)[1]``; or
+            bool.
         threshold: In [0, 1).
 
     Returns:
@@ -25,13 +30,12 @@ def boxes(alpha: Tensor, threshold: float = 0.5) -> tuple[Tensor, Tensor]:
             no object.
 
     Raises:
-        TypeError: ``alpha`` is not floating point.
-        ValueError: ``alpha`` is not (N, 1, H, W) with H, W >= 1, or ``threshold`` is outside
+        TypeError: ``alpha`` is neither floating point nor bool.
+        ValueError: ``alpha`` is not (N, 1, H, W) with H, W >= 1, or ``threshold`` is no number in
             [0, 1).
     """
-    _geometry.check_coverage("alpha", alpha)
-    if not 0 <= threshold < 1:
-        raise ValueError(f"threshold: got {threshold}, wanted a number in [0, 1)")
+    alpha = _arguments.coverage("alpha", alpha)
+    threshold = _arguments.threshold(threshold)
     solid = (alpha > threshold).squeeze(1)
     x1, x2 = _span(solid.any(-2))
     y1, y2 = _span(solid.any(-1))
@@ -53,8 +57,8 @@ def visible_fraction(mask: Tensor, theta: Tensor, canvas_size: Sequence[int]) ->
     the gradient for ``theta`` is exactly 0: it cannot call back an object that has left.
 
     Args:
-        mask: (N, 1, h, w), floating point, in [0, 1], in the foreground's frame. Where ``blend``
-            takes no mask, give what covers: ones, or a digit's ink.
+        mask: (N, 1, h, w), floating point in [0, 1] or bool, in the foreground's frame. Where
+            ``blend`` takes no mask, give what covers: ones, or a digit's ink.
         theta: (N, 2, 3), output to input (canvas to foreground), normalised coordinates, float32
             or float64.
         canvas_size: (H, W) in pixels.
@@ -64,13 +68,13 @@ def visible_fraction(mask: Tensor, theta: Tensor, canvas_size: Sequence[int]) ->
         a theta that is NaN or singular.
 
     Raises:
-        TypeError: ``mask`` is not floating point, or ``theta`` is neither float32 nor float64.
+        TypeError: ``mask`` is neither floating point nor bool, or ``theta`` is neither float32 nor
+            float64.
         ValueError: A shape differs from the above, or the batch sizes do.
     """
-    _geometry.check_coverage("mask", mask)
-    _geometry.check_precise("theta", theta)
-    _geometry.check_beside("theta", theta, (mask.shape[0], 2, 3), mask)
-    height, width = _geometry.check_size("canvas_size", canvas_size)
+    mask = _arguments.coverage("mask", mask)
+    theta = _arguments.one_each("theta", theta, (2, 3), mask)
+    height, width = _arguments.size("canvas_size", canvas_size)
 
     dtype = torch.promote_types(mask.dtype, theta.dtype)
     coverage = mask.squeeze(1).to(dtype)
@@ -80,6 +84,58 @@ def visible_fraction(mask: Tensor, theta: Tensor, canvas_size: Sequence[int]) ->
     area = coverage.sum((-2, -1))
     inside = (coverage * inside_x * inside_y).sum((-2, -1))
     return inside / torch.where(area == 0, torch.ones_like(area), area)
+
+
+def shown(mask: Tensor, threshold: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Find the box of what :func:`compositor.blend` shows of each mask, and whether it shows any.
+
+    The edge is where alpha would be 0.5 were the mask magnified without end: the bilinear sample
+    is then halfway from ``threshold`` to 1. Of a mask of 0 and 1 that is ``threshold / 2`` pixels
+    inside the edge of the outermost pixels of 1.
+
+    Args:
+        mask: (N, 1, h, w), floating point.
+        threshold: In [0, 1).
+        dtype: Of the boxes, float32 or float64.
+
+    Returns:
+        boxes: (N, 4), (x1, y1, x2, y2) in the mask's pixels, without a gradient; NaN where nothing
+            shows.
+        visible: (N,) bool.
+    """
+    values = mask.detach().squeeze(1).to(dtype).nan_to_num(0, 1, 0)
+    if 1 - threshold < THINNEST:
+        values = _opened(values)
+    level = (1 + threshold) / 2
+    height, width = values.shape[1:]
+    rows = values.transpose(1, 2)
+    x1, x2 = _rise(values, level), width - _rise(values.flip(-1), level)
+    y1, y2 = _rise(rows, level), height - _rise(rows.flip(-1), level)
+    visible = x1.isfinite()
+    box = torch.stack((x1, y1, x2, y2), -1)
+    return torch.where(visible.unsqueeze(-1), box, torch.nan), visible
+
+
+def _opened(values: Tensor) -> Tensor:
+    """Take from (N, height, width) what holds no block of 2 x 2 pixels: morphological opening."""
+    for smaller, grow in ((torch.minimum, 1), (torch.maximum, 0)):
+        values = pad(values, [grow] * 4)
+        values = smaller(values[:, 1:], values[:, :-1])
+        values = smaller(values[:, :, 1:], values[:, :, :-1])
+    return values
+
+
+def _rise(values: Tensor, level: float) -> Tensor:
+    """Where the rows of (N, height, width) first rise to ``level``: (N,), inf where none does.
+
+    Rows are lines from pixel centre to pixel centre, 0 beyond the frame. No point between two rows
+    rises before both.
+    """
+    before = pad(values, (1, 0))[..., :-1]
+    centre = torch.arange(values.shape[-1], device=values.device, dtype=values.dtype) + 0.5
+    position = centre - (values - level) / (values - before)
+    rises = (values >= level) & (before < level)
+    return torch.where(rises, position, torch.inf).flatten(1).amin(1)
 
 
 def _span(line: Tensor) -> tuple[Tensor, Tensor]:

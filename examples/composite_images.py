@@ -183,7 +183,7 @@ def on_checkerboard(cutouts: list[Cutout], size: torch.Size) -> Tensor:
         fit = min(0.88 * height / h, 0.88 * share / w)
         x, y = share * (index + 0.5) - fit * w / 2, (height - fit * h) / 2
         box = torch.tensor([[x, y, x + fit * w, y + fit * h]])
-        theta = compositor.affine.from_boxes(mask, box, size)
+        theta = compositor.affine.from_boxes(mask, box, size, threshold=0)
         panel = compositor.blend(colours, mask, panel, theta, threshold=0, sigma=0)
     return panel
 

@@ -8,11 +8,12 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from compositor import _extension, triton
+from compositor import _arguments, _extension, triton
 from compositor.ops import registration
 from compositor.ops.reference import compute_dtype
 
-IMAGE_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+LONGEST_REACH = 2**20
+"""Of the blur, in pixels: more than any canvas has, and its taps still fit in memory."""
 BACKENDS = ("reference", "cpu", "cuda", "triton")
 MaskGrad = Literal["straight_through", "exact"]
 
@@ -65,7 +66,7 @@ def blend(
     background: Tensor,
     theta: Tensor,
     *,
-    threshold: float = 1 - 1e-7,
+    threshold: float = _arguments.PAPER_THRESHOLD,
     sigma: float = 1.0,
     radius: int | None = None,
     mask_grad: MaskGrad = "straight_through",
@@ -84,8 +85,8 @@ def blend(
 
     Args:
         foreground: Colours, (N, C, h, w), float64, float32, bfloat16 or float16.
-        mask: Coverage in [0, 1], (N, 1, h, w), of the foreground's dtype, or None for the whole
-            foreground frame.
+        mask: Coverage in [0, 1], (N, 1, h, w), of the foreground's dtype, or bool, or None for the
+            whole foreground frame.
         background: The canvas, (N, C, H, W), of the foreground's dtype.
         theta: Affine maps, (N, 2, 3), float32 or float64, from output (canvas) to input
             (foreground), in normalised coordinates with pixel centres at (2 j + 1) / W - 1: what
@@ -112,22 +113,42 @@ def blend(
         ValueError: A shape, device or option is not as above, or the backend is unknown.
         RuntimeError: The backend asked for is not there, or cannot serve this device.
     """
-    foreground, mask, background, theta = _autocast(foreground, mask, background, theta)
-    _check_tensors(foreground, mask, background, theta)
-    reach = _check_options(threshold, sigma, radius, mask_grad, background.dtype)
+    foreground, mask, background, theta = prepare(foreground, mask, background, theta)
+    threshold, sigma, reach = _check_numbers(threshold, sigma, radius, background.dtype)
+    if mask_grad not in ("straight_through", "exact"):
+        raise ValueError(f"mask_grad: got {mask_grad!r}, wanted 'straight_through' or 'exact'")
+    if not isinstance(return_alpha, bool):
+        raise _arguments.refused("return_alpha", return_alpha, "True or False")
     composite, alpha = registration.call(
         _select(backend, background.device),
         foreground,
         mask,
         background,
         theta,
-        float(threshold),
-        float(sigma),
+        threshold,
+        sigma,
         reach,
         mask_grad == "straight_through",
         return_alpha,
     )
     return (composite, alpha) if return_alpha else composite
+
+
+def prepare(
+    foreground: Tensor,
+    mask: Tensor | None,
+    background: Tensor,
+    theta: Tensor,
+    names: tuple[str, str, str] = ("foreground", "mask", "background"),
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    """Return what the op takes, or raise one line that has the caller's names for the images."""
+    foreground = _arguments.image(names[0], foreground)
+    if mask is not None:
+        mask = _arguments.mask(names[1], mask, foreground.dtype)
+    background = _arguments.image(names[2], background)
+    given = _autocast(foreground, mask, background, theta)
+    _check_tensors(*given, names)
+    return given
 
 
 def _autocast(
@@ -150,68 +171,61 @@ def _autocast(
 
 
 def _check_tensors(
-    foreground: Tensor, mask: Tensor | None, background: Tensor, theta: Tensor
+    foreground: Tensor,
+    mask: Tensor | None,
+    background: Tensor,
+    theta: Tensor,
+    names: tuple[str, str, str],
 ) -> None:
-    images = {"foreground": foreground, "mask": mask, "background": background}
-    for name, tensor in (*images.items(), ("theta", theta)):
-        if tensor is None and name == "mask":
+    first, second, third = names
+    images = {first: foreground, second: mask, third: background}
+    for name, tensor in images.items():
+        if tensor is None:
             continue
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"{name}: got {type(tensor).__name__}, wanted a tensor")
-        if name == "theta":
-            continue
-        if tensor.dtype not in IMAGE_DTYPES:
-            raise TypeError(
-                f"{name}: got {tensor.dtype}, wanted float64, float32, bfloat16 or float16;"
-                " convert integer images with .float() / 255"
-            )
         if tensor.dim() != 4:
             raise ValueError(
                 f"{name}: got shape {tuple(tensor.shape)}, wanted (N, C, height, width)"
             )
         if tensor.dtype != foreground.dtype:
-            raise TypeError(f"{name}: got {tensor.dtype}, wanted foreground's {foreground.dtype}")
+            raise TypeError(
+                f"{name}: got {tensor.dtype}, wanted {first}'s {foreground.dtype};"
+                f" convert with {name}.to({first}.dtype)"
+            )
         if min(tensor.shape[1:]) == 0:
             raise ValueError(f"{name}: got shape {tuple(tensor.shape)}, wanted no empty dimension")
     n, channels, h, w = foreground.shape
     if background.shape[:2] != (n, channels):
         raise ValueError(
-            f"background: got shape {tuple(background.shape)}, wanted foreground's batch and"
+            f"{third}: got shape {tuple(background.shape)}, wanted {first}'s batch and"
             f" channels, ({n}, {channels}, H, W)"
         )
     if mask is not None and mask.shape != (n, 1, h, w):
-        raise ValueError(f"mask: got shape {tuple(mask.shape)}, wanted {(n, 1, h, w)}")
-    if theta.shape != (n, 2, 3):
+        raise ValueError(f"{second}: got shape {tuple(mask.shape)}, wanted {(n, 1, h, w)}")
+    if _arguments.precise("theta", theta).shape != (n, 2, 3):
         raise ValueError(f"theta: got shape {tuple(theta.shape)}, wanted {(n, 2, 3)}")
-    if theta.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"theta: got {theta.dtype}, wanted float32 or float64")
-    for name, tensor in (("mask", mask), ("background", background), ("theta", theta)):
+    for name, tensor in ((second, mask), (third, background), ("theta", theta)):
         if tensor is not None and tensor.device != foreground.device:
             raise ValueError(
-                f"{name}: got device {tensor.device}, wanted foreground's {foreground.device}"
+                f"{name}: got device {tensor.device}, wanted {first}'s {foreground.device}"
             )
 
 
-def _check_options(
-    threshold: float, sigma: float, radius: int | None, mask_grad: str, dtype: torch.dtype
-) -> int:
-    """Check what is not a tensor; return the radius in pixels."""
-    # It is rounded to the computation type, where 1 - 1e-9 is 1 and would divide by zero.
-    one = 1 if compute_dtype(dtype) == torch.float64 else 1 - 2**-25
-    if not 0 <= threshold < one:
-        raise ValueError(
-            f"threshold: got {threshold}, wanted a number in [0, 1) after rounding to"
-            f" {compute_dtype(dtype)}"
-        )
-    if not 0 <= sigma < math.inf:
-        raise ValueError(f"sigma: got {sigma}, wanted a finite number of pixels, 0 or more")
-    if radius is not None and (not isinstance(radius, int) or radius < 0):
-        raise ValueError(f"radius: got {radius}, wanted None or an integer, 0 or more")
-    if mask_grad not in ("straight_through", "exact"):
-        raise ValueError(f"mask_grad: got {mask_grad!r}, wanted 'straight_through' or 'exact'")
-    if sigma == 0:
-        return 0
-    return math.ceil(3 * sigma) if radius is None else radius
+def _check_numbers(
+    threshold: float, sigma: float, radius: int | None, dtype: torch.dtype
+) -> tuple[float, float, int]:
+    """Return threshold, sigma and the radius in pixels."""
+    threshold = _arguments.threshold(threshold, compute_dtype(dtype))
+    wanted = f"a number of pixels from 0 to {LONGEST_REACH // 3}"
+    width = _arguments.number("sigma", sigma, wanted)
+    if not 0 <= 3 * width <= LONGEST_REACH:
+        raise _arguments.refused("sigma", sigma, wanted)
+    reach = math.ceil(3 * width)
+    if radius is not None:
+        wanted = f"None or an integer from 0 to {LONGEST_REACH}"
+        reach = _arguments.integer("radius", radius, wanted)
+        if not 0 <= reach <= LONGEST_REACH:
+            raise _arguments.refused("radius", radius, wanted)
+    return threshold, width, reach if width > 0 else 0
 
 
 def _select(backend: str | None, device: torch.device) -> str:

@@ -1,0 +1,171 @@
+"""How every public function checks what it is given: sizes, numbers and tensors.
+
+Each check raises one line that names the argument, what came and what is wanted, and returns the
+value to go on with. ``torch.compile`` traces them all.
+"""
+
+from __future__ import annotations
+
+import operator
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+IMAGE_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+PAPER_THRESHOLD = 1 - 1e-7
+_IMAGE = "float64, float32, bfloat16 or float16"
+_SIZE = "(height, width), two integers of at least 1"
+
+
+def refused(name: str, value: object, wanted: str) -> ValueError:
+    """The error for an option that is not what is wanted."""
+    if isinstance(value, Tensor):
+        got = f"a {value.dtype} tensor of shape {tuple(value.shape)}"
+    else:
+        got = " ".join(repr(value).split())  # an array's takes several lines
+    return ValueError(f"{name}: got {got}, wanted {wanted}")
+
+
+def integer(name: str, value: Any, wanted: str) -> int:
+    """Return whatever counts as an integer, NumPy's too, as one; a bool is none."""
+    if isinstance(value, (int, torch.SymInt)) and not isinstance(value, bool):
+        return value  # type: ignore[return-value]  # SymInt stays symbolic under a trace
+    try:
+        if isinstance(value, bool) or (isinstance(value, Tensor) and value.dtype == torch.bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise refused(name, value, wanted) from None
+
+
+def number(name: str, value: Any, wanted: str) -> float:
+    """Return whatever is a real number, NumPy's or a tensor's too, as a float; a bool is none."""
+    if isinstance(value, Tensor) and value.numel() == 1:
+        if value.requires_grad or _has_tangent(value):
+            raise ValueError(
+                f"{name}: got a tensor that requires a gradient, wanted {wanted};"
+                f" no gradient reaches it, so pass {name}.item()"
+            )
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise refused(name, value, wanted)
+    try:
+        return float(value)
+    except OverflowError:  # an int beyond all floats
+        raise refused(name, value, wanted) from None
+
+
+def threshold(value: Any, dtype: torch.dtype = torch.float64) -> float:
+    """Return a threshold in [0, 1), also once it is rounded to the computation's type."""
+    # In float32 1 - 1e-9 is 1 and would divide by zero.
+    wanted, one = "a number in [0, 1)", 1.0
+    if dtype == torch.float32:
+        wanted, one = f"{wanted} after rounding to {dtype}", 1 - 2**-25
+    floor = number("threshold", value, wanted)
+    if not 0 <= floor < one:
+        raise refused("threshold", value, wanted)
+    return floor
+
+
+def size(name: str, value: Any) -> tuple[int, int]:
+    """Return ``value`` as (height, width), both at least 1."""
+    try:
+        height, width = [integer(name, side, _SIZE) for side in value]
+    except (TypeError, ValueError):
+        raise refused(name, value, _SIZE) from None
+    if height < 1 or width < 1:
+        raise refused(name, value, _SIZE)
+    return height, width
+
+
+def image(name: str, value: Any) -> Tensor:
+    """Return an image as it is: a tensor of floating point, of one of :data:`IMAGE_DTYPES`."""
+    tensor = _tensor(name, value)
+    if tensor.dtype in IMAGE_DTYPES:
+        return tensor
+    way = ""
+    if tensor.dtype == torch.uint8:
+        way = f"; convert with {name}.float() / 255"
+    elif not tensor.is_complex():
+        way = f"; convert with {name}.float(), divided by the value of white"
+    raise TypeError(f"{name}: got {tensor.dtype}, wanted {_IMAGE}{way}")
+
+
+def mask(name: str, value: Any, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return a mask or alpha as it is, or as 0 and 1 in ``dtype`` where it is bool."""
+    tensor = _tensor(name, value)
+    if tensor.dtype == torch.bool:
+        return tensor.to(dtype)
+    if tensor.dtype in IMAGE_DTYPES:
+        return tensor
+    ways = ""
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        ways = f"; give {name} != 0 for two values, {name} == label for a map of labels"
+    if tensor.dtype == torch.uint8:
+        ways += f", {name}.float() / 255 for levels from 0 to 255"
+    raise TypeError(f"{name}: got {tensor.dtype}, wanted bool, {_IMAGE}{ways}")
+
+
+def coverage(name: str, value: Any, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return a :func:`mask` of shape (N, 1, height, width)."""
+    tensor = mask(name, value, dtype)
+    if tensor.dim() != 4 or tensor.shape[1] != 1 or min(tensor.shape[2:]) < 1:
+        raise ValueError(f"{name}: got shape {tuple(tensor.shape)}, wanted (N, 1, height, width)")
+    return tensor
+
+
+def precise(name: str, value: Any, *last: int) -> Tensor:
+    """Return a tensor (..., *last) whose dtype carries coordinates.
+
+    Half precision would move an object by pixels.
+    """
+    tensor = _tensor(name, value)
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"{name}: got {tensor.dtype}, wanted float32 or float64")
+    if tensor.shape[tensor.dim() - len(last) :] != last:
+        wanted = ", ".join(map(str, ("...", *last)))
+        raise ValueError(f"{name}: got shape {tuple(tensor.shape)}, wanted ({wanted})")
+    return tensor
+
+
+def one_each(name: str, value: Any, last: tuple[int, ...], mask: Tensor) -> Tensor:
+    """Return a :func:`precise` tensor (N, *last) beside the mask, of its batch and device."""
+    tensor = precise(name, value)
+    wanted = (mask.shape[0], *last)
+    if tensor.shape != wanted:
+        raise ValueError(f"{name}: got shape {tuple(tensor.shape)}, wanted {wanted} for this mask")
+    if tensor.device != mask.device:
+        raise ValueError(f"{name}: got device {tensor.device}, wanted the mask's {mask.device}")
+    return tensor
+
+
+def corners(name: str, value: Any, canvas_size: tuple[int, int], mask: Tensor) -> Tensor:
+    """Return boxes (N, 4) beside the mask as corners; torchvision's type says what it holds."""
+    if not hasattr(value, "format"):
+        return one_each(name, value, (4,), mask)
+    form = getattr(value.format, "value", value.format)  # of an enumeration
+    if form not in ("XYXY", "XYWH", "CXCYWH"):
+        raise ValueError(f"{name}: got format {form}, wanted XYXY, XYWH or CXCYWH")
+    canvas = tuple(getattr(value, "canvas_size", canvas_size))
+    if canvas != canvas_size:
+        raise ValueError(f"{name}: got boxes on a canvas of {canvas}, wanted {canvas_size}")
+    boxes = one_each(name, value, (4,), mask).as_subclass(Tensor)
+    first, last = boxes[:, :2], boxes[:, 2:]
+    if form == "XYWH":
+        return torch.cat((first, first + last), 1)
+    if form == "CXCYWH":
+        return torch.cat((first - last / 2, first + last / 2), 1)
+    return boxes
+
+
+def _has_tangent(value: Tensor) -> bool:
+    dual = torch.autograd.forward_ad.unpack_dual(value)  # type: ignore[no-untyped-call]
+    return dual.tangent is not None
+
+
+def _tensor(name: str, value: Any) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: got {type(value).__name__}, wanted a tensor")
+    return value
