@@ -132,13 +132,20 @@ def official(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
     scipy.io.savemat(path, {"affNISTdata": content})
 
 
+def made(count: int, batches: int) -> tuple[np.ndarray, np.ndarray]:
+    """Regenerated digits as affNIST's files hold them: (batches, count, 40, 40) and labels."""
+    images, labels = tiny_affnist.digits(count, 1)
+    digits = pad(torch.from_numpy(images), torch.from_numpy(labels).long())
+    found = dataset.regenerate(digits, batches, seed=5)
+    shape = (batches, count)
+    return found.images.reshape(*shape, 40, 40).numpy(), found.labels.reshape(shape).numpy()
+
+
 @pytest.mark.parametrize("where", ["test_batches", "32x/transformed/test_batches"])
 def test_official_batches_are_read_in_the_order_of_their_numbers(
     tmp_path: Path, tiny_mnist: Path, where: str
 ) -> None:
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (3, 4, 40, 40), np.uint8)
-    labels = random.integers(0, 10, (3, 4), np.uint8)
+    images, labels = made(4, 3)
     for name, batch in {"1": 0, "2": 1, "10": 2}.items():
         official(tmp_path / where / f"{name}.mat", images[batch], labels[batch])
     read = dataset.read_official(tmp_path)
@@ -153,6 +160,33 @@ def test_official_test_file(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 40, 40), np.uint8)
     official(tmp_path / "test.mat", images, np.arange(5))
     assert np.array_equal(dataset.read_official(tmp_path).images[:, 0].numpy(), images)
+
+
+def test_transposed_digits_are_refused(tmp_path: Path, tiny_mnist: Path) -> None:
+    """Labels, sizes and inks are right; only the class means tell."""
+    (images,), (labels,) = made(50, 1)
+    config = DataConfig(tiny_mnist, tmp_path, tmp_path / "d")
+    official(tmp_path / "test.mat", images, labels)
+    assert np.array_equal(dataset.prepare(config).test.images[:, 0].numpy(), images)
+    # Two classes are enough.
+    official(tmp_path / "test.mat", images[:2], labels[:2])
+    assert len(dataset.prepare(config).test) == 2
+    for some in (images, images[:2]):
+        official(tmp_path / "test.mat", some.transpose(0, 2, 1), labels[: len(some)])
+        with pytest.raises(DataError, match=f"{tmp_path}: its digits are transposed"):
+            dataset.prepare(config)
+
+
+def test_regenerated_sets_of_another_law_are_made_anew(
+    tiny_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = DataConfig(tiny_mnist, downloads=tmp_path / "d")
+    dataset.prepare(config)
+    for number, (name, other) in enumerate({"LAW": 2, "ANGLE": 10.0, "SEED": 1}.items(), 2):
+        with monkeypatch.context() as changed:
+            changed.setattr(dataset, name, other)
+            dataset.prepare(config)
+        assert len(list((tmp_path / "d").iterdir())) == number
 
 
 def test_damaged_or_missing_official_files_are_errors(tmp_path: Path) -> None:

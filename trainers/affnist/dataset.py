@@ -12,12 +12,14 @@ from torch import Tensor
 import compositor
 from trainers.affnist import mnist
 from trainers.affnist.config import DataConfig
-from trainers.affnist.placement import SIZE, Digits, pad, place, uniform
+from trainers.affnist.placement import ANGLE, SCALE, SHEAR, SIZE, Digits, pad, place, uniform
 from trainers.files import DataError, replacing
 
 SEED = 20190618
 """Of the regenerated sets: fixed, so that every run is judged on the same images."""
 CHUNK = 2000
+LAW = 1
+"""Of how affNIST is regenerated: another one makes it anew."""
 VERSIONS = 32
 """How many transformed versions of each digit affNIST has."""
 
@@ -64,6 +66,7 @@ def prepare(config: DataConfig) -> Data:
         origin = f"regenerated affNIST ({len(digits.test[1])} digits x {config.versions})"
     else:
         test = read_official(config.affnist, config.versions)
+        _check_upright(config.affnist, test, pad(*digits.test)[:CHUNK])
         origin = f"official affNIST ({config.affnist}, {len(test)} images)"
     return Data(train[:kept], validation, test, {"mnist": digits.source, "affnist": origin})
 
@@ -134,6 +137,28 @@ def _read_mat(path: Path) -> Labelled:
     )
 
 
+def _check_upright(folder: Path, read: Labelled, digits: Digits) -> None:
+    """Compare official digits with regenerated ones: labels alone would fit transposed images too.
+
+    Raises:
+        DataError: The class means fit better with rows and columns exchanged.
+    """
+    known = _class_means(regenerate(digits, 1, SEED))
+    found = _class_means(read)
+    upright, transposed = ((known - means).square().nansum() for means in (found, found.mT))
+    if transposed < upright:
+        raise DataError(
+            f"{folder}: its digits are transposed, by the means of their classes; wanted each "
+            "image row by row, from the top"
+        )
+
+
+def _class_means(images: Labelled) -> Tensor:
+    """Mean image of each digit (10, 40, 40); NaN where there is none."""
+    pixels = images.images[:, 0].double() / 255
+    return torch.stack([pixels[images.labels == digit].mean(0) for digit in range(10)])
+
+
 def _cached(path: Path, digits: Digits, versions: int) -> Labelled:
     if path.exists():
         return Labelled(**torch.load(path, weights_only=True))
@@ -145,5 +170,6 @@ def _cached(path: Path, digits: Digits, versions: int) -> Labelled:
 
 def _key(images: Tensor, versions: int) -> str:
     """A name for what the made set depends on, so that another set is never taken for it."""
-    text = f"{SEED} {versions} ".encode() + images.numpy().tobytes()
+    law = (LAW, ANGLE, SHEAR, SCALE, SIZE)
+    text = f"{law} {SEED} {versions} ".encode() + images.numpy().tobytes()
     return hashlib.sha256(text).hexdigest()[:12]
