@@ -74,7 +74,8 @@ class SynthesizerConfig:
     dropout: float = 0.5
     """Probability; 0: none (table 2). The paper does not give it for detectors."""
     gain: float = 0.0
-    """Xavier's, of the last layer. 0: S starts at the identity; more: spread about it."""
+    """Xavier's, of the last layer. 0: S starts at the identity, at the middle scale where the range
+    leaves 1 out; more: spread about it."""
     learning_rate: float = 1e-4
     """Of Adam (section 3.4)."""
     weight_decay: float = 5e-4
@@ -89,7 +90,6 @@ class SynthesizerConfig:
     """Weight of fooling D (equation 3)."""
     penalty: float = 10.0
     """Weight of what S pays for objects that hardly show: more than T's loss can give."""
-    range: Range = field(default_factory=Range)
     visibility: Visibility = field(default_factory=Visibility)
 
 
@@ -139,8 +139,8 @@ class Config:
     max_passes: int = 50_000
     """Composites proposed in a cycle, at most; what is missing then is reported."""
     judged: int = 128
-    """Composites proposed in each cycle, by chance and by S, whose hardness is recorded as it is,
-    for figure 8."""
+    """Composites proposed in each cycle, by chance and by S, whose hardness is recorded as it is:
+    of the object, as the search for hard ones has it, and of the picture, as figure 8 has it."""
     size: tuple[int, int] = (300, 300)
     """Height and width to which all pictures are stretched, pixels."""
     artefacts: float = 0.5
@@ -159,6 +159,7 @@ class Config:
     """Stay on the CPU where there is an accelerator."""
     precision: Literal["no", "bf16"] = "no"
     """bf16: autocast, for hardware that has it."""
+    placement: Range = field(default_factory=Range)
     random: PlacementRules = field(default_factory=PlacementRules)
     target: TargetConfig = field(default_factory=TargetConfig)
     synthesizer: SynthesizerConfig = field(default_factory=SynthesizerConfig)

@@ -157,9 +157,9 @@ def draw(config: Config, data: Data, histories: Histories) -> None:
         panels[f"T after {config.cycles - 1} of {config.cycles} cycles"] = config.cycles
     for panel, cycle in panels.items():
         for name, runs in histories.items():
-            every = [history[cycle].get("confidences") for history in runs.values()]
-            if all(every):
-                values = [torch.tensor(found) for found in every]
+            every = [history[cycle].get("confidences", {}) for history in runs.values()]
+            if all(found.get("picture") for found in every):
+                values = [torch.tensor(found["picture"]) for found in every]
                 judged.setdefault(panel, {})[name] = values
     if judged:
         title = f"Proposals on {data.sources['backgrounds']}"

@@ -20,7 +20,7 @@ def confidence(
 ) -> float:
     """T's confidence for one object: the best score of a detection on it with its class.
 
-    One minus it is the paper's hardness (section 4.2.1).
+    What selection asks: a detection elsewhere in the picture does not make its object easy.
 
     Args:
         detections: Of one image, as torchvision's detectors return them: ``boxes`` (n, 4),
@@ -35,6 +35,22 @@ def confidence(
     """
     on = box_iou(box[None].float(), detections["boxes"].float())[0] >= iou
     scores = detections["scores"][on & (detections["labels"] == label)]
+    return float(scores.max()) if len(scores) else 0.0
+
+
+def presence(detections: Mapping[str, Tensor], label: int) -> float:
+    """T's p of the picture showing the class: the best score of a detection of it, anywhere.
+
+    One minus it is the paper's hardness (section 4.2.1), which figure 8 shows.
+
+    Args:
+        detections: Of one image, as for :func:`confidence`.
+        label: The class.
+
+    Returns:
+        In [0, 1]; 0 where nothing of the class is detected. No less than :func:`confidence`.
+    """
+    scores = detections["scores"][detections["labels"] == label]
     return float(scores.max()) if len(scores) else 0.0
 
 

@@ -24,31 +24,33 @@ Detections = Mapping[str, Tensor]
 
 def hardness(
     path: Path,
-    confidences: Mapping[str, Mapping[str, Sequence[Tensor]]],
+    presences: Mapping[str, Mapping[str, Sequence[Tensor]]],
     limit: float,
     title: str,
 ) -> None:
-    """Draw figure 8: which share of each way's composites T gives which confidence.
+    """Draw figure 8: in which share of each way's composites T sees the class with which p.
 
-    One minus the confidence is the paper's hardness (section 4.2.1).
+    One minus p is the paper's hardness (section 4.2.1). It is of the picture; what a search takes
+    for hard goes by the confidence for the object, which is no higher.
 
     Args:
         path: Of the picture.
-        confidences: Of each panel (such as before and after T learnt), of each way, a tensor (n,)
-            a seed: T's confidence for the pasted objects. All ways make the same number.
-        limit: What is below this confidence is hard.
+        presences: Of each panel (such as before and after T learnt), of each way, a tensor (n,)
+            a seed: T's p of the picture showing the pasted object's class. All ways make the same
+            number.
+        limit: The share below this p is told.
         title: Above the picture.
     """
     figure, panels = plt.subplots(
         1,
-        len(confidences),
-        figsize=(6.2 * len(confidences), 4.4),
+        len(presences),
+        figsize=(6.2 * len(presences), 4.4),
         sharey=True,
         squeeze=False,
         layout="constrained",
     )
     edges = np.linspace(0, 1, BINS + 1)
-    for axes, (panel, ways) in zip(panels[0], confidences.items(), strict=True):
+    for axes, (panel, ways) in zip(panels[0], presences.items(), strict=True):
         width = 0.9 / (BINS * len(ways))
         for number, (way, seeds) in enumerate(ways.items()):
             shares = np.stack([_shares(values, edges) for values in seeds])
@@ -64,14 +66,16 @@ def hardness(
                 label=f"{NAMES.get(way, way)}: {hard:.0f} % below {limit:g}",
             )
         axes.axvline(limit, color="black", lw=0.8, ls=":")
-        axes.set(xlabel="confidence of T for the pasted object", title=panel, xlim=(0, 1))
+        axes.set(
+            xlabel="p of the picture showing the object's class, by T", title=panel, xlim=(0, 1)
+        )
         axes.set_xticks(edges)
         axes.grid(axis="y", alpha=0.3)
         axes.set_axisbelow(True)
         axes.legend(fontsize="small")
     panels[0, 0].set(ylabel="share of the composites", ylim=(0, None))
     # A source may be a long path.
-    figure.suptitle(fill(title, 75 * len(confidences)), fontsize="medium")
+    figure.suptitle(fill(title, 75 * len(presences)), fontsize="medium")
     save(figure, path)
 
 

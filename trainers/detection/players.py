@@ -30,7 +30,7 @@ def synthesizer(accelerator: Accelerator, config: Config) -> Player:
     """S."""
     ours = config.synthesizer
     backbone = BACKBONES[ours.backbone](ours.weights, "--synthesizer.weights")
-    network = Synthesizer(backbone, ours.range.start(), ours.dropout, ours.gain)
+    network = Synthesizer(backbone, config.placement.start(), ours.dropout, ours.gain)
     optimizer = Adam(
         network.parameters(), ours.learning_rate, weight_decay=ours.weight_decay, fused=True
     )

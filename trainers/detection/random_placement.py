@@ -14,20 +14,13 @@ import torch
 from torch import Tensor
 
 from compositor import affine
+from trainers.detection.placement import TRUNCATION, Range
 
 
 @dataclass(frozen=True)
 class PlacementRules:
-    """Limits of the random placement; the defaults are Cut, Paste and Learn's."""
+    """How places are drawn; the defaults are Cut, Paste and Learn's."""
 
-    scale: tuple[float, float] = (0.15, 0.6)
-    """Least and largest scale; 1 lays the foreground's frame on the whole canvas. Theirs counts
-    pixels of photographs in which an object is, by their demo's masks, 0.4 to 1 of the canvas's
-    height: much as in our frames, where it takes 0.7."""
-    degrees: float = 30.0
-    """Largest turn either way."""
-    truncation: float = 0.25
-    """Largest part of the turned object's box, along x and along y, that may leave the canvas."""
     overlap: float = 0.75
     """Largest part of an existing box that the object's box may cover; 1: any. Theirs is called an
     IoU, but their code divides by the existing box's area, and so does this."""
@@ -37,12 +30,8 @@ class PlacementRules:
     """How often a shape, and then a place, is drawn before the object is given up."""
 
     def __post_init__(self) -> None:
-        low, high = self.scale
-        if not 0 < low <= high:
-            raise ValueError(f"scale: got {self.scale}, wanted 0 < least <= largest")
-        for name in ("truncation", "overlap"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: got {getattr(self, name)}, wanted a number in [0, 1]")
+        if not 0 <= self.overlap <= 1:
+            raise ValueError(f"overlap: got {self.overlap}, wanted a number in [0, 1]")
         if self.attempts < 1:
             raise ValueError(f"attempts: got {self.attempts}, wanted 1 or more")
 
@@ -50,23 +39,28 @@ class PlacementRules:
 def random_placement(
     mask_boxes: Tensor,
     size: tuple[int, int],
+    limits: Range,
     rules: PlacementRules,
     generator: torch.Generator | None = None,
     existing: Sequence[Tensor] | None = None,
+    truncation: float = TRUNCATION,
 ) -> tuple[Tensor, Tensor]:
     """Draw a placement for each object.
 
-    Scale and angle are uniform among those with which the object's box is smaller than the canvas;
-    the place is uniform within the truncation limit. Where their code starts the picture anew once
-    the attempts are used up, this says so and leaves it to the caller.
+    Its shape is uniform (its aspect geometrically) among those with which the object's box is
+    smaller than the canvas; the place is uniform within the truncation limit. Where their code
+    starts the picture anew once the attempts are used up, this says so and leaves it to the caller.
 
     Args:
         mask_boxes: (N, 4) tight boxes of the masks in their frames, as ``compositor.boxes`` gives
             them: (x1, y1, x2, y2) in pixels, right and bottom exclusive.
         size: (H, W) in pixels, of the foregrounds' frames and of the canvas.
-        rules: The limits.
+        limits: Of the shapes.
+        rules: How to draw.
         generator: On the CPU; None: the global one.
         existing: Of each canvas the (k, 4) boxes that are there; None: nowhere any.
+        truncation: Largest part of the turned object's box, along x and along y, that may leave
+            the canvas.
 
     Returns:
         theta: (N, 2, 3) float32, output to input, normalised, on the device of ``mask_boxes``.
@@ -74,17 +68,20 @@ def random_placement(
             small, and theta is the identity.
 
     Raises:
-        ValueError: ``mask_boxes`` is not (N, 4), or ``existing`` has not N entries.
+        ValueError: ``mask_boxes`` is not (N, 4), ``existing`` has not N entries, or ``truncation``
+            is not in [0, 1].
     """
     count = len(mask_boxes)
     if mask_boxes.shape != (count, 4):
         raise ValueError(f"mask_boxes: got shape {tuple(mask_boxes.shape)}, wanted (N, 4)")
     if existing is not None and len(existing) != count:
         raise ValueError(f"existing: got {len(existing)} entries, wanted {count}, one a mask")
+    if not 0 <= truncation <= 1:
+        raise ValueError(f"truncation: got {truncation}, wanted a number in [0, 1]")
     boxes = mask_boxes.detach().to("cpu", torch.float64)
     canvas = torch.tensor([size[1], size[0]], dtype=torch.float64)
 
-    shapes, outlines, fits = _shapes(boxes, size, rules, generator)
+    shapes, outlines, fits = _shapes(boxes, size, limits, rules, generator)
     extent = outlines[:, 2:] - outlines[:, :2]
     there, areas = _padded(existing or [boxes.new_zeros(0, 4)] * count)
     pending, moves = fits.clone(), torch.zeros(count, 2, dtype=torch.float64)
@@ -92,7 +89,7 @@ def random_placement(
         if not pending.any():
             break
         draw = torch.rand(count, 2, generator=generator, dtype=torch.float64)
-        low = -rules.truncation * extent
+        low = -truncation * extent
         corner = low + draw * (canvas - extent - 2 * low)
         free = pending & ~_covers(torch.cat((corner, corner + extent), 1), there, areas, rules)
         moves[free] = (corner - outlines[:, :2])[free]
@@ -106,7 +103,11 @@ def random_placement(
 
 
 def _shapes(
-    boxes: Tensor, size: tuple[int, int], rules: PlacementRules, generator: torch.Generator | None
+    boxes: Tensor,
+    size: tuple[int, int],
+    limits: Range,
+    rules: PlacementRules,
+    generator: torch.Generator | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Angle, shear and scales (N, 4), the object's box so placed with the frames' centres together,
     and whether it is smaller than the canvas."""
@@ -115,15 +116,14 @@ def _shapes(
     pending = (boxes[:, 2:] - boxes[:, :2] >= rules.smallest).all(1)
     fits = torch.zeros_like(pending)
     outlines = boxes.clone()
-    low, high = rules.scale
+    low, high = limits.scale
     for _ in range(rules.attempts):
         if not pending.any():
             break
-        draw = torch.rand(len(boxes), 2, generator=generator, dtype=torch.float64)
-        scale = low + (high - low) * draw[:, 0]
-        angle = rules.degrees * (2 * draw[:, 1] - 1)
-        drawn = torch.stack((angle, torch.zeros_like(angle), scale, scale), 1)
-        shapes = torch.where(pending[:, None], drawn, shapes)
+        draw = torch.rand(4, len(boxes), generator=generator, dtype=torch.float64)
+        scale = low + (high - low) * draw[0]
+        shape = limits.shape(scale, *(2 * draw[1:] - 1))
+        shapes = torch.where(pending[:, None], shape, shapes)
         outlines = _outline(boxes, shapes, size)
         fits |= pending & (outlines[:, 2:] - outlines[:, :2] < canvas).all(1)
         pending &= ~fits

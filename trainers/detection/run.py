@@ -146,7 +146,7 @@ class DetectionRun(Loop):
         if self.way == "baseline":
             return
         config, rules = self.config, self.config.synthesizer.visibility
-        propose = propose_randomly(config.random, rules)
+        propose = propose_randomly(config.placement, config.random, rules)
         if self.synthesizer is not None:
             self._train_synthesizer()
             propose = propose_by(self._place, rules)
@@ -157,7 +157,9 @@ class DetectionRun(Loop):
         if not self.way.endswith("_hard"):
             judged = judge(found, self.target.network, -(-config.judged // self._process[1]))
             everything = gather_object([judged])
-            self._record["confidences"] = [value for part in everything for value in part]
+            self._record["confidences"] = {
+                name: [value for part in everything for value in part[name]] for name in judged
+            }
         self.cache.open(config.images_per_cycle)
         share, passes = (
             -(-n // self._process[1]) for n in (config.images_per_cycle, config.max_passes)
@@ -217,7 +219,7 @@ class DetectionRun(Loop):
                 backgrounds = with_artefacts(batch)
             clock.mark("artefacts")
             position = self.synthesizer.model(_shown(batch), backgrounds)
-            theta = config.range.theta(position, self.config.size)
+            theta = self.config.placement.theta(position, self.config.size)
             clock.mark("S")
             composites, stakes = synthesizer_step(
                 batch,
@@ -235,7 +237,7 @@ class DetectionRun(Loop):
             clock.mark("S")
             seen = {
                 "invalid": 1 - float(composites.valid.float().mean()),
-                "spread": _spread(position),
+                "spread": _spread(position[:, self.config.placement.free()]),
             }
             means = {name: means[name] + value / config.steps for name, value in seen.items()}
             paid = {name: float(v) for name, v in vars(stakes).items() if name != "loss"}
@@ -250,7 +252,7 @@ class DetectionRun(Loop):
         assert self.synthesizer is not None
         # The bare network: processes search for as long as each needs, in no step with the others.
         position = self.synthesizer.network(_shown(batch), backgrounds)
-        return self.config.synthesizer.range.theta(position, self.config.size)
+        return self.config.placement.theta(position, self.config.size)
 
     def _keep(self, tally: Tally, recipes: Recipes | None) -> None:
         """Add what all processes found, and show some."""
@@ -369,5 +371,5 @@ def _shown(batch: Batch) -> Tensor:
 
 
 def _spread(position: Tensor) -> float:
-    """Standard deviation over that of the uniform law, mean of the six: 0 is a collapse."""
+    """Standard deviation over that of the uniform law, mean of the numbers: 0 is a collapse."""
     return float(position.detach().std(0, correction=0).mean()) * 3**0.5

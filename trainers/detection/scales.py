@@ -6,7 +6,6 @@ from typing import TypeVar
 from trainers.detection.config import Config, DiscriminatorConfig, SynthesizerConfig, TargetConfig
 from trainers.detection.data.cleanup import CleanUp
 from trainers.detection.placement import Range
-from trainers.detection.random_placement import PlacementRules
 from trainers.detection.targets import LIGHT
 
 EVERYTHING = CleanUp(min_iou=0, min_side=0, min_piece=0, max_cut=4)
@@ -28,8 +27,8 @@ def small(config: ConfigType) -> ConfigType:
         size=(160, 160),
         side_by_side=2,
         workers=0,
-        # On smaller objects it is lost anyway; S and chance choose from the same scales.
-        random=PlacementRules(scale=SCALE),
+        # On smaller objects it is lost anyway.
+        placement=Range(scale=SCALE),
         target=TargetConfig(
             network=LIGHT,
             optimizer="adam",
@@ -45,7 +44,6 @@ def small(config: ConfigType) -> ConfigType:
             gain=0.4,
             learning_rate=1e-3,
             steps=60,
-            range=Range(scale=SCALE),
         ),
         discriminator=DiscriminatorConfig(width=16),
     )

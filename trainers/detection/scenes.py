@@ -15,7 +15,14 @@ from torchvision.ops import box_area
 import compositor
 from trainers.detection.data.prepared import Cutouts, Photographs
 from trainers.detection.data.records import BACKGROUND
-from trainers.detection.placement import Visibility, covered, outlines, truncation, visible_fraction
+from trainers.detection.placement import (
+    Range,
+    Visibility,
+    covered,
+    outlines,
+    truncation,
+    visible_fraction,
+)
 from trainers.detection.random_placement import PlacementRules, random_placement
 
 Target = dict[str, Tensor]
@@ -176,7 +183,7 @@ class Scenes:
         self.real, self.backgrounds, self.cutouts = real, backgrounds, cutouts
         self.size, self.classes = real.size, real.classes
         self._artefacts = artefacts
-        self._rules = PlacementRules(overlap=CLEAR)
+        self._limits, self._rules = Range(), PlacementRules(overlap=CLEAR)
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> Recipes:
         """Pair objects with backgrounds at random; theta is still the identity."""
@@ -225,7 +232,9 @@ class Scenes:
             frames = compositor.boxes(masks)[0]
             there = [self._target(int(i))["boxes"] for i in background[wanted]]
             taken = [self._target(int(i))["boxes"] for i in other[wanted]]
-            places, fits = random_placement(frames, self.size, self._rules, generator, there)
+            places, fits = random_placement(
+                frames, self.size, self._limits, self._rules, generator, there
+            )
             clear = [_clear(frame, boxes) for frame, boxes in zip(frames, taken, strict=True)]
             placement[wanted], placed[wanted] = places, fits & torch.tensor(clear)
         shape = torch.where(placed, shape, NOTHING)

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 import compositor
 from trainers.detection.config import Config, Way
-from trainers.detection.hardness import Proposals, Search, confidence
-from trainers.detection.placement import Visibility
+from trainers.detection.hardness import Proposals, Search, confidence, presence
+from trainers.detection.placement import Range, Visibility
 from trainers.detection.random_placement import PlacementRules, random_placement
 from trainers.detection.scenes import Batch, Composites, Recipes, Scenes, composite, with_artefacts
 from trainers.detection.targets import detect
@@ -54,14 +54,16 @@ class Found(Proposals):
         ).to(torch.device("cpu"))
 
 
-def propose_randomly(rules: PlacementRules, visibility: Visibility) -> Propose:
+def propose_randomly(limits: Range, rules: PlacementRules, visibility: Visibility) -> Propose:
     """Placements by chance, each object on its background as the rules allow."""
 
     def propose(batch: Batch) -> Found:
         size = (batch.backgrounds.shape[-2], batch.backgrounds.shape[-1])
         frames, _ = compositor.boxes(batch.masks())
         there = [target["boxes"].cpu() for target in batch.targets]
-        theta, placed = random_placement(frames, size, rules, None, there)
+        theta, placed = random_placement(
+            frames, size, limits, rules, None, there, visibility.truncation
+        )
         composites = composite(batch, with_artefacts(batch), theta, visibility)
         return Found.of(batch, composites, theta, composites.valid & placed)
 
@@ -140,20 +142,27 @@ def search(
 
 
 @torch.no_grad()
-def judge(found: Search[Batch], target: nn.Module, count: int) -> list[float]:
-    """T's confidences for what a way proposes, hard or not (figure 8); counted in no tally.
+def judge(found: Search[Batch], target: nn.Module, count: int) -> dict[str, list[float]]:
+    """What T makes of a way's proposals, hard or not (figure 8); counted in no tally.
 
     Args:
         found: The way's search.
         target: T, frozen.
         count: How many valid proposals; fewer where nearly none are valid.
+
+    Returns:
+        Of each proposal T's :func:`confidence` for the pasted ``object``, and its :func:`presence`
+        of the object's class in the ``picture``.
     """
-    values: list[float] = []
+    values: dict[str, list[float]] = {"object": [], "picture": []}
     for _ in range(4 * -(-count // found.batch)):
-        if len(values) >= count:
+        if len(values["object"]) >= count:
             break
         proposals = found.propose(found.draw(found.batch))
         shown = proposals[proposals.valid]
         if len(shown):
-            values += confidences(target, shown.composites, shown.boxes, shown.labels).tolist()
-    return values[:count]
+            detections = detect(target, shown.composites)
+            labels = shown.labels.tolist()
+            values["object"] += map(confidence, detections, shown.boxes, labels)
+            values["picture"] += map(presence, detections, labels)
+    return {name: scores[:count] for name, scores in values.items()}

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers.detection.hardness import Proposals, Search, confidence
+from trainers.detection.hardness import Proposals, Search, confidence, presence
 
 BOX = torch.tensor([0.0, 0, 10, 10])
 
@@ -32,6 +32,16 @@ def test_confidence_by_hand() -> None:
     # A box twice as long covers the object but overlaps it by 100/200.
     assert confidence(detections(([0, 0, 20, 10], 0.7, 1)), BOX, 1) == pytest.approx(0.7)
     assert confidence(detections(([0, 0, 21, 10], 0.7, 1)), BOX, 1) == 0
+
+
+def test_presence_by_hand() -> None:
+    """The paper's p is of the picture: where in it the class is seen does not matter."""
+    far = [50.0, 50, 60, 60]
+    several = detections((BOX.tolist(), 0.2, 1), (far, 0.7, 1), (far, 0.9, 2))
+    assert presence(several, 1) == pytest.approx(0.7)
+    assert presence(several, 2) == pytest.approx(0.9)
+    assert presence(several, 3) == presence(detections(), 1) == 0
+    assert confidence(several, BOX, 1) == pytest.approx(0.2)
 
 
 @dataclass

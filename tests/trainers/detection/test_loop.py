@@ -12,9 +12,10 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
+from compositor import affine
 from detection.tiny_scenes import SIZE, Pictures, scenes
 from trainers.detection.config import Config, DiscriminatorConfig, Way
-from trainers.detection.placement import Visibility
+from trainers.detection.placement import Range, Visibility
 from trainers.detection.run import Data, DetectionRun
 from trainers.detection.scales import small
 
@@ -80,8 +81,22 @@ def test_every_way_adds_the_same_number_of_right_labels(tmp_path: Path, way: Way
     assert search["accepted"] >= 5
     assert search["passes"] == (0 if way == "random" else search["proposed"] - search["invalid"])
     assert ("confidences" in record) == (not way.endswith("_hard"))
+    if not way.endswith("_hard"):
+        found = record["confidences"]
+        assert len(found["object"]) == len(found["picture"]) == 4
+        assert all(map(float.__le__, found["object"], found["picture"]))
     assert len(run.gallery.sheets[0].composites) == 5
     assert all(len(boxes) == 1 for boxes in run.gallery.sheets[0].boxes)
+
+
+@pytest.mark.parametrize("way", ["random", "synthesizer"])
+def test_chance_and_s_choose_from_one_range(tmp_path: Path, way: Way) -> None:
+    one = Range(angle=0, shear=0, scale=(0.6, 0.6), aspect=1)
+    run = DetectionRun(config(tmp_path, placement=one), way, 0, data())
+    assert run.run(1)[1]["added"] == 5
+    found = affine.to_parameters(run._added().theta, SIZE, SIZE)[:, :4]
+    # theta is float32.
+    torch.testing.assert_close(found, torch.tensor([[0, 0, 0.6, 0.6]] * 5), atol=1e-4, rtol=0)
 
 
 def test_what_hardly_shows_is_not_added_but_counted(tmp_path: Path) -> None:
@@ -93,7 +108,7 @@ def test_what_hardly_shows_is_not_added_but_counted(tmp_path: Path) -> None:
     assert record["synthesizer"]["invalid"] == 1
     assert record["search"]["invalid"] == record["search"]["proposed"] >= 20
     assert (record["search"]["passes"], record["search"]["shortfall"]) == (0, 5)
-    assert not record["confidences"]
+    assert record["confidences"] == {"object": [], "picture": []}
 
 
 def test_nothing_is_hard_for_a_target_that_is_sure(tmp_path: Path) -> None:

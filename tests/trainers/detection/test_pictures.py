@@ -66,7 +66,7 @@ def test_found_by_hand() -> None:
 
 
 def test_hardness_bars_are_shares_over_the_seeds(tmp_path: Path, drawn: list[Any]) -> None:
-    # The last bin holds 1; a confidence of exactly 0.5 is not hard.
+    # The last bin holds 1; a p of exactly 0.5 is not below it.
     seeds = [torch.tensor([0, 0.05, 0.5, 1]), torch.tensor([0, 0.95, 0.5, 1])]
     ways = {"random": seeds, "synthesizer": [torch.zeros(4), torch.zeros(4)]}
     pictures.hardness(tmp_path / "hardness.png", {"before": ways, "after": ways}, 0.5, "title")

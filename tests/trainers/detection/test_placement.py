@@ -31,7 +31,7 @@ def mask(height: float, width: float) -> Tensor:
 MASKS = torch.cat([mask(0.7, 0.7), mask(0.7, 0.2), mask(0.15, 0.7)])
 
 
-RANGE = Range()
+RANGE = Range(shear=0.2, scale=(0.15, 1.25), aspect=1.25)
 
 
 def placed(position: list[float], limits: Range = RANGE) -> Tensor:
@@ -39,7 +39,7 @@ def placed(position: list[float], limits: Range = RANGE) -> Tensor:
 
 
 def test_the_start_is_the_identity() -> None:
-    limits = Range()
+    limits = RANGE
     theta = limits.theta(limits.start()[None], SIZE)
     # exp(log) of the scale's range rounds.
     torch.testing.assert_close(theta, torch.eye(2, 3)[None], atol=1e-6, rtol=0)
@@ -47,15 +47,25 @@ def test_the_start_is_the_identity() -> None:
     middle = Range(scale=(0.1, 0.4))
     found = affine.to_parameters(middle.theta(middle.start()[None], SIZE), SIZE, SIZE)[0]
     assert float(found[2]) == pytest.approx(0.2)
+    one = Range(scale=(0.3, 0.3))
+    found = affine.to_parameters(one.theta(one.start()[None], SIZE), SIZE, SIZE)[0]
+    assert float(found[2]) == pytest.approx(0.3)
+
+
+def test_what_changes_nothing_is_not_free() -> None:
+    assert RANGE.free().all()
+    assert Range(angle=0, scale=(0.3, 0.3)).free().tolist() == [False] * 4 + [True] * 2
+    still = Range(angle=0, scale=(0.3, 0.3)).theta(torch.rand(5, 6) * 2 - 1, SIZE)
+    assert len(still[:, :, :2].unique(dim=0)) == 1
 
 
 @pytest.mark.parametrize("end", [-1.0, 1.0])
 def test_the_ends_of_the_range_are_those_it_states(end: float) -> None:
-    limits = Range(30, 0.2, (0.2, 1.5), 1.44, 0.5)
+    limits = Range(30, 0.2, (0.2, 1.5), 1.44)
     ends = [end] * 6
     found = affine.to_parameters(placed(ends, limits), SIZE, SIZE)[0].tolist()
     scale = 1.5 if end > 0 else 0.2
-    expected = [30 * end, 0.2 * end, scale * 1.2**end, scale / 1.2**end, 30 * end, 20 * end]
+    expected = [30 * end, 0.2 * end, scale * 1.2**end, scale / 1.2**end, 60 * end, 40 * end]
     assert found == pytest.approx(expected, rel=1e-5)
 
 
@@ -110,7 +120,7 @@ def test_the_limits_leave_chance_all_its_places() -> None:
     torch.manual_seed(0)
     masks = MASKS[:2].repeat(200, 1, 1, 1)
     boxes = compositor.boxes(masks)[0]
-    theta, placed = random_placement(boxes, SIZE, PlacementRules(scale=(0.3, 1.0)))
+    theta, placed = random_placement(boxes, SIZE, Range(scale=(0.3, 1.0)), PlacementRules())
     cut = truncation(masks, theta)[placed]
     assert bool((cut <= Visibility().truncation).all())
     assert float(cut.max()) > 0.24  # and no fewer
@@ -118,7 +128,7 @@ def test_the_limits_leave_chance_all_its_places() -> None:
 
 def test_the_visible_fraction_of_an_averaged_mask_is_that_of_the_mask() -> None:
     torch.manual_seed(0)
-    theta = Range().theta(torch.rand(3, 6) * 2 - 1, SIZE)
+    theta = RANGE.theta(torch.rand(3, 6) * 2 - 1, SIZE)
     exact = compositor.visible_fraction(MASKS, theta, SIZE)
     # A tile of the average is 1.25 x 1.9 pixels: what the border cuts differs by less than a tile.
     torch.testing.assert_close(visible_fraction(MASKS, theta, SIZE), exact, atol=0.02, rtol=0)
@@ -131,7 +141,7 @@ def test_nothing_is_paid_for_an_object_that_shows() -> None:
 
 def test_the_price_leads_back() -> None:
     """Down the price's gradient a dot grows and an object half out comes in."""
-    rules, limits = Visibility(fraction=0.6, truncation=0.2, side=0.15), Range()
+    rules, limits = Visibility(fraction=0.6, truncation=0.2, side=0.15), RANGE
     for position, axis in (
         ([0.0, 0, -0.95, 0, 0, 0], 2),
         ([0.0, 0, 0.6, 0, 0.98, 0], 4),
@@ -147,7 +157,7 @@ def test_the_price_leads_back() -> None:
 def test_whoever_is_not_valid_pays_and_can_turn_back() -> None:
     """Over the whole range: no placement within it leaves S without a gradient."""
     torch.manual_seed(0)
-    limits, rules, count = Range(), Visibility(), 400
+    limits, rules, count = RANGE, Visibility(), 400
     for shape in MASKS.unsqueeze(1):
         position = (torch.rand(count, 6) * 2 - 1).requires_grad_()
         masks = shape.expand(count, 1, *SIZE)

@@ -5,10 +5,11 @@ import torch
 from torch import Tensor
 
 import compositor
+from trainers.detection.placement import Range
 from trainers.detection.random_placement import PlacementRules, random_placement
 
 SIZE = (30, 40)
-RULES = PlacementRules()
+LIMITS, RULES = Range(), PlacementRules()
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -41,7 +42,7 @@ def masks(count: int) -> Tensor:
 
 def test_scale_angle_and_truncation_keep_the_limits_and_reach_them() -> None:
     boxes = masks(4000)
-    theta, placed = random_placement(boxes, SIZE, RULES, generator())
+    theta, placed = random_placement(boxes, SIZE, LIMITS, RULES, generator())
     assert placed.all()
     turn = forward(theta)[:, :, :2]
     scale = torch.linalg.det(turn).sqrt()
@@ -66,13 +67,28 @@ def test_scale_angle_and_truncation_keep_the_limits_and_reach_them() -> None:
             assert 0.2 < beyond.max() <= 0.25 + 1e-4
 
 
+def test_shear_and_aspect_are_drawn_where_the_range_has_them() -> None:
+    limits = Range(angle=0, shear=0.2, scale=(0.4, 0.5), aspect=1.44)
+    theta, placed = random_placement(masks(4000), SIZE, limits, RULES, generator())
+    assert placed.all()
+    # Without a turn the columns are (scale x, 0) and (shear scale y, scale y), in pixels.
+    turn = forward(theta)[:, :, :2]
+    torch.testing.assert_close(turn[:, 1, 0], torch.zeros(4000).double(), atol=1e-6, rtol=0)
+    shear, ratio = turn[:, 0, 1] / turn[:, 1, 1], turn[:, 0, 0] / turn[:, 1, 1]
+    for value, end in ((shear, 0.2), (ratio.log(), math.log(1.44))):
+        assert -end - 1e-4 <= value.min() < -0.98 * end and 0.98 * end < value.max() <= end + 1e-4
+        assert abs(value.mean()) < 0.03 * end
+    scale = (turn[:, 0, 0] * turn[:, 1, 1]).sqrt()
+    assert scale.min() >= 0.4 - 1e-4 and scale.max() <= 0.5 + 1e-4
+
+
 def test_the_object_lands_where_the_limits_were_checked() -> None:
     """blend's own composite, not the formula: its box is within the checked one, and near it."""
     mask = torch.zeros(40, 1, *SIZE)
     mask[..., 2:17, 5:31] = 1
     boxes, visible = compositor.boxes(mask)
     assert visible.all()
-    theta, _ = random_placement(boxes, SIZE, PlacementRules(truncation=0), generator())
+    theta, _ = random_placement(boxes, SIZE, LIMITS, RULES, generator(), truncation=0)
     _, alpha = compositor.blend(
         torch.zeros(40, 3, *SIZE), mask, torch.zeros(40, 3, *SIZE), theta, sigma=0, threshold=0,
         return_alpha=True,
@@ -86,8 +102,8 @@ def test_the_object_lands_where_the_limits_were_checked() -> None:
 def test_overlap_is_the_covered_part_of_the_existing_box() -> None:
     boxes = masks(500)
     existing = torch.tensor([[0.0, 0, 20, 30], [20, 0, 40, 30], [18, 13, 22, 17]])
-    rules = PlacementRules(scale=(0.5, 0.6), overlap=0.75, attempts=200)
-    theta, placed = random_placement(boxes, SIZE, rules, generator(), [existing] * 500)
+    limits, rules = Range(scale=(0.5, 0.6)), PlacementRules(overlap=0.75, attempts=200)
+    theta, placed = random_placement(boxes, SIZE, limits, rules, generator(), [existing] * 500)
     assert placed.all()
 
     def covered(theta: Tensor) -> Tensor:
@@ -99,7 +115,7 @@ def test_overlap_is_the_covered_part_of_the_existing_box() -> None:
     kept = covered(theta)
     assert kept.max() <= 0.75 + 1e-4
     # An IoU would never come near: the little box is 16 pixels, the object some 150.
-    free, _ = random_placement(boxes, SIZE, rules, generator())
+    free, _ = random_placement(boxes, SIZE, limits, rules, generator())
     assert (covered(free)[:, 2] > 0.75).float().mean() > 0.05
 
 
@@ -107,32 +123,34 @@ def test_no_room_is_said_and_touches_no_other() -> None:
     tiles = torch.tensor([[x, y, x + 1, y + 1] for x in range(40) for y in range(30)]).float()
     boxes = masks(3)
     nothing = torch.zeros(0, 4)
-    theta, placed = random_placement(boxes, SIZE, RULES, generator(), [nothing, tiles, nothing])
+    theta, placed = random_placement(
+        boxes, SIZE, LIMITS, RULES, generator(), [nothing, tiles, nothing]
+    )
     assert placed.tolist() == [True, False, True]
     assert theta[1].tolist() == [[1, 0, 0], [0, 1, 0]]
     allowed, placed = random_placement(
-        boxes, SIZE, PlacementRules(overlap=1), generator(), [nothing, tiles, nothing]
+        boxes, SIZE, LIMITS, PlacementRules(overlap=1), generator(), [nothing, tiles, nothing]
     )
     assert placed.all()
-    free, _ = random_placement(boxes, SIZE, RULES, generator())
+    free, _ = random_placement(boxes, SIZE, LIMITS, RULES, generator())
     assert torch.equal(theta[[0, 2]], free[[0, 2]])
     assert torch.equal(allowed, free)
 
 
 def test_an_object_as_large_as_the_canvas_never_fits_and_a_small_mask_is_left_out() -> None:
     boxes = torch.tensor([[0.0, 0, 40, 30], [3, 3, 8, 20], [3, 3, 9, 20], [0, 0, 0, 0]])
-    rules = PlacementRules(scale=(1, 1), degrees=0)
-    theta, placed = random_placement(boxes, SIZE, rules, generator())
+    limits = Range(scale=(1, 1), angle=0)
+    theta, placed = random_placement(boxes, SIZE, limits, RULES, generator())
     assert placed.tolist() == [False, False, True, False]
     assert theta.isfinite().all()
 
 
 def test_seed_decides_and_empty_batches_pass() -> None:
     first, second, other = (
-        random_placement(masks(5), SIZE, RULES, generator(seed))[0] for seed in (1, 1, 2)
+        random_placement(masks(5), SIZE, LIMITS, RULES, generator(seed))[0] for seed in (1, 1, 2)
     )
     assert torch.equal(first, second) and not torch.equal(first, other)
-    theta, placed = random_placement(masks(0), SIZE, RULES, existing=[])
+    theta, placed = random_placement(masks(0), SIZE, LIMITS, RULES, existing=[])
     assert theta.shape == (0, 2, 3) and placed.shape == (0,)
     assert theta.dtype == torch.float32 and placed.dtype == torch.bool
 
@@ -140,9 +158,6 @@ def test_seed_decides_and_empty_batches_pass() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"scale": (0, 0.5)}, "scale"),
-        ({"scale": (0.6, 0.5)}, "scale"),
-        ({"truncation": 1.5}, "truncation"),
         ({"overlap": math.nan}, "overlap"),
         ({"attempts": 0}, "attempts"),
     ],
@@ -154,6 +169,8 @@ def test_wrong_rules_are_named(wrong: dict[str, float], message: str) -> None:
 
 def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match=r"mask_boxes: got shape \(4, 3\)"):
-        random_placement(torch.zeros(4, 3), SIZE, RULES)
+        random_placement(torch.zeros(4, 3), SIZE, LIMITS, RULES)
     with pytest.raises(ValueError, match="existing: got 1 entries, wanted 2"):
-        random_placement(masks(2), SIZE, RULES, existing=[torch.zeros(0, 4)])
+        random_placement(masks(2), SIZE, LIMITS, RULES, existing=[torch.zeros(0, 4)])
+    with pytest.raises(ValueError, match="truncation: got 1.5"):
+        random_placement(masks(2), SIZE, LIMITS, RULES, truncation=1.5)

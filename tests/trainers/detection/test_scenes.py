@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from detection.tiny_scenes import CLASSES, SIZE, Objects, Pictures, scenes
+from detection.tiny_scenes import CLASSES, RANGE, SIZE, Objects, Pictures, scenes
 from trainers.detection.batches import Lessons, Pairs
-from trainers.detection.placement import Range, Visibility
+from trainers.detection.placement import Visibility
 from trainers.detection.scenes import NOTHING, Recipes, Scenes, composite, with_artefacts
 
 VISIBLE = Visibility()
@@ -15,7 +15,7 @@ def placed(recipes: Recipes, seed: int = 0) -> Recipes:
     """With placements in the middle of S's range."""
     random = torch.Generator().manual_seed(seed)
     position = torch.rand(len(recipes), 6, generator=random) - 0.5
-    theta = Range().theta(position, SIZE)
+    theta = RANGE.theta(position, SIZE)
     return Recipes(**(vars(recipes) | {"theta": theta}))
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from detection.tiny_scenes import SIZE, scenes
+from detection.tiny_scenes import RANGE, SIZE, scenes
 from trainers.detection.backbones import efficientnet_lite0
 from trainers.detection.networks import Discriminator, Synthesizer
-from trainers.detection.placement import Range, Visibility
+from trainers.detection.placement import Visibility
 from trainers.detection.scenes import Batch, composite, with_artefacts
 from trainers.detection.steps import discriminator_loss, mirror, synthesizer_step
 from trainers.detection.targets import LIGHT, build, training_loss
@@ -54,7 +54,7 @@ def play(
 def test_the_synthesizers_step_moves_it_alone(mode: str, with_discriminator: bool) -> None:
     target, discriminator = players()
     judge = discriminator if with_discriminator else None
-    limits = Range()
+    limits = RANGE
     synthesizer = Synthesizer(efficientnet_lite0("none", ""), limits.start(), gain=0.2).train()
     pairs = batch()
     before = bits(target, discriminator)
@@ -75,7 +75,7 @@ def test_the_synthesizers_loss_is_what_it_pays_less_what_it_gains() -> None:
     # The second one a dot, beyond the limits; the others in the middle.
     position = torch.tensor([[0.0, 0, 0.3, 0, 0.1 * i, 0] for i in range(4)])
     position[1, 2] = -1
-    theta = Range().theta(position, SIZE)
+    theta = RANGE.theta(position, SIZE)
     with frozen(target, discriminator):
         composites, stakes = play(pairs, theta, target, discriminator)
         assert composites.valid.tolist() == [True, False, True, True]
@@ -109,7 +109,7 @@ def test_going_down_the_loss_raises_that_of_the_target() -> None:
     optimizer = torch.optim.Adam([leaf], 0.02)
     seen = []
     for _ in range(6):
-        composites, stakes = play(pairs, Range().theta(leaf.tanh(), SIZE), Redness())
+        composites, stakes = play(pairs, RANGE.theta(leaf.tanh(), SIZE), Redness())
         optimizer.zero_grad()
         stakes.loss.backward()
         optimizer.step()
@@ -137,7 +137,7 @@ def test_the_box_moves_with_its_object() -> None:
     pairs.backgrounds.fill_(0)
     # Slanted, so that a side's pixels are cut by it at all places.
     leaf = torch.tensor([[0.4, 0, 0.5, 0, x, 0] for x in (-0.2, 0, 0.1, 0.3)], requires_grad=True)
-    _, stakes = play(pairs, Range().theta(leaf, SIZE), Beside())
+    _, stakes = play(pairs, RANGE.theta(leaf, SIZE), Beside())
     (gradient,) = torch.autograd.grad(stakes.loss, leaf)
     # Half a canvas for a move of 1; the object's by its few pixels to a quarter.
     seen, middle = moved
@@ -156,7 +156,7 @@ def test_objects_that_hardly_show_never_reach_the_target_but_cost() -> None:
 
     pairs = batch()
     leaf = torch.tensor([[0.0, 0, -0.999, 0, 0, 0]] * 4, requires_grad=True)
-    composites, stakes = play(pairs, Range().theta(leaf, SIZE), Untouchable())
+    composites, stakes = play(pairs, RANGE.theta(leaf, SIZE), Untouchable())
     assert not composites.valid.any()
     assert stakes.target == 0
     assert [len(target["boxes"]) for target in composites.targets] == [0] * 4
@@ -182,7 +182,7 @@ def test_the_discriminators_loss_is_cross_entropy_with_equal_halves() -> None:
 def test_the_targets_step_moves_it_alone() -> None:
     target, discriminator = players()
     pairs = batch()
-    theta = Range().theta(torch.zeros(4, 6), SIZE).requires_grad_()
+    theta = RANGE.theta(torch.zeros(4, 6), SIZE).requires_grad_()
     with torch.no_grad():
         shown = composite(pairs, with_artefacts(pairs), theta, RULES)
     training_loss(target.train(), shown.images, shown.targets).backward()

@@ -13,7 +13,10 @@ from detection import tiny_data
 from trainers import coco, gmu_kitchen, voc_person
 from trainers.detection import experiment
 from trainers.detection.config import WAYS
+from trainers.detection.data import bigbird, folder
 from trainers.detection.paper import SWITCHES
+from trainers.detection.placement import Range, Visibility
+from trainers.detection.random_placement import PlacementRules
 
 TINY = (
     "--scale small --cpu --judged 4 --size 112 112 --seeds 0 --cycles 1 --images-per-cycle 3 "
@@ -65,8 +68,18 @@ def same(first: Any, second: Any) -> bool:
     return bool(first == second)
 
 
-def test_voc_person_leaves_every_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_voc_person_leaves_every_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     people(tmp_path)
+    shown: list[dict[str, Any]] = []
+    hardness = experiment.pictures.hardness
+
+    def watched(path: Path, presences: dict[str, Any], *others: Any) -> None:
+        shown.append(presences)
+        hardness(path, presences, *others)
+
+    monkeypatch.setattr(experiment.pictures, "hardness", watched)
     output = tmp_path / "out"
     voc_person.main(arguments(tmp_path, output))
     printed = capsys.readouterr().out
@@ -85,6 +98,11 @@ def test_voc_person_leaves_every_file(tmp_path: Path, capsys: pytest.CaptureFixt
         assert ("synthesizer" in end) == way.startswith("synthesizer")
         ap = f"AP at IoU 0.5 {100 * end['ap']['mean']['0.5']:.1f} %"
         assert f"{way}, seed 0, cycle 1/1: {ap}, {end['added']} composites added" in printed
+    # Figure 8 is of the picture, as the paper's.
+    (panels,) = shown
+    for way, seeds in panels["T before"].items():
+        found = results["cycles"][way]["0"][1]["confidences"]
+        assert seeds[0].tolist() == pytest.approx(found["picture"]), way
     # Every composite is hard where hard is below 1.1; random asks T nothing.
     assert results["search"]["random"]["passes"] == 0
     assert results["search"]["random_hard"]["passes"] >= 3
@@ -232,6 +250,43 @@ def test_gmu_kitchens_stand_in_is_called_so(
     assert again.test.folder == data.test.folder
 
 
+def test_the_stand_in_is_made_anew_by_other_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, stand_in = tmp_path / "made", gmu_kitchen.stand_in
+    # A scene to learn from and one to test on.
+    monkeypatch.setattr(stand_in.gmu, "SCENES", stand_in.gmu.SCENES[:2])
+    monkeypatch.setattr(stand_in, "PICTURES", 1)
+    tiny_data.bigbird(tmp_path / "objects", ("cup",), views=5, own=False)
+    for n in range(2):
+        tiny_data.save(tmp_path / "grounds" / f"{n}.jpg", tiny_data.picture(60, 80, n))
+    objects = bigbird.cutouts(tmp_path / "objects")
+    sources = made, objects, folder.backgrounds(tmp_path / "grounds")
+    folders = [stand_in.make(*sources)]
+    for name, other in {
+        "VERSION": 2,
+        "SIZE": (120, 160),
+        "PICTURES": 2,
+        "OBJECTS": (1, 2),
+        "TEST_VIEWS": 3,
+        "LIMITS": Range(scale=(0.3, 0.6)),
+        "RULES": PlacementRules(overlap=0.2),
+        "VISIBILITY": Visibility(covered=0.5),
+        "LIGHT": (1.0, 1.0),
+        "FILL": 0.6,
+        "SEED": 1,
+    }.items():
+        with monkeypatch.context() as changed:
+            changed.setattr(stand_in, name, other)
+            folders.append(stand_in.make(*sources))
+    assert len(set(folders)) == 12
+    assert stand_in.make(*sources) == folders[0]
+    pictures = [
+        (root / "gmu_scene_001/Images/rgb_1.png").read_bytes() for root in (folders[0], folders[-1])
+    ]
+    assert pictures[0] != pictures[1]
+
+
 @pytest.mark.parametrize("own", [True, False])
 def test_coco(tmp_path: Path, own: bool) -> None:
     """Pasted on its own pictures, or on a folder's; every fifth picture held out."""
@@ -276,7 +331,7 @@ def test_what_a_user_can_put_right_is_one_line(tmp_path: Path, more: str, messag
         ("--size 64 64", "size: got (64, 64), wanted 112 or more"),
         ("--artefacts 2", "artefacts: got 2.0, wanted a part, 0 to 1"),
         ("--target.batch 1", "target.batch: got 1, wanted 2 or more"),
-        ("--synthesizer.range.aspect 0.5", "aspect: got 0.5, wanted 1 or more"),
+        ("--placement.aspect 0.5", "aspect: got 0.5, wanted 1 or more"),
     ],
 )
 def test_settings_that_cannot_be_run_are_refused(
@@ -293,6 +348,9 @@ def test_the_papers_settings_are_the_full_scales() -> None:
     assert full.size == (300, 300)
     assert (full.cycles, full.synthesizer.steps, full.synthesizer.batch) == (5, 1000, 16)
     assert (full.target.network, full.target.learning_rate) == ("ssd300_vgg16", 1e-5)
+    # S and chance choose from Cut, Paste and Learn's range.
+    assert full.placement.scale == (0.15, 0.6)
+    assert (full.placement.angle, full.placement.shear, full.placement.aspect) == (30, 0, 1)
     kitchen = gmu_kitchen.SCALES["full"]
     assert (kitchen.target.learning_rate, kitchen.target.weight_decay) == (1e-3, 1e-4)
     assert "synthesizer_discriminator" not in kitchen.ways

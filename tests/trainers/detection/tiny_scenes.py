@@ -5,10 +5,13 @@ from torch import Tensor
 
 from trainers.detection.data.prepared import Cutouts, Photographs
 from trainers.detection.data.records import BACKGROUND
+from trainers.detection.placement import Range
 from trainers.detection.scenes import Scenes
 
 CLASSES = (BACKGROUND, "person", "dog")
 SIZE = (112, 128)
+RANGE = Range(shear=0.2, scale=(0.15, 1.25), aspect=1.25)
+"""Wide, all six numbers free and the identity in it."""
 
 
 class Pictures(Photographs):

@@ -21,10 +21,12 @@ from tqdm import tqdm
 import compositor
 from trainers.detection.data import gmu, images
 from trainers.detection.data.records import Cutout, Item, Photograph, Record, Records, Skip
-from trainers.detection.placement import Visibility, covered
+from trainers.detection.placement import Range, Visibility, covered
 from trainers.detection.random_placement import PlacementRules, random_placement
 from trainers.files import replacing
 
+VERSION = 1
+"""Of how pictures are made by the rules below: another one makes them anew."""
 SIZE = (240, 320)
 PICTURES = 24
 """In each of the nine scenes."""
@@ -32,7 +34,11 @@ OBJECTS = (2, 5)
 """In a picture: at least, and fewer than."""
 TEST_VIEWS = 4
 """One view of so many is kept for the test scenes."""
-RULES = PlacementRules(scale=(0.25, 0.6), overlap=0.3)
+LIMITS = Range(scale=(0.25, 0.6))
+RULES = PlacementRules(overlap=0.3)
+VISIBILITY = Visibility()
+LIGHT = (0.7, 1.3)
+"""Least and largest factor of an object's colours."""
 FILL = 0.7
 SEED = 20190618
 
@@ -41,14 +47,15 @@ def make(cache: Path, objects: Records[Cutout], photographs: Records[Photograph]
     """Write the nine scenes, unless they are there.
 
     Args:
-        cache: Gets a folder named after the sources, with ``gmu_scene_001`` to ``_009``.
+        cache: Gets a folder with ``gmu_scene_001`` to ``_009``, named after all that they depend
+            on: the sources and the rules.
         objects: Their views.
         photographs: What they are pasted on.
 
     Returns:
         The folder.
     """
-    key = f"{objects.source} {objects.classes} {photographs.source}"
+    key = f"{objects.source} {objects.classes} {photographs.source} {_rules()}"
     root = cache / f"stand-in-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     if (root / "done").exists():
         return root
@@ -87,24 +94,30 @@ def training(
     )
 
 
+def _rules() -> str:
+    """All that the pictures depend on beside their sources."""
+    layout = (gmu.SCENES, gmu.FIRST_FOLD, PICTURES, TEST_VIEWS, SEED)
+    picture = (SIZE, OBJECTS, LIMITS, RULES, VISIBILITY, LIGHT, FILL)
+    return repr((VERSION, layout, picture))
+
+
 def _compose(
     ground: NDArray[np.uint8], cutouts: Sequence[Cutout], random: torch.Generator
 ) -> tuple[Tensor, list[tuple[int, Tensor]]]:
     """A picture (3, H, W) in [0, 1], and the label and box of each object that still shows."""
     canvas = _picture(np.asarray(Image.fromarray(ground).resize(SIZE[::-1])))[None]
     shown: list[tuple[int, Tensor]] = []
-    rules = Visibility()
     for cutout in cutouts:
         frame = _picture(images.centre(cutout, SIZE, FILL))[None]
         there = torch.stack([box for _, box in shown]) if shown else torch.zeros(0, 4)
         box_of_mask, _ = compositor.boxes(frame[:, 3:])
-        theta, placed = random_placement(box_of_mask, SIZE, RULES, random, [there])
+        theta, placed = random_placement(box_of_mask, SIZE, LIMITS, RULES, random, [there])
         if not placed.all():
             continue
-        light = 0.7 + 0.6 * torch.rand((), generator=random)
+        light = LIGHT[0] + (LIGHT[1] - LIGHT[0]) * torch.rand((), generator=random)
         colours = (frame[:, :3] * light).clamp(max=1)
         canvas, alpha = compositor.blend(colours, frame[:, 3:], canvas, theta, return_alpha=True)
-        hidden = covered(there, alpha[0]) > rules.covered
+        hidden = covered(there, alpha[0]) > VISIBILITY.covered
         shown = [entry for entry, gone in zip(shown, hidden.tolist(), strict=True) if not gone]
         box, visible = compositor.boxes(alpha)
         if visible.all():
