@@ -13,12 +13,31 @@ import triton
 import triton.language as tl
 
 from compositor.triton.device import (
+from compositor.triton.device import (
+    by_rows,
     coordinates,
     coverage_corners,
     entry,
     lerp,
     load_map,
+    pixels,
     rescale_slope,
+)
+    coordinates,
+    coverage_corners,
+    entry,
+    lerp,
+    load_map,
+from compositor.triton.device import (
+    by_rows,
+    coordinates,
+    coverage_corners,
+    entry,
+    lerp,
+    load_map,
+    pixels,
+    rescale_slope,
+)
 )
 from compositor.triton.forward import tile_of
 
@@ -185,9 +204,9 @@ def pull_kernel(
             shares &= (weight_x > 0) & (weight_y > 0)
             weight = tl.where(shares, weight_x * weight_y, 0)[None, :, :]
             shares = shares[None, :, :] & (c < channels)
-            value = tl.load(source + (line + j)[None, :, :], mask=shares, other=0)
+            value = tl.load(source + by_rows(line, j)[None, :, :], mask=shares, other=0)
             total = tl.fma(weight, value, total)
     inside = ((row < h) & (column < w))[None, :, :] & (c < channels)
     at = out + n * out_strides[0] + c * out_strides[1]
-    at += (row.to(INDEX) * out_strides[2] + column.to(INDEX) * out_strides[3])[None, :, :]
+    at += pixels(row.to(INDEX), column.to(INDEX), out_strides)[None, :, :]
     tl.store(at, tl.where(finite, total, float("nan")).to(out.dtype.element_ty), mask=inside)

@@ -35,6 +35,7 @@ from compositor.triton.device import (
     lerp,
     load_map,
     misses_frame,
+    pixels,
 )
 from compositor.triton.forward import tile_of
 
@@ -109,12 +110,12 @@ def backward_kernel(
     inside &= (j >= tl.maximum(left + HALO, 0)) & (j < tl.minimum(left + TILE_X - HALO, width))
     ii, jj = i.to(INDEX), j.to(INDEX)
     grad_composite += n * grad_composite_strides[0]
-    g_at = ii * grad_composite_strides[2] + jj * grad_composite_strides[3]
+    g_at = pixels(ii, jj, grad_composite_strides)
     pixel = ii * width + jj
     plane = height.to(tl.int64) * width
     if d_background is not None:
         d_background += n * d_background_strides[0]
-        out_at = ii * d_background_strides[2] + jj * d_background_strides[3]
+        out_at = pixels(ii, jj, d_background_strides)
     if colour_weight is not None:
         colour_weight += n * channels * plane
     if d_alpha is not None:
@@ -167,13 +168,13 @@ def backward_kernel(
     to_alpha = tl.zeros((TILE_Y, TILE_X), T)
     if grad_alpha is not None:
         grad_alpha += n * grad_alpha_strides[0]
-        at = ii * grad_alpha_strides[2] + jj * grad_alpha_strides[3]
+        at = pixels(ii, jj, grad_alpha_strides)
         to_alpha += tl.load(grad_alpha + at, mask=inside, other=0).to(T)
     to_u, to_v = tl.zeros_like(to_alpha), tl.zeros_like(to_alpha)
     p00, p01, p10, p11, tx, ty = frame_corners(u, v, h, w, foreground_strides, INDEX)
     foreground += n * foreground_strides[0]
     background += n * background_strides[0]
-    b_at = ii * background_strides[2] + jj * background_strides[3]
+    b_at = pixels(ii, jj, background_strides)
     for _ in range(channels):
         g = tl.load(grad_composite + g_at, mask=inside, other=0).to(T)
         grad_composite += grad_composite_strides[1]

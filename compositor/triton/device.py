@@ -134,6 +134,27 @@ def lerp(p, q, t):
 
 
 @triton.jit
+def by_rows(down, across):
+    """Offsets (rows, columns), the sum of two, that are read and written along rows.
+
+    Triton lays an access out along the axis in which it knows offsets to be contiguous; where it
+    knows of none, 3.6 takes columns, and a warp touches 32 rows. So it is told that pairs are. They
+    need not be: with a multiple known too, it would load both of a pair as one.
+    """
+    return tl.multiple_of(tl.max_contiguous(down + across, [1, 2]), [1, 1])
+
+
+@triton.jit
+def pixels(i, j, strides):
+    """Offsets of canvas pixels in a plane: rows i (.., 1) and columns j (1, ..)."""
+    down, across = i * strides[2], j * strides[3]
+    if isinstance(strides[3], tl.tensor):
+        return by_rows(down, across)
+    else:  # a constant, 1: Triton knows more of them
+        return down + across
+
+
+@triton.jit
 def coverage_corners(
     mask, strides, n, u, v, h, w, MASKED: tl.constexpr, T: tl.constexpr, INDEX: tl.constexpr
 ):
@@ -148,7 +169,8 @@ def coverage_corners(
     left, right = touches & (x >= 0), touches & (x + 1 < w)
     above, below = y >= 0, y + 1 < h
     if MASKED:
-        p = mask + n * strides[0] + (y.to(INDEX) * strides[2] + x.to(INDEX) * strides[3])
+        at = by_rows(y.to(INDEX) * strides[2], x.to(INDEX) * strides[3])
+        p = mask + n * strides[0] + at
         p00 = tl.load(p, mask=left & above, other=0).to(T)
         p01 = tl.load(p + strides[3], mask=right & above, other=0).to(T)
         p += strides[2]
@@ -214,7 +236,9 @@ def frame_corners(u, v, h, w, strides, INDEX: tl.constexpr):
     right = tl.minimum(x + 1, w - 1).to(INDEX) * strides[3]
     above = y.to(INDEX) * strides[2]
     below = tl.minimum(y + 1, h - 1).to(INDEX) * strides[2]
-    return above + left, above + right, below + left, below + right, tx, ty
+    p00, p01 = by_rows(above, left), by_rows(above, right)
+    p10, p11 = by_rows(below, left), by_rows(below, right)
+    return p00, p01, p10, p11, tx, ty
 
 
 @triton.jit

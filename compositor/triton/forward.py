@@ -34,6 +34,7 @@ from compositor.triton.device import (
     lerp,
     load_map,
     misses_frame,
+    pixels,
 )
 
 
@@ -87,9 +88,9 @@ def forward_kernel(
     ii, jj = i.to(INDEX), j.to(INDEX)
     # Scalar bases and 32-bit offsets: a tile of pointers would take twice the registers.
     background += n * background_strides[0]
-    b_at = ii * background_strides[2] + jj * background_strides[3]
+    b_at = pixels(ii, jj, background_strides)
     composite += n * composite_strides[0]
-    out_at = ii * composite_strides[2] + jj * composite_strides[3]
+    out_at = pixels(ii, jj, composite_strides)
     if alpha_out is not None:
         alpha_out += n * height * width
 

@@ -47,10 +47,10 @@ def _tuned(kernel: Any, configs: list[triton.Config], prune: Any) -> Any:
 FORWARD = _tuned(
     forward_kernel,
     [
-        _config(32, 64, 8, 80),
+        _config(32, 64, 16, 64),
         _config(32, 64, 8),
         _config(32, 32, 4),
-        _config(64, 64, 16, 64),
+        _config(64, 64, 32, 64),
         _config(64, 64, 8),
     ],
     _with_room,

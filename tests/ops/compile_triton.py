@@ -50,8 +50,23 @@ def typed(value: Any, parameter: Any) -> tuple[Any, Any, list[Any]]:
     return ("i32" if value < 2**31 else "i64"), None, divisible
 
 
+def accesses(ir: str) -> tuple[int, int]:
+    """Of a kernel's loads and stores of tiles: how many go by columns, and the widest a thread."""
+    layouts = dict(re.findall(r"^(#\w+) = #ttg\.blocked<\{(.*)\}>$", ir, re.MULTILINE))
+    used = re.findall(r"tt\.(?:load|store) .*: tensor<(?:\d+x){2,}!tt\.ptr<\w+>, (#\w+)>", ir)
+    by_columns, widest = 0, 0
+    for name in used:
+        each, order = (
+            [int(n) for n in re.search(rf"{key} = \[([\d, ]+)\]", layouts[name])[1].split(",")]
+            for key in ("sizePerThread", "order")
+        )
+        by_columns += order[0] != len(order) - 1
+        widest = max(widest, *each)
+    return by_columns, widest
+
+
 def compile_launch(arch: int, kernel: Any, arguments: tuple[Any, ...], options: dict[str, Any]):
-    """Compile one launch; return (registers, bytes of stack)."""
+    """Compile one launch; return a report of its registers, its stack and its accesses."""
     signature: dict[str, Any] = {}
     constants: dict[Any, Any] = {}
     attributes: dict[Any, Any] = {}
@@ -83,7 +98,11 @@ def compile_launch(arch: int, kernel: Any, arguments: tuple[Any, ...], options: 
         report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.search(r"REG:(\d+) STACK:(\d+)", report)
     assert found, report
-    return int(found[1]), int(found[2])
+    by_columns, widest = accesses(compiled.asm["ttgir"])
+    return (
+        f"{found[1]} registers, {found[2]} bytes of stack, {by_columns} accesses by columns, "
+        f"{widest} wide"
+    )
 
 
 def compile_op(arch: int, dtype: torch.dtype) -> None:
@@ -91,10 +110,10 @@ def compile_op(arch: int, dtype: torch.dtype) -> None:
     seen = set()
 
     def run(self: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> None:
-        registers, stack = compile_launch(arch, self, arguments, options)
+        report = compile_launch(arch, self, arguments, options)
         where = [str(options[k]) for k in ("RADIUS", "TILE_Y", "TILE_X", "num_warps", "maxnreg")
                  if options.get(k) is not None]  # fmt: skip
-        line = f"{self.__name__} {' '.join(where)}: {registers} registers, {stack} bytes of stack"
+        line = f"{self.__name__} {' '.join(where)}: {report}"
         if line not in seen:
             print(line, flush=True)
         seen.add(line)
@@ -123,8 +142,11 @@ def compile_op(arch: int, dtype: torch.dtype) -> None:
         backward(given._replace(mask=None), 0, True, theta)
         forward(given, 20)  # rows first
         backward(given, 20, True, theta)
-        images = [t.contiguous(memory_format=torch.channels_last) for t in given[:3]]
-        forward(type(given)(*images, identity(2)), 3, alpha=True)
+        for channels in (3, 16):
+            images = [t[:, :1].expand(-1, channels, -1, -1) for t in given[:3]]
+            images = [t.contiguous(memory_format=torch.channels_last) for t in images]
+            images[1] = images[1][:, :1]
+            forward(type(given)(*images, identity(2)), 3, alpha=True)
         far = torch.empty_strided((1, 1, 4, 4), (0, 0, 0, 2**31), device="meta")
         forward(type(given)(far, far, far, identity(1).to("meta")), 3)  # offsets of 64 bits
 
