@@ -9,7 +9,7 @@ import pytest
 from detection import tiny_data
 from detection.tiny_data import rectangle
 from trainers.detection.data import bigbird, folder, gmu, prepared
-from trainers.detection.data.records import Records, Skip
+from trainers.detection.data.records import Cutout, Records, Skip
 from trainers.files import DataError
 
 
@@ -158,3 +158,46 @@ def test_folders_without_pictures_are_errors(tmp_path: Path) -> None:
         folder.backgrounds(tmp_path)
     with pytest.raises(DataError, match=r"has no imgs/scene_\*/\*-color.png; unpack rgbd-scenes"):
         folder.uw_scenes(tmp_path)
+
+
+def cutout(path: Path, alpha: np.ndarray, colour: tuple[int, int, int] = (200, 100, 50)) -> None:
+    """A picture with this alpha channel (H, W): black where it is 0."""
+    pixels = np.where(alpha[..., None] > 0, np.array(colour), 0)
+    tiny_data.save(path, np.dstack([pixels, alpha]).astype(np.uint8))
+
+
+def test_cut_outs_with_an_alpha_channel(tmp_path: Path) -> None:
+    mask = rectangle(60, 80, (0, 0, 70, 60))  # cut by three sides, as tight cut-outs are by all
+    cutout(tmp_path / "cup" / "a.png", mask * 255)
+    cutout(tmp_path / "cup" / "deep" / "b.png", mask * 1)
+    cutout(tmp_path / "pear" / "c.png", np.where(mask, 200, 90))
+    soft = np.where(mask, 255, 0)
+    soft[20, 70], soft[21, 70] = 128, 127
+    cutout(tmp_path / "pear" / "d.webp", soft)
+    cutout(tmp_path / "pear" / "full.png", np.full((60, 80), 255))
+    tiny_data.save(tmp_path / "pear" / "rgb.png", tiny_data.picture(60, 80))
+    cutout(tmp_path / "apple" / "e.png", mask * 255)
+    cutout(tmp_path / "f.png", mask * 255)
+    (tmp_path / "cup" / "notes.txt").write_text("no picture")
+    records = folder.cutouts(tmp_path, ["pear", "cup"])
+    assert records.classes == ("__background__", "pear", "cup")
+    found = items(records)
+    kept = {item.name: item for item in found if isinstance(item, Cutout)}
+    labels = {"cup/a.png": 2, "cup/deep/b.png": 2, "pear/c.png": 1, "pear/d.webp": 1}
+    assert {name: item.label for name, item in kept.items()} == labels
+    for name in labels:
+        half = mask | (rectangle(60, 80, (70, 20, 71, 21)) if name == "pear/d.webp" else False)
+        assert np.array_equal(kept[name].mask, half), name
+    # The object's edge fades into its own colour, and not into black.
+    assert (kept["cup/a.png"].image == (200, 100, 50)).all()
+    assert [str(item) for item in found if isinstance(item, Skip)] == [
+        "pear/full.png: alpha of a single level", "pear/rgb.png: no alpha channel"
+    ]  # fmt: skip
+    assert records.left_out == {
+        "no picture by its name": ["cup/notes.txt"],
+        "in no sub-folder of a class": ["apple/e.png", "f.png"],
+    }
+    with pytest.raises(DataError, match="has no picture in a sub-folder car or bus"):
+        folder.cutouts(tmp_path, ["car", "bus"])
+    with pytest.raises(DataError, match="none: is no folder"):
+        folder.cutouts(tmp_path / "none", ["cup"])

@@ -132,5 +132,7 @@ def _load_cutout(name: str, path: Path, label: int, clean_up: CleanUp) -> Iterat
     if not mask.any():
         raise Skip("empty mask", name)
     # What is transparent has any colour, often black, which would show in the object's soft edge.
-    nearest = scipy.ndimage.distance_transform_edt(~mask, False, True)
-    yield clean_up.judge(Cutout(name, pixels[tuple(nearest)], mask, label))
+    rows, columns = scipy.ndimage.distance_transform_edt(
+        ~mask, return_distances=False, return_indices=True
+    )
+    yield clean_up.judge(Cutout(name, pixels[rows, columns], mask, label))
