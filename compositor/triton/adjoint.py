@@ -13,7 +13,6 @@ import triton
 import triton.language as tl
 
 from compositor.triton.device import (
-from compositor.triton.device import (
     by_rows,
     coordinates,
     coverage_corners,
@@ -22,22 +21,6 @@ from compositor.triton.device import (
     load_map,
     pixels,
     rescale_slope,
-)
-    coordinates,
-    coverage_corners,
-    entry,
-    lerp,
-    load_map,
-from compositor.triton.device import (
-    by_rows,
-    coordinates,
-    coverage_corners,
-    entry,
-    lerp,
-    load_map,
-    pixels,
-    rescale_slope,
-)
 )
 from compositor.triton.forward import tile_of
 
