@@ -1,6 +1,8 @@
 """Checkpoints: one file a run, written whole, holding all that a run needs to go on bit for bit."""
 
+import pickle
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,7 +11,44 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from trainers.files import replacing
+from trainers.files import DataError, replacing
+
+
+class OtherRunError(ValueError):
+    """A checkpoint is of a run with other settings, or from other data."""
+
+
+def check_identity(path: Path, made: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Compare what made a file with what this run is.
+
+    Raises:
+        OtherRunError: They differ.
+    """
+    for name in made.keys() | wanted.keys():
+        was, now = made.get(name), wanted.get(name)
+        if was != now:
+            raise OtherRunError(
+                f"{path}: was made with {name} {was!r}, this run has {now!r}; "
+                "use the old value, restart, or write to another folder"
+            )
+
+
+def check_data(path: Path, made: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    """Compare the fingerprints of the data that made a file with those of what was read now.
+
+    Raises:
+        OtherRunError: They differ.
+    """
+    changes = [
+        f"{name} was {made.get(name, 'not recorded')}, is {now}"
+        for name, now in wanted.items()
+        if made.get(name) != now
+    ]
+    if changes:
+        raise OtherRunError(
+            f"{path}: the data has changed since this was made: {'; '.join(changes)}; put the old "
+            "data back, restart (--restart), or write to another folder (--output)"
+        )
 
 
 class Stateful(Protocol):
@@ -63,8 +102,19 @@ def save(
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint: its ``header``, and what :func:`restore` puts back."""
-    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    """Read what was saved: of a checkpoint its ``header``, and what :func:`restore` puts back.
+
+    Raises:
+        DataError: The file is damaged, or none that was saved here.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError:
+        raise
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise DataError(f"{path}: is damaged or no checkpoint; delete it, or restart") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: is no checkpoint; delete it, or restart")
     return content
 
 
@@ -72,12 +122,12 @@ def restore(content: dict[str, Any], accelerator: Accelerator, parts: dict[str, 
     """Put ``parts`` and this process's random number generators back as they were saved.
 
     Raises:
-        ValueError: The checkpoint holds other parts, or is of another number of processes.
+        OtherRunError: The checkpoint holds other parts, or is of another number of processes.
     """
     if content["parts"].keys() != parts.keys():
-        raise ValueError(f"checkpoint: holds {sorted(content['parts'])}, wanted {sorted(parts)}")
+        raise OtherRunError(f"checkpoint: holds {sorted(content['parts'])}, wanted {sorted(parts)}")
     if len(content["rng"]) != accelerator.num_processes:
-        raise ValueError(
+        raise OtherRunError(
             f"checkpoint: written by {len(content['rng'])} processes, resumed by "
             f"{accelerator.num_processes}: the random numbers would differ"
         )

@@ -14,10 +14,9 @@ from trainers.detection.data.cleanup import DEFAULT
 from trainers.detection.data.coco_file import COCOFile
 from trainers.detection.data.prepared import prepare_cutouts, prepare_photographs
 from trainers.detection.data.records import Cutout, Photograph, Records
-from trainers.detection.experiment import names
-from trainers.detection.run import Data
 from trainers.detection.scales import EVERYTHING, small
 from trainers.detection.scenes import Scenes
+from trainers.detection.sources import Data
 
 DESCRIPTION = """Composites for a detector on your own data.
 
@@ -100,8 +99,7 @@ def read(config: COCOConfig) -> Data:
     )
     cutouts = prepare_cutouts(objects, config.cache, config.size)
     pictures.contact_sheet(cutouts, config.output / "cutouts.png")
-    sources = [p.source for p in (real, backgrounds, cutouts, examined)]
-    return Data(Scenes(real, backgrounds, cutouts, config.artefacts), examined, names(sources))
+    return Data(Scenes(real, backgrounds, cutouts, config.artefacts), examined)
 
 
 def _files(config: COCOConfig) -> tuple[COCOFile, COCOFile | None]:

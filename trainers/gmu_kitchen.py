@@ -9,10 +9,9 @@ from trainers.detection.config import Config, TargetConfig, Way
 from trainers.detection.data import bigbird, folder, gmu, pictures, stand_in
 from trainers.detection.data.cleanup import DEFAULT
 from trainers.detection.data.prepared import prepare_cutouts, prepare_photographs
-from trainers.detection.experiment import names
-from trainers.detection.run import Data
 from trainers.detection.scales import EVERYTHING, small
 from trainers.detection.scenes import Scenes
+from trainers.detection.sources import Data
 
 DESCRIPTION = """Instance detection on GMU Kitchen (the paper's section 4.3, table 3), one fold.
 
@@ -73,10 +72,8 @@ def read(config: GMUConfig) -> Data:
     real, backgrounds, test = (prepare_photographs(r, config.cache, config.size) for r in records)
     cutouts = prepare_cutouts(objects, config.cache, config.size)
     pictures.contact_sheet(cutouts, config.output / "cutouts.png")
-    sources = [p.source for p in (real, backgrounds, cutouts, test)]
-    if config.stand_in:
-        sources = [f"stand-in for GMU Kitchen: {source}" for source in sources]
-    return Data(Scenes(real, backgrounds, cutouts, config.artefacts), test, names(sources))
+    note = "stand-in for GMU Kitchen: " if config.stand_in else ""
+    return Data(Scenes(real, backgrounds, cutouts, config.artefacts), test, note)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

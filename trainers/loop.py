@@ -9,11 +9,12 @@ on from its last whole cycle with the same bits.
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
@@ -21,30 +22,12 @@ from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
 from trainers import checkpoint
-from trainers.checkpoint import Stateful
+from trainers.checkpoint import Stateful, check_data, check_identity
+from trainers.files import replacing
 
 
 class NonFiniteLossError(RuntimeError):
     """A loss became NaN or infinite; the last checkpoint is from before."""
-
-
-class OtherRunError(ValueError):
-    """A checkpoint is of a run with other settings."""
-
-
-def check_identity(path: Path, made: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Compare what made a file with what this run is.
-
-    Raises:
-        OtherRunError: They differ.
-    """
-    for name in made.keys() | wanted.keys():
-        was, now = made.get(name), wanted.get(name)
-        if was != now:
-            raise OtherRunError(
-                f"{path}: was made with {name} {was!r}, this run has {now!r}; "
-                "use the old value, restart, or write to another folder"
-            )
 
 
 @contextmanager
@@ -100,6 +83,7 @@ class Loop(ABC):
         accelerator: Devices, processes and precision.
         path: The checkpoint's file. Where it exists, :meth:`run` goes on from it.
         identity: What makes this run this run; a checkpoint of another one is refused.
+        data: Fingerprints of what it reads, by name; a checkpoint from other data is refused.
         target: T.
         synthesizer: S, or None where hard examples come without a network.
         discriminator: D, or None for the game of two.
@@ -111,6 +95,7 @@ class Loop(ABC):
         accelerator: Accelerator,
         path: Path,
         identity: Mapping[str, Any],
+        data: Mapping[str, str],
         *,
         target: Player,
         synthesizer: Player | None = None,
@@ -119,7 +104,7 @@ class Loop(ABC):
     ) -> None:
         self.accelerator = accelerator
         self.path = path
-        self.identity = dict(identity)
+        self.identity, self.fingerprints = dict(identity), dict(data)
         self.target, self.synthesizer, self.discriminator = target, synthesizer, discriminator
         self._log_folder = log_folder
         self._writer: SummaryWriter | None = None
@@ -176,6 +161,44 @@ class Loop(ABC):
                 self._writer.close()
         return self.history
 
+    def share_start(
+        self,
+        path: Path,
+        parts: Mapping[str, nn.Module],
+        depends: Sequence[str],
+        train: Callable[[], None],
+    ) -> None:
+        """Take what another run left in a file to start from; without it train, and leave it.
+
+        Args:
+            path: The file.
+            parts: What is in it.
+            depends: What of the identity, and of the fingerprints, its content depends on.
+            train: Trains the parts.
+
+        Raises:
+            OtherRunError: The file is of other settings or from other data.
+        """
+        identity, data = (
+            {name: known[name] for name in depends if name in known}
+            for known in (self.identity, self.fingerprints)
+        )
+        if path.exists():
+            content = checkpoint.load(path)
+            check_identity(path, content.get("identity", {}), identity)
+            check_data(path, content.get("data", {}), data)
+            for name, part in parts.items():
+                part.load_state_dict(content["parts"][name])
+            self.updates = content["updates"]
+            return
+        train()
+        if self.accelerator.is_main_process:
+            states = {name: part.state_dict() for name, part in parts.items()}
+            content = {"identity": identity, "data": data, "updates": self.updates, "parts": states}
+            with replacing(path) as partial:
+                torch.save(content, partial)
+        self.accelerator.wait_for_everyone()
+
     def update(self, player: Player, loss: Tensor, name: str) -> float:
         """One update of ``player``, logged as ``name``; returns the loss.
 
@@ -212,7 +235,12 @@ class Loop(ABC):
     def _finish_cycle(self) -> None:
         self._agree()
         self.history.append(self.evaluate())
-        header = {"identity": self.identity, "history": self.history, "updates": self.updates}
+        header = {
+            "identity": self.identity,
+            "data": self.fingerprints,
+            "history": self.history,
+            "updates": self.updates,
+        }
         checkpoint.save(self.path, self.accelerator, self.parts, header)
         if self.accelerator.is_main_process and not sys.stderr.isatty():
             print(self.summary(), flush=True)  # where there is no terminal, and so no progress bar
@@ -230,5 +258,6 @@ class Loop(ABC):
         content = checkpoint.load(self.path)
         header = content["header"]
         check_identity(self.path, header["identity"], self.identity)
+        check_data(self.path, header.get("data", {}), self.fingerprints)
         checkpoint.restore(content, self.accelerator, self.parts)
         self.history, self.updates = header["history"], header["updates"]

@@ -9,10 +9,9 @@ from trainers.detection.config import Config
 from trainers.detection.data import coco, coco_layouts, pictures, voc
 from trainers.detection.data.cleanup import DEFAULT
 from trainers.detection.data.prepared import prepare_cutouts, prepare_photographs
-from trainers.detection.experiment import names
-from trainers.detection.run import Data
 from trainers.detection.scales import EVERYTHING, small
 from trainers.detection.scenes import Scenes
+from trainers.detection.sources import Data
 
 DESCRIPTION = """Person detection on Pascal VOC (the paper's section 4.2, tables 2 and 4).
 
@@ -56,8 +55,7 @@ def read(config: VOCConfig) -> Data:
     cutouts = prepare_cutouts(people, config.cache, config.size)
     pictures.contact_sheet(cutouts, config.output / "cutouts.png")
     pictures.clean_up_sheet(people, cutouts, config.output / "clean_up.png")
-    sources = [p.source for p in (real, backgrounds, cutouts, test)]
-    return Data(Scenes(real, backgrounds, cutouts, config.artefacts), test, names(sources))
+    return Data(Scenes(real, backgrounds, cutouts, config.artefacts), test)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -207,6 +207,30 @@ def test_what_a_user_can_put_right_is_one_line(tiny_mnist: Path, tmp_path: Path)
         command.main(arguments(tmp_path / "none", tmp_path / "x"))
 
 
+def test_what_changed_since_is_not_gone_on_with(
+    tiny_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = arguments(tiny_mnist, tmp_path / "out", "--ways", "random", "--cycles", "1")
+    command.main(line)
+    start = ("--ways", "image_hard", "--target.mnist-iterations", "5")
+    with pytest.raises(SystemExit, match=r"mnist.pt: was made with target.mnist_iterations 20, "):
+        command.main([*line, *start])
+    (cached,) = (tmp_path / "out" / "data").glob("affnist-test-*.pt")
+    content = torch.load(cached)
+    content["images"][3, 0, 20, 20] ^= 1
+    torch.save(content, cached)
+    message = r"random.pt: the data has changed since .*: test was 60 digits \(\w+\), is 60 digits"
+    with pytest.raises(SystemExit, match=message):
+        command.main(line)
+    # A set that was made by another recipe is not taken.
+    monkeypatch.setattr(dataset, "LAW", 0)
+    command.main(line)
+    # Nor is a T from other digits.
+    monkeypatch.setattr(dataset, "_fingerprint", lambda images, labels: f"{len(labels)} others")
+    with pytest.raises(SystemExit, match=r"mnist.pt: the data has changed since .*: train was 200"):
+        command.main([*line, "--ways", "image_hard"])
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -12,7 +12,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
 from trainers import checkpoint
-from trainers.loop import Loop, NonFiniteLossError, OtherRunError, Player, frozen
+from trainers.checkpoint import OtherRunError
+from trainers.files import DataError
+from trainers.loop import Loop, NonFiniteLossError, Player, frozen
 
 
 def network() -> nn.Sequential:
@@ -44,6 +46,7 @@ class Game(Loop):
             accelerator,
             path,
             {"size": size},
+            {"points": "32 items"},
             synthesizer=player(),
             target=player(),
             discriminator=player() if discriminator else None,
@@ -186,6 +189,25 @@ def test_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:
     Game(tmp_path / "game.pt").run(0)
     with pytest.raises(OtherRunError, match="was made with size 2, this run has 3"):
         Game(tmp_path / "game.pt", size=3).run(1)
+
+
+def test_a_run_whose_data_changed_is_refused(tmp_path: Path) -> None:
+    Game(tmp_path / "game.pt").run(0)
+    changed = Game(tmp_path / "game.pt")
+    changed.fingerprints = {"points": "33 items"}
+    message = r"game.pt: the data has changed since .*points was 32 items, is 33 items; put the old"
+    with pytest.raises(OtherRunError, match=message):
+        changed.run(0)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "game.pt"
+    Game(path).run(0)
+    whole = path.read_bytes()
+    for damage in (b"", whole[: len(whole) // 2], b"not a checkpoint"):
+        path.write_bytes(damage)
+        with pytest.raises(DataError, match=r"game.pt: is damaged or no checkpoint; delete it"):
+            Game(path).run(0)
 
 
 def test_a_checkpoint_of_other_players_is_refused(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ import tyro
 
 from trainers.affnist import experiment
 from trainers.affnist.config import PRESETS, Config
+from trainers.checkpoint import OtherRunError
 from trainers.config import ConfigError
 from trainers.files import DataError
-from trainers.loop import NonFiniteLossError, OtherRunError
+from trainers.loop import NonFiniteLossError
 
 DESCRIPTION = """Train classifiers on MNIST and added composites, test them on affNIST.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 import compositor
+from trainers import checkpoint
 from trainers.affnist import mnist
 from trainers.affnist.config import DataConfig
 from trainers.affnist.placement import ANGLE, SCALE, SHEAR, SIZE, Digits, pad, place, uniform
@@ -51,6 +53,12 @@ class Data:
     test: Labelled
     sources: dict[str, str]
 
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Of the three sets: other data has others."""
+        sets = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: _fingerprint(s.images, s.labels) for name, s in sets.items() if s is not None}
+
 
 def prepare(config: DataConfig) -> Data:
     """Get MNIST, and read affNIST where the user has it, else make it."""
@@ -61,7 +69,7 @@ def prepare(config: DataConfig) -> Data:
     if config.validation_digits:
         validation = regenerate(train[kept:], 1, SEED + 1)
     if config.affnist is None:
-        name = f"affnist-test-{_key(digits.test[0], config.versions)}.pt"
+        name = f"affnist-test-{_key(*digits.test, config.versions)}.pt"
         test = _cached(config.downloads / name, pad(*digits.test), config.versions)
         origin = f"regenerated affNIST ({len(digits.test[1])} digits x {config.versions})"
     else:
@@ -161,15 +169,21 @@ def _class_means(images: Labelled) -> Tensor:
 
 def _cached(path: Path, digits: Digits, versions: int) -> Labelled:
     if path.exists():
-        return Labelled(**torch.load(path, weights_only=True))
+        return Labelled(**checkpoint.load(path))
     made = regenerate(digits, versions, SEED)
     with replacing(path) as partial:
         torch.save({"images": made.images, "labels": made.labels}, partial)
     return made
 
 
-def _key(images: Tensor, versions: int) -> str:
+def _fingerprint(images: Tensor, labels: Tensor) -> str:
+    digest = hashlib.sha256(images.numpy().data)
+    digest.update(labels.numpy().data)
+    return f"{len(labels)} digits ({digest.hexdigest()[:12]})"
+
+
+def _key(images: Tensor, labels: Tensor, versions: int) -> str:
     """A name for what the made set depends on, so that another set is never taken for it."""
     law = (LAW, ANGLE, SHEAR, SCALE, SIZE)
-    text = f"{law} {SEED} {versions} ".encode() + images.numpy().tobytes()
-    return hashlib.sha256(text).hexdigest()[:12]
+    text = f"{law} {SEED} {versions} {_fingerprint(images, labels)}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -20,10 +20,17 @@ from trainers.affnist.dataset import Data, Labelled
 from trainers.affnist.mixture import Mixture, MixtureSampler
 from trainers.affnist.networks import MNISTClassifier, MNISTClassifierDeep, Synthesizer
 from trainers.cache import HardExampleCache
-from trainers.files import replacing
 from trainers.loop import Loop, Player
 
 EVALUATION_BATCH = 500
+STARTS_FROM = (
+    "seed",
+    "precision",
+    "train",
+    *(f"target.{name}" for name in ("network", "learning_rate", "momentum", "weight_decay")),
+    *(f"target.{name}" for name in ("batch", "mnist_iterations", "averaged")),
+)
+"""What the T that the cycles start from depends on; train is the digits."""
 
 
 def checkpoint_path(config: Config, way: Way, seed: int) -> Path:
@@ -55,6 +62,7 @@ class AffNISTRun(Loop):
             accelerator,
             checkpoint_path(config, way, seed),
             config.identity() | {"way": way, "seed": seed} | data.sources,
+            data.fingerprints,
             target=_target(accelerator, config),
             synthesizer=_synthesizer(accelerator, config) if way == "synthesizer" else None,
             log_folder=config.output / "tensorboard" / f"seed{seed}-{way}",
@@ -72,19 +80,12 @@ class AffNISTRun(Loop):
 
     def start(self) -> None:
         """Train T on MNIST alone, or take the T that another run of this seed has trained."""
-        path = self.path.with_name("mnist.pt")
-        parts = {"target": self.target.network, "average": self.average}
-        if path.exists():
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            for name, network in parts.items():
-                network.load_state_dict(content[name])
-            self.updates = self.config.target.mnist_iterations
-        else:
-            self.learn()
-            if self.accelerator.is_main_process:
-                with replacing(path) as partial:
-                    torch.save({n: net.state_dict() for n, net in parts.items()}, partial)
-            self.accelerator.wait_for_everyone()
+        self.share_start(
+            self.path.with_name("mnist.pt"),
+            {"target": self.target.network, "average": self.average},
+            STARTS_FROM,
+            self.learn,
+        )
         # Trained here or read, the cycles have to see the same random numbers and a fresh momentum.
         self.target.optimizer.state.clear()
         self._seed()

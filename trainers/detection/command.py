@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import tyro
 
+from trainers.checkpoint import OtherRunError
 from trainers.config import ConfigError
 from trainers.detection import experiment
 from trainers.detection.backbones import WeightsError
@@ -14,7 +15,7 @@ from trainers.detection.experiment import Read
 from trainers.detection.report import Layout
 from trainers.detection.targets import TargetError
 from trainers.files import DataError
-from trainers.loop import NonFiniteLossError, OtherRunError
+from trainers.loop import NonFiniteLossError
 
 ConfigType = TypeVar("ConfigType", bound=Config)
 SCALES = """

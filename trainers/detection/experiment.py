@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,8 @@ from trainers.detection import pictures, players, report
 from trainers.detection.config import Config, Way
 from trainers.detection.gallery import Gallery
 from trainers.detection.report import Layout
-from trainers.detection.run import Data, DetectionRun, checkpoint_path
+from trainers.detection.run import DetectionRun, checkpoint_path
+from trainers.detection.sources import Data
 from trainers.side_by_side import Workers, at_once
 
 ConfigType = TypeVar("ConfigType", bound=Config)
@@ -177,8 +178,3 @@ def draw(config: Config, data: Data, histories: Histories) -> None:
             gallery.after,
             title,
         )
-
-
-def names(sources: Sequence[str]) -> dict[str, str]:
-    """Sources in words by what they serve for, in the order of :class:`Data`."""
-    return dict(zip(("train", "backgrounds", "cutouts", "test"), sources, strict=True))

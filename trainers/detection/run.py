@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,10 +18,10 @@ from trainers.detection import players
 from trainers.detection.average_precision import average_precision
 from trainers.detection.batches import Lessons, Pairs, loader
 from trainers.detection.config import Config, Way
-from trainers.detection.data.prepared import Photographs
 from trainers.detection.gallery import Gallery
 from trainers.detection.hardness import Tally
-from trainers.detection.scenes import NOTHING, Batch, Recipes, Scenes, composite, with_artefacts
+from trainers.detection.scenes import NOTHING, Batch, Recipes, composite, with_artefacts
+from trainers.detection.sources import Data
 from trainers.detection.steps import discriminator_loss, mirror, synthesizer_step
 from trainers.detection.synthesis import (
     confidences,
@@ -34,8 +33,7 @@ from trainers.detection.synthesis import (
 from trainers.detection.targets import training_loss
 from trainers.detection.testing import detect_all
 from trainers.detection.timing import Clock
-from trainers.files import replacing
-from trainers.loop import Loop, check_identity
+from trainers.loop import Loop
 
 SHOWN = 8
 """Composites a cycle that the contact sheet shows."""
@@ -48,28 +46,13 @@ STARTS_FROM = (
     *(f"target.{name}" for name in ("weight_decay", "start_iterations", "start_learning_rate")),
     "target.averaged",
 )
-"""What the T that the cycles start from depends on."""
+"""What the T that the cycles start from depends on; train is both the source and its data."""
 T = TypeVar("T")
 
 
 def checkpoint_path(config: Config, name: str, seed: int) -> Path:
     """The file of one run's state."""
     return config.output / "checkpoints" / f"seed{seed}" / f"{name}.pt"
-
-
-@dataclass(frozen=True)
-class Data:
-    """All that a run reads.
-
-    Attributes:
-        scenes: What T learns from and composites are made of.
-        test: What it is tested on.
-        sources: In words where they came from: ``train``, ``backgrounds``, ``cutouts``, ``test``.
-    """
-
-    scenes: Scenes
-    test: Photographs
-    sources: dict[str, str]
 
 
 class DetectionRun(Loop):
@@ -103,6 +86,7 @@ class DetectionRun(Loop):
             config.identity()
             | {"way": way, "seed": seed, "ignored": data.test.ignored}
             | data.sources,
+            data.fingerprints,
             target=players.target(accelerator, config, len(data.scenes.classes)),
             synthesizer=(
                 players.synthesizer(accelerator, config) if way.startswith("synthesizer") else None
@@ -120,22 +104,13 @@ class DetectionRun(Loop):
 
     def start(self) -> None:
         """Train T on real pictures alone, or take the T that another run of this seed trained."""
-        path = self.path.with_name("start.pt")
-        parts = {"target": self.target.network, "average": self.average}
-        depends = {name: self.identity[name] for name in STARTS_FROM}
-        if path.exists():
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            check_identity(path, content["identity"], depends)
-            for name, network in parts.items():
-                network.load_state_dict(content[name])
-            self.updates = self.config.target.start_iterations
-        else:
-            self._teach(self.config.target.start_iterations)
-            if self.accelerator.is_main_process:
-                content = {name: network.state_dict() for name, network in parts.items()}
-                with replacing(path) as partial:
-                    torch.save({"identity": depends, **content}, partial)
-            self.accelerator.wait_for_everyone()
+        iterations = self.config.target.start_iterations
+        self.share_start(
+            self.path.with_name("start.pt"),
+            {"target": self.target.network, "average": self.average},
+            STARTS_FROM,
+            lambda: self._teach(iterations),
+        )
         self._record.clear()
         # Trained here or read, the cycles have to see the same random numbers and a fresh momentum.
         self.target.optimizer.state.clear()

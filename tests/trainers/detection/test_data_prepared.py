@@ -185,6 +185,39 @@ def test_a_second_call_opens_what_the_first_made(
     assert capsys.readouterr().out == told * 2
 
 
+def test_a_fingerprint_is_of_what_was_read_not_of_its_files(tmp_path: Path) -> None:
+    def fingerprint(records: Records[Photograph], cache: str = "c") -> str:
+        return prepared.prepare_photographs(records, tmp_path / cache, SIZE).fingerprint
+
+    first = fingerprint(source(tmp_path / "s"))
+    assert first.startswith("9 items (")
+    # The same pictures elsewhere, and of another time.
+    assert fingerprint(source(tmp_path / "moved"), "d") == first
+    os.utime(tmp_path / "s" / "3.jpg", (1, 1))
+    assert fingerprint(source(tmp_path / "s")) == first
+
+    def other(number: int, pixel: int, box: float) -> Records[Photograph]:
+        """The same but for one picture's pixel and box, and the file's time."""
+
+        def load() -> Iterator[Photograph]:
+            pixels = np.full((6, 8, 3), 20, np.uint8)
+            pixels[0, 0, 0] = pixel
+            yield Photograph("image 1", pixels, Annotation.of([((0, 0, 2, box), 1, False)]))
+
+        records = source(tmp_path / "s")
+        os.utime(tmp_path / "s" / "1.jpg", (1, number + 1))
+        found = [replace(r, load=load) if r.name == "image 1" else r for r in records.records]
+        return replace(records, records=found)
+
+    assert fingerprint(other(1, 20, 6)) == first
+    assert fingerprint(other(2, 21, 6)) != first
+    assert fingerprint(other(3, 20, 5)) != first
+    whole = source(tmp_path / "s")
+    assert fingerprint(replace(whole, records=whole.records[::-1])) != first
+    assert fingerprint(replace(whole, records=whole.records[1:])) != first
+    assert fingerprint(replace(whole, classes=("__background__", "b", "a"))) != first
+
+
 def test_what_the_arrays_depend_on_is_prepared_anew(tmp_path: Path) -> None:
     folder, cache = tmp_path / "s", tmp_path / "c"
 
@@ -216,7 +249,7 @@ def test_a_killed_run_goes_on_with_the_same_bits(tmp_path: Path) -> None:
     folder, cache = tmp_path / "s", tmp_path / "c"
     source(folder)
     process = start(folder, cache, kill=5)
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL
     (folder / "loads").unlink()
     photographs = prepared.prepare_photographs(source(folder), cache, SIZE)
@@ -257,7 +290,7 @@ def test_two_processes_prepare_once(tmp_path: Path) -> None:
     source(folder)
     both = [start(folder, cache, processes=2) for _ in range(2)]
     for process in both:
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
         assert process.returncode == 0
     assert loads(folder) == list(range(10))
     assert len(prepared.prepare_photographs(source(folder), cache, SIZE)) == 9

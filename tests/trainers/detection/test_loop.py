@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from compositor import affine
 from detection.tiny_scenes import SIZE, Pictures, scenes
+from trainers.checkpoint import OtherRunError
 from trainers.detection.config import Config, DiscriminatorConfig, Way
 from trainers.detection.placement import Range, Visibility
-from trainers.detection.run import Data, DetectionRun
+from trainers.detection.run import DetectionRun
 from trainers.detection.scales import small
+from trainers.detection.sources import Data
 
 
 def config(folder: Path, **changes: Any) -> Config:
@@ -30,8 +32,7 @@ def config(folder: Path, **changes: Any) -> Config:
 
 
 def data() -> Data:
-    names = {name: name for name in ("train", "backgrounds", "cutouts", "test")}
-    return Data(scenes(), Pictures([[[10.0, 10, 60, 90]]] * 3, seed=2), names)
+    return Data(scenes(), Pictures([[[10.0, 10, 60, 90]]] * 3, seed=2))
 
 
 def bits(network: nn.Module) -> list[Tensor]:
@@ -116,6 +117,20 @@ def test_nothing_is_hard_for_a_target_that_is_sure(tmp_path: Path) -> None:
     assert record["added"] == 0
     assert record["search"]["shortfall"] == 5
     assert record["search"]["passes"] > 0
+
+
+def test_the_start_is_taken_only_from_the_same_pictures(tmp_path: Path) -> None:
+    DetectionRun(config(tmp_path), "baseline", 0, data()).run(0)
+    # What is pasted, and where, is nothing to the T that learns from real pictures alone.
+    other = data()
+    other.scenes.backgrounds.fingerprint = other.scenes.cutouts.fingerprint = "others"
+    DetectionRun(config(tmp_path), "random", 0, other).run(0)
+    other.scenes.real.fingerprint = "other noise"
+    message = r"start.pt: the data has changed since .*: train was noise 0, is other noise"
+    with pytest.raises(OtherRunError, match=message):
+        DetectionRun(config(tmp_path), "random_hard", 0, other).run(0)
+    with pytest.raises(OtherRunError, match=r"baseline.pt: .*train was .*; backgrounds was noise"):
+        DetectionRun(config(tmp_path), "baseline", 0, other).run(0)
 
 
 @pytest.mark.parametrize("way", ["random", "synthesizer_discriminator"])

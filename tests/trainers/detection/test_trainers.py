@@ -1,6 +1,8 @@
 """The three trainers as users run them, on tiny data in the layouts on disk."""
 
 import json
+import os
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -248,6 +250,39 @@ def test_gmu_kitchens_stand_in_is_called_so(
     # Made once.
     again = gmu_kitchen.read(config)
     assert again.test.folder == data.test.folder
+    # Another photograph makes other scenes.
+    tiny_data.save(tmp_path / "grounds" / "1.jpg", tiny_data.picture(60, 80, 9))
+    changed = gmu_kitchen.read(config)
+    assert changed.test.folder != data.test.folder
+    assert changed.fingerprints["test"] != data.fingerprints["test"]
+
+
+def test_data_that_changed_since_is_not_gone_on_with(tmp_path: Path) -> None:
+    data, output = tmp_path / "data", tmp_path / "out"
+    tiny_data.coco(data, {f"{n:02}.jpg": [person(10 + n)] for n in range(10)})
+    line = arguments(data, output, "--ways", "baseline")
+    coco.main(line)
+    # The same at another time is the same.
+    os.utime(data / "images" / "03.jpg", (1, 1))
+    coco.main(line)
+    results = (output / "results.json").read_bytes()
+
+    annotations = data / "annotations" / "instances_tiny.json"
+    whole = json.loads(annotations.read_text())
+    mended, fewer = deepcopy(whole), deepcopy(whole)
+    mended["annotations"][0]["bbox"][0] += 5
+    del fewer["images"][-1]
+    for changed, what in (
+        (mended, r"train was 8 items \(\w+\), is 8 items"),
+        (fewer, r"test was 2 items \(\w+\), is 1 item "),
+    ):
+        annotations.write_text(json.dumps(changed))
+        message = rf"error: .*baseline.pt: the data has changed since .*{what}.*\(--restart\)"
+        with pytest.raises(SystemExit, match=message):
+            coco.main(line)
+        assert (output / "results.json").read_bytes() == results
+    coco.main([*line, "--restart"])
+    assert (output / "results.json").read_bytes() != results
 
 
 def test_the_stand_in_is_made_anew_by_other_rules(

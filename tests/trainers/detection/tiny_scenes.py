@@ -21,6 +21,7 @@ class Pictures(Photographs):
         self, boxes: list[list[list[float]]], seed: int = 0, classes: tuple[str, ...] = CLASSES
     ) -> None:
         self.classes, self.size, self.ignored = classes, SIZE, "difficult"
+        self.source, self.fingerprint = "noise", f"noise {seed}"
         random = torch.Generator().manual_seed(seed)
         self.pixels = torch.randint(
             256, (len(boxes), 3, *SIZE), generator=random, dtype=torch.uint8
@@ -47,6 +48,7 @@ class Objects(Cutouts):
 
     def __init__(self, count: int = 4) -> None:
         self.classes, self.size = CLASSES, SIZE
+        self.source, self.fingerprint = "rectangles", f"{count} rectangles"
         self.labels = torch.arange(count) % 2 + 1
         self.names = [f"object {i}" for i in range(count)]
         self.pixels = torch.zeros(count, 4, *SIZE, dtype=torch.uint8)

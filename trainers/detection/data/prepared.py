@@ -1,5 +1,8 @@
 """Data sets decoded once to one canvas size and kept as memory-mapped arrays."""
 
+import hashlib
+import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,13 @@ class Prepared(Dataset[Any]):
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process maps the file itself, instead of being sent gigabytes.
         return type(self), (self.folder,)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The same for the same items in the same order, wherever their files lie."""
+        content = json.dumps([self.classes, self.size, self.items])
+        count = f"{len(self)} item{'s' * (len(self) != 1)}"
+        return f"{count} ({hashlib.sha256(content.encode()).hexdigest()[:16]})"
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import compositor
-from trainers.detection.data import gmu, images
+from trainers.detection.data import gmu, images, storage
 from trainers.detection.data.records import Cutout, Item, Photograph, Record, Records, Skip
 from trainers.detection.placement import Range, Visibility, covered
 from trainers.detection.random_placement import PlacementRules, random_placement
@@ -48,14 +48,14 @@ def make(cache: Path, objects: Records[Cutout], photographs: Records[Photograph]
 
     Args:
         cache: Gets a folder with ``gmu_scene_001`` to ``_009``, named after all that they depend
-            on: the sources and the rules.
+            on: what the sources hold, and the rules.
         objects: Their views.
         photographs: What they are pasted on.
 
     Returns:
         The folder.
     """
-    key = f"{objects.source} {objects.classes} {photographs.source} {_rules()}"
+    key = f"{storage.state(objects)} {storage.state(photographs)} {_rules()}"
     root = cache / f"stand-in-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     if (root / "done").exists():
         return root

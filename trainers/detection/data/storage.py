@@ -24,7 +24,7 @@ from tqdm import tqdm
 from trainers.detection.data.records import Ignored, Item, Record, Records, Skip
 from trainers.files import DataError, replacing, roomy
 
-VERSION = 2
+VERSION = 3
 """Of the format and of what is done to the pictures: another one prepares anew."""
 CHUNK = 64
 """Records after which progress is saved."""
@@ -43,7 +43,8 @@ class Content:
         source: In words.
         classes: Names by label.
         images: (n, H, W, C) uint8, mapped from the file.
-        items: What is known of each image; ``record`` is the name of the one it came from.
+        items: What is known of each image; ``record`` is the name of the one it came from,
+            ``sha256`` of its pixels.
         left_out: All names of what could not be used, by reason.
         ignored: What the objects are that annotations say to ignore.
     """
@@ -215,36 +216,33 @@ def _load(record: Record[Item], encode: Callable[[Item], Encoded]) -> Iterator[E
                 yield item
             else:
                 pixels, known = encode(item)
-                yield pixels, known | {"record": record.name}
+                digest = hashlib.sha256(pixels.tobytes()).hexdigest()
+                yield pixels, known | {"record": record.name, "sha256": digest}
     except Skip as skip:
         yield skip
 
 
 def _key(records: Records[Item], shape: tuple[int, int, int], kind: str) -> str:
     """A digest of all that the prepared arrays depend on."""
+    whole = json.dumps([VERSION, shape, kind, state(records)])
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+def state(records: Records[Item]) -> str:
+    """A digest of what is listed, and of every file's size and time."""
     digest = hashlib.sha256(
-        json.dumps(
-            [
-                VERSION,
-                records.source,
-                records.classes,
-                records.left_out,
-                records.ignored,
-                shape,
-                kind,
-            ]
-        ).encode()
+        json.dumps([records.source, records.classes, records.left_out, records.ignored]).encode()
     )
     for record in records.records:
         for file in record.files:
             try:
                 status = file.stat()
-                state = f"{status.st_size} {status.st_mtime_ns}"
+                found = f"{status.st_size} {status.st_mtime_ns}"
             # No permission counts as missing, as does a name that no file can have.
             except (OSError, ValueError):
-                state = "missing"
-            digest.update(f"{record.name} {file} {state}\n".encode())
-    return digest.hexdigest()[:16]
+                found = "missing"
+            digest.update(f"{record.name} {file} {found}\n".encode(errors="surrogatepass"))
+    return digest.hexdigest()
 
 
 @contextmanager
