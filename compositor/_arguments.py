@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 IMAGE_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 PAPER_THRESHOLD = 1 - 1e-7
@@ -158,6 +159,17 @@ def corners(name: str, value: Any, canvas_size: tuple[int, int], mask: Tensor) -
     if form == "CXCYWH":
         return torch.cat((first - last / 2, first + last / 2), 1)
     return boxes
+
+
+def values_are_known(tensor: Tensor) -> bool:
+    """Whether the tensor's values can decide what is raised: not while a graph is captured."""
+    return not (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or is_in_torch_dispatch_mode()  # of make_fx, or of fake tensors
+        or tensor.is_meta
+        or (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
+    )
 
 
 def _has_tangent(value: Tensor) -> bool:

@@ -151,8 +151,8 @@ def from_boxes(
 
     Returns:
         theta (N, 2, 3) in the dtype of ``boxes``. A box without width or height gives inf or NaN.
-        Under ``torch.compile`` and ``torch.func``, which cannot look at values, so does a mask of
-        which nothing shows, and its composite is NaN: it does not pass in silence.
+        So does a mask of which nothing shows where values cannot be looked at: in a graph that is
+        being captured, and under ``torch.func``. Its composite is NaN: it does not pass in silence.
 
     Raises:
         TypeError: ``mask`` is neither floating point nor bool, or ``boxes`` is neither float32 nor
@@ -166,7 +166,7 @@ def from_boxes(
     threshold = _arguments.threshold(threshold)
 
     source, visible = shown(mask, threshold, boxes.dtype)
-    if not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()):
+    if _arguments.values_are_known(visible):
         _check_visible(visible, threshold)
     xx, x = _axis(source[:, 0::2], boxes[:, 0::2], mask.shape[3], width)
     yy, y = _axis(source[:, 1::2], boxes[:, 1::2], mask.shape[2], height)
@@ -175,8 +175,8 @@ def from_boxes(
 
 
 def _check_visible(visible: Tensor, threshold: float) -> None:
-    """Raise where nothing of a mask shows; tensors on the meta device have no values to ask."""
-    if visible.is_meta or bool(visible.all()):
+    """Raise where nothing of a mask shows."""
+    if bool(visible.all()):
         return
     item = visible.tolist().index(False)
     thin = 1 - threshold < THINNEST

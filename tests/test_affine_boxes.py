@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.functional import grid_sample
 from torchvision import tv_tensors
 from torchvision.transforms.v2.functional import convert_bounding_box_format
@@ -189,6 +190,25 @@ def test_a_mask_of_which_nothing_shows_is_refused(mask, threshold, wanted):
     composite = blend(masks, masks, torch.zeros(2, 1, *CANVAS, dtype=torch.float64), theta)
     assert composite[0].isfinite().all() and composite[1].isnan().all()
     assert torch.equal(theta[:1], affine.from_boxes(masks[:1], box[:1], CANVAS, threshold))
+
+
+def test_graphs_and_transforms_are_asked_for_no_values():
+    def place(mask, box):
+        return affine.from_boxes(mask, box, CANVAS)
+
+    mask, box = placed_mask(), torch.tensor([[10.0, 20.0, 34.0, 38.0]])
+    wanted = place(mask, box)
+    assert torch.equal(make_fx(place, tracing_mode="fake")(mask, box)(mask, box), wanted)
+    mapped = torch.func.vmap(lambda b: place(mask, b))(box[None])
+    assert torch.equal(mapped[0], wanted)
+    assert place(mask.to("meta"), box.to("meta")).shape == (1, 2, 3)
+    sizes = torch.compile(
+        lambda m, b, c: affine.from_boxes(m, b, c.shape[2:]),
+        fullgraph=True,
+        backend="eager",
+        dynamic=True,
+    )
+    assert torch.equal(sizes(mask, box, torch.zeros(1, 1, *CANVAS)), wanted)
 
 
 def test_gradient_dtype_and_empty_batch():

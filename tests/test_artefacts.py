@@ -55,6 +55,13 @@ def test_cut_by_the_frame_outside_it_and_empty_batch():
     assert none.shape == (0, 3, 12, 16)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_bool_masks_count_as_zero_and_one(dtype):
+    images, others, masks = batch(dtype=dtype)
+    wanted = blending_artefacts(images, others, masks, moved(2, 0.3, -0.4))
+    assert torch.equal(blending_artefacts(images, others, masks > 0, moved(2, 0.3, -0.4)), wanted)
+
+
 def test_gradients_flow_as_through_blend():
     images, others, masks = (x[..., ::2, ::2] for x in batch(1, torch.float64))
     theta = moved(1, 0.3, -0.4).requires_grad_()
@@ -88,6 +95,34 @@ def test_compile_changes_nothing():
             r"others: got shape \(2, 3, 12, 16\), wanted the masks' frame, \(N, C, 8, 10\)",
         ),
         ({"sigma": -1}, ValueError, "sigma: got -1"),
+        (
+            {"others": torch.zeros(2, 3, 8, 10).byte()},
+            TypeError,
+            r"others: got .*others.float\(\) / 255",
+        ),
+        (
+            {"images": torch.zeros(2, 3, 12, 16).byte()},
+            TypeError,
+            "images: got torch.uint8, wanted",
+        ),
+        ({"images": None}, TypeError, "images: got NoneType, wanted a tensor"),
+        ({"images": torch.zeros(2, 1, 12, 16)}, ValueError, "images: .*wanted others' batch and"),
+        (
+            {"images": torch.zeros(2, 3, 12, 16, device="meta")},
+            ValueError,
+            "images: got device meta, wanted others' cpu",
+        ),
+        ({"masks": torch.zeros(2, 1, 8, 10).double()}, TypeError, "masks: .*masks.to.others.dtype"),
+        (
+            {"masks": torch.zeros(2, 1, 8, 10).long()},
+            TypeError,
+            "masks: got torch.int64.*masks != 0",
+        ),
+        (
+            {"theta": torch.zeros(2, 3)},
+            ValueError,
+            r"theta: got shape \(2, 3\), wanted \(2, 2, 3\)",
+        ),
     ],
 )
 def test_errors_name_the_argument(replace, error, message):

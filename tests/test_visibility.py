@@ -183,6 +183,24 @@ def test_gradient_is_the_true_one_and_zero_when_gone():
     assert (parameters.grad[1:] == 0).all()
 
 
+def test_bool_masks_count_as_zero_and_one():
+    solid = torch.zeros(1, 1, 6, 8, dtype=torch.bool)
+    solid[..., 2:4, 1:6] = True
+    found, visible = boxes(solid)
+    assert found.tolist() == [[1, 2, 6, 4]] and visible.all()
+    theta = torch.tensor([[[1.0, 0.0, 0.5], [0.0, 1.0, 0.0]]])  # two columns to the left
+    assert visible_fraction(solid, theta, (6, 8)).item() == pytest.approx(0.8)
+    assert visible_fraction(solid, theta.double(), (6, 8)).dtype == torch.float64
+
+
+@pytest.mark.parametrize("factor", [1e20, 1e-20])
+def test_visible_fraction_of_a_map_of_any_magnitude(factor):
+    """A speck in the middle is inside; of what covers the canvas many times over, next to none."""
+    theta = torch.tensor([[[factor, 0, 0], [0, factor, 0.0]]])
+    wanted = 1.0 if factor > 1 else 0.0
+    assert visible_fraction(torch.ones(1, 1, 4, 4), theta, (4, 4)).item() == pytest.approx(wanted)
+
+
 def test_visible_fraction_dtypes_and_empty_batch():
     theta = torch.eye(2, 3)[None]
     mask = torch.ones(1, 1, 4, 4)
@@ -239,6 +257,26 @@ def test_compile_vmap_and_autocast_change_nothing():
             lambda: boxes(torch.zeros(2, 1, 4, 4), threshold=float("nan")),
             ValueError,
             r"threshold: got nan, wanted a number in \[0, 1\)",
+        ),
+        (
+            lambda: boxes(torch.zeros(2, 1, 4, 4), threshold=None),
+            ValueError,
+            r"threshold: got None, wanted a number in \[0, 1\)",
+        ),
+        (
+            lambda: boxes(torch.zeros(2, 1, 4, 4), torch.zeros((), requires_grad=True)),
+            ValueError,
+            "threshold: got a tensor that requires a gradient, wanted a number",
+        ),
+        (
+            lambda: visible_fraction(torch.zeros(2, 1, 4, 4).long(), torch.zeros(2, 2, 3), (4, 4)),
+            TypeError,
+            "mask: got torch.int64, wanted bool, .*mask == label for a map of labels",
+        ),
+        (
+            lambda: visible_fraction(torch.zeros(2, 1, 4, 4), torch.zeros(2, 2, 3), 4),
+            ValueError,
+            r"canvas_size: got 4, wanted \(height, width\), two integers",
         ),
         (
             lambda: visible_fraction(None, torch.zeros(2, 2, 3), (4, 4)),

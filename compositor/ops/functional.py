@@ -178,6 +178,7 @@ def _check_tensors(
     names: tuple[str, str, str],
 ) -> None:
     first, second, third = names
+    owner = f"{first}'" if first.endswith("s") else f"{first}'s"
     images = {first: foreground, second: mask, third: background}
     for name, tensor in images.items():
         if tensor is None:
@@ -188,7 +189,7 @@ def _check_tensors(
             )
         if tensor.dtype != foreground.dtype:
             raise TypeError(
-                f"{name}: got {tensor.dtype}, wanted {first}'s {foreground.dtype};"
+                f"{name}: got {tensor.dtype}, wanted {owner} {foreground.dtype};"
                 f" convert with {name}.to({first}.dtype)"
             )
         if min(tensor.shape[1:]) == 0:
@@ -196,7 +197,7 @@ def _check_tensors(
     n, channels, h, w = foreground.shape
     if background.shape[:2] != (n, channels):
         raise ValueError(
-            f"{third}: got shape {tuple(background.shape)}, wanted {first}'s batch and"
+            f"{third}: got shape {tuple(background.shape)}, wanted {owner} batch and"
             f" channels, ({n}, {channels}, H, W)"
         )
     if mask is not None and mask.shape != (n, 1, h, w):
@@ -206,7 +207,7 @@ def _check_tensors(
     for name, tensor in ((second, mask), (third, background), ("theta", theta)):
         if tensor is not None and tensor.device != foreground.device:
             raise ValueError(
-                f"{name}: got device {tensor.device}, wanted {first}'s {foreground.device}"
+                f"{name}: got device {tensor.device}, wanted {owner} {foreground.device}"
             )
 
 

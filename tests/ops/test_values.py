@@ -91,6 +91,16 @@ def test_threshold_by_hand(backend):
     assert composite.flatten().tolist() == [0, 0, 0, 0, 1]  # the paper's: binary
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_bool_mask_counts_as_zero_and_one(dtype, autocast):
+    foreground, background = (torch.rand(1, 3, 5, 6).to(dtype) for _ in range(2))
+    mask = torch.rand(1, 1, 5, 6) > 0.5
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        composite = compositor.blend(foreground, mask, background, identity(1), sigma=0)
+    assert torch.equal(composite, torch.where(mask, foreground, background))
+
+
 @each_backend
 def test_object_cut_by_the_canvas_keeps_its_alpha_there(backend):
     foreground, background = torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32)
