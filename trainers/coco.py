@@ -60,6 +60,8 @@ class COCOConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.names is not None and not 0 < len(set(self.names)) == len(self.names):
+            raise ConfigError(f"names: got {list(self.names)}, wanted one or more, none twice")
         for name, needed in (("images", "annotations"), ("test_images", "test_annotations")):
             if getattr(self, name) is not None and getattr(self, needed) is None:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, but no {needed}")

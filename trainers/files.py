@@ -9,6 +9,8 @@ from pathlib import Path
 
 FULL = 2**20
 """A disk with fewer free bytes than this is taken for full."""
+FAR = 1e9
+"""Pixels: no picture's side is longer."""
 
 
 class DataError(RuntimeError):
@@ -33,6 +35,17 @@ def lines(path: Path) -> list[str]:
         return [line for line in path.read_text().splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text ({error})") from error
+
+
+def number(value: object) -> float | None:
+    """A number of a size that pixels come in, which some tools write as a string; else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if abs(found) <= FAR else None
 
 
 @contextmanager

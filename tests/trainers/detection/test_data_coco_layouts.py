@@ -85,6 +85,7 @@ def test_the_trainer_reads_what_a_user_names(tmp_path: Path, where: str) -> None
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("--names dog dog", "names: got ['dog', 'dog'], wanted one or more, none twice"),
         ("--images x", "images: got x, but no annotations"),
         ("--test-images x", "test_images: got x, but no test_annotations"),
         ("--annotations a --split x", "split: got x, but annotations too"),

@@ -67,10 +67,15 @@ def test_other_folds_are_read_from_a_file(kitchen: Path) -> None:
 
 def test_a_missing_scene_is_an_error_and_a_missing_annotation_is_counted(kitchen: Path) -> None:
     (kitchen / "gmu_scene_004" / "Annotations" / "rgb_2.xml").unlink()
-    tiny_data.voc_xml(kitchen / "gmu_scene_005" / "Annotations" / "rgb_1.xml", [], (108, 192))
+    for number in (1, 3):  # the third has no picture
+        path = kitchen / "gmu_scene_005" / "Annotations" / f"rgb_{number}.xml"
+        tiny_data.voc_xml(path, [], (108, 192))
     test = prepared.prepare_photographs(gmu.photographs(kitchen, 1, "test"), kitchen / "c", (9, 9))
     assert len(test) == 5  # what is found where nothing is counts in AP
-    assert test.left_out == {"missing .xml file": ["gmu_scene_004/rgb_2"]}
+    assert test.left_out == {
+        "missing .png file": ["gmu_scene_005/rgb_3"],
+        "missing .xml file": ["gmu_scene_004/rgb_2"],
+    }
     (kitchen / "gmu_scene_004" / "Images").rename(kitchen / "elsewhere")
     with pytest.raises(DataError, match=r"gmu_scene_004/Images: has no \*.png; unpack the scenes"):
         gmu.photographs(kitchen, 1, "test")
@@ -93,6 +98,7 @@ def test_bigbirds_masks_are_inverted(tmp_path: Path, own: bool) -> None:
 
 def test_views_without_a_usable_mask_are_skipped_and_counted(tmp_path: Path) -> None:
     tiny_data.bigbird(tmp_path, ["a"], views=5)
+    (tmp_path / "b").mkdir()
     masks = tmp_path / "a" / "masks"
     (masks / "NP1_0_mask.pbm").unlink()
     tiny_data.save(masks / "NP2_3_mask.pbm", rectangle(80, 80, (20, 10, 60, 70)))
@@ -101,6 +107,7 @@ def test_views_without_a_usable_mask_are_skipped_and_counted(tmp_path: Path) -> 
     cutouts = prepared.prepare_cutouts(bigbird.cutouts(tmp_path), tmp_path / "c", (50, 50))
     assert cutouts.names == ["a/NP5_12"]
     assert cutouts.left_out == {
+        "folder without *.jpg": ["b"],
         "missing .pbm file": ["a/NP1_0"],
         "mask is not inverted": ["a/NP2_3"],
         "image and mask differ in size": ["a/NP3_6"],

@@ -229,3 +229,35 @@ def test_cutouts_are_prepared_with_a_report(tmp_path: Path) -> None:
     assert label == 1
     rows = np.flatnonzero(image[3].numpy().any(1))
     assert (rows[0], rows[-1]) == (15, 84)  # 70 of 100 rows
+
+
+def test_a_bad_box_costs_its_object_and_not_its_picture(tmp_path: Path) -> None:
+    bad: list[tuple[float, float, float, float]] = [
+        (130.0, 10, 140, 20), (50, 10, 20, 20), (10, float("nan"), 20, 20), (1e300, 0, 1e301, 9)
+    ]  # fmt: skip
+    root = tmp_path / "VOC2007"
+    objects = [("person", box, 0) for box in [*bad, PERSON]]
+    tiny_data.voc_image(root, "1", objects, {1: rectangle(*SIZE, (10, 10, 50, 80))})
+    tiny_data.voc_sets(root, Main_trainval=["1", "1"], Segmentation_trainval=["1"])
+    path = root / "Annotations" / "1.xml"
+    text = path.read_text().replace(
+        "</annotation>", "<object><name>person</name></object></annotation>"
+    )
+    path.write_text(text)
+    reasons = ["box without area in the image"] * 2 + ["no usable box"] * 3
+    numbers = (1, 2, 3, 4, 6)
+    names = [f"VOC2007/1/object {n}: {r}" for n, r in zip(numbers, reasons, strict=True)]
+    for records in (voc.photographs(tmp_path, SETS), voc.cutouts(tmp_path, SETS)):
+        *left_out, kept = items(records)
+        assert list(map(str, left_out)) == names
+        if isinstance(kept, Photograph):
+            assert kept.annotation.boxes.tolist() == [[10, 10, 50, 80]]
+        else:
+            assert isinstance(kept, Cutout)
+            assert kept.box == PERSON
+
+
+def test_an_image_set_that_is_no_text_is_an_error(kit: Path) -> None:
+    (kit / "VOC2007" / "ImageSets" / "Main" / "trainval.txt").write_bytes(b"\xff\xfe000005\n")
+    with pytest.raises(DataError, match="trainval.txt: cannot be read as text"):
+        voc.photographs(kit, SETS)

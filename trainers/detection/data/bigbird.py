@@ -34,8 +34,12 @@ def cutouts(
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: is no folder; {WHERE}")
+    left_out = {}
     if names is None:
-        names = sorted(path.name for path in folder.iterdir() if any(path.glob("*.jpg")))
+        objects = sorted(path for path in folder.iterdir() if path.is_dir())
+        names = [path.name for path in objects if any(path.glob("*.jpg"))]
+        if empty := [path.name for path in objects if path.name not in names]:
+            left_out["folder without *.jpg"] = empty
     records = []
     masks = False
     for label, name in enumerate(names, 1):
@@ -50,7 +54,7 @@ def cutouts(
             records.append(Record(view, (picture, mask), load))
     if not masks:
         raise DataError(f"{folder}: no OBJECT/*.jpg has a mask, masks/*_mask.pbm or *.pbm")
-    return Records(f"objects in {folder}, {clean_up}", (BACKGROUND, *names), records)
+    return Records(f"objects in {folder}, {clean_up}", (BACKGROUND, *names), records, left_out)
 
 
 def _load(

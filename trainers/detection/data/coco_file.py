@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trainers.detection.data.images import SUFFIXES
-from trainers.detection.data.masks import number
 from trainers.detection.data.records import Box
-from trainers.files import DataError, there
+from trainers.files import DataError, number, there
 
 Id = int | str
 SINGULAR = {"images": "image", "annotations": "annotation", "categories": "category"}
@@ -164,8 +163,8 @@ def _instances(
         if not isinstance(entry, dict):
             left_out["annotation that is none"].append(f"annotations[{position}]")
             continue
-        number_of = _id(entry.get("id"))
-        title = f"annotations[{position}]" if number_of is None else str(number_of)
+        own = _id(entry.get("id"))
+        title = f"annotations[{position}]" if own is None else str(own)
         picture = names.get(_id(entry.get("image_id")))
         if picture is None:
             reason = "annotation of an image that is not listed"

@@ -66,7 +66,7 @@ def photographs(
     tested = _tested(folder, fold)
     scenes = [scene for scene in SCENES if (scene in tested) == (split == "test")]
     classes = (BACKGROUND, *names)
-    records = []
+    records, lost = [], []
     for scene in scenes:
         pictures = sorted((folder / scene / "Images").glob("*.png"))
         if not pictures:
@@ -74,12 +74,15 @@ def photographs(
                 f"{folder / scene / 'Images'}: has no *.png; unpack the scenes there, from "
                 "cs.gmu.edu/~robot/gmu-kitchens.html"
             )
+        alone = {path.stem for path in (folder / scene / "Annotations").glob("*.xml")}
+        lost += sorted(f"{scene}/{stem}" for stem in alone - {path.stem for path in pictures})
         for picture in pictures:
             annotation = folder / scene / "Annotations" / f"{picture.stem}.xml"
             name = f"{scene}/{picture.stem}"
             load = partial(_load, name, picture, annotation, classes)
             records.append(Record(name, (picture, annotation), load))
-    return Records(f"GMU Kitchen fold {fold} {split} in {folder}", classes, records)
+    left_out = {"missing .png file": lost} if lost else {}
+    return Records(f"GMU Kitchen fold {fold} {split} in {folder}", classes, records, left_out)
 
 
 def _load(

@@ -113,18 +113,19 @@ def _load(path: Path, name: str) -> tuple[Image.Image, int]:
 
     Whatever decoding raises becomes a Skip with its reason.
     """
+    kind = f"{path.suffix} file".lstrip()
     if not there(path):
-        raise Skip(f"missing {path.suffix} file", name)
+        raise Skip(f"missing {kind}", name)
     try:
         with Image.open(path) as image:
             image.load()
             return image, _orientation(image)
     except PermissionError:
-        raise Skip(f"{path.suffix} file without permission to read it", name) from None
+        raise Skip(f"{kind} without permission to read it", name) from None
     except Image.DecompressionBombError:
         raise Skip("more pixels than Pillow decodes", name) from None
     except Exception:  # decoders raise whatever comes to them on a stranger's bytes
-        raise Skip(f"broken {path.suffix} file", name) from None
+        raise Skip(f"broken {kind}", name) from None
 
 
 def _orientation(image: Image.Image) -> int:

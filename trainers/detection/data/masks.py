@@ -1,6 +1,5 @@
 """Masks as files have them, checked before a decoder in C sees them: it trusts what it is given."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,22 +8,12 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from trainers.detection.data.records import Skip
+from trainers.files import number
 
 BROKEN = "broken mask"
 REACH = 10
 """A polygon's point farther out than so many times the picture's longer side is none: the decoder
 walks the outline in steps of a fifth of a pixel, and keeps them all."""
-
-
-def number(value: Any) -> float | None:
-    """A finite number, which some tools write as a string; None: it is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        found = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return found if math.isfinite(found) else None
 
 
 def decode(segmentation: Any, size: tuple[int, int], name: str) -> tuple[NDArray[np.bool_], bool]:

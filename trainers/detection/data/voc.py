@@ -5,7 +5,6 @@ SegmentationObject, ImageSets/{Main, Segmentation}}``. Boxes in the files are 1-
 pixel included; here they are 0-based with it excluded.
 """
 
-import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -27,7 +26,7 @@ from trainers.detection.data.records import (
     Records,
     Skip,
 )
-from trainers.files import DataError, lines, there
+from trainers.files import DataError, lines, number, there
 
 WHERE = "unpack VOCtrainval and VOCtest there, from host.robots.ox.ac.uk/pascal/VOC"
 VOID = 255
@@ -147,27 +146,21 @@ def read_objects(path: Path, name: str) -> tuple[tuple[int, int] | None, list[Ob
         raise Skip(".xml file without permission to read it", name) from None
     except (ElementTree.ParseError, ValueError, LookupError, OSError):
         raise Skip("broken .xml file", name) from None
-    height, width = (_number(root, f"size/{side}") for side in ("height", "width"))
+    height, width = (number(root.findtext(f"size/{side}")) for side in ("height", "width"))
     objects = []
     for position, element in enumerate(root.iter("object"), 1):
-        x1, y1, x2, y2 = (_number(element, f"bndbox/{s}") for s in ("xmin", "ymin", "xmax", "ymax"))
+        x1, y1, x2, y2 = (
+            number(element.findtext(f"bndbox/{s}")) for s in ("xmin", "ymin", "xmax", "ymax")
+        )
         box = None
         if x1 is not None and y1 is not None and x2 is not None and y2 is not None:
             box = (x1 - 1, y1 - 1, x2, y2)
         kind = element.findtext("name", "").strip()
-        difficult = _number(element, "difficult") == 1
+        difficult = number(element.findtext("difficult")) == 1
         objects.append(Object(f"{name}/object {position}", kind, box, difficult))
     # Tools that do not know the size write 0 or -1.
     size = (int(height), int(width)) if height and width and min(height, width) > 0 else None
     return size, objects
-
-
-def _number(element: ElementTree.Element, path: str) -> float | None:
-    try:
-        found = float(element.findtext(path, "none"))
-    except ValueError:
-        return None
-    return found if math.isfinite(found) else None
 
 
 def _load_cutouts(
@@ -198,15 +191,15 @@ def _load_cutouts(
         except Skip as skip:
             if found.kind == kind:
                 yield skip
-    tight = np.array([images.box_of(indices == number) for number in numbers], np.float32)
+    tight = np.array([images.box_of(indices == n) for n in numbers], np.float32)
     boxes = np.array([found.box for found in boxed], np.float32).reshape(-1, 4)
     matches = _match(tight, boxes)
-    for number, index in zip(numbers, matches, strict=True):
-        title = f"{name}/{number}"
+    for n, index in zip(numbers, matches, strict=True):
+        title = f"{name}/{n}"
         if index is None:
             yield Skip("mask without a box", title)
         elif boxed[index].kind == kind:
-            mask, box = indices == number, boxed[index].box
+            mask, box = indices == n, boxed[index].box
             yield clean_up.judge(Cutout(title, pixels, mask, 1, box))
     for index, found in enumerate(boxed):
         if found.kind == kind and index not in matches:
