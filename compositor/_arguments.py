@@ -86,11 +86,11 @@ def image(name: str, value: Any) -> Tensor:
     tensor = _tensor(name, value)
     if tensor.dtype in IMAGE_DTYPES:
         return tensor
-    way = ""
+    way = "" if tensor.is_complex() else f"; convert with {name}.float()"
     if tensor.dtype == torch.uint8:
-        way = f"; convert with {name}.float() / 255"
-    elif not tensor.is_complex():
-        way = f"; convert with {name}.float(), divided by the value of white"
+        way += " / 255"
+    elif not (tensor.dtype == torch.bool or tensor.is_floating_point() or tensor.is_complex()):
+        way += ", divided by the value of white"
     raise TypeError(f"{name}: got {tensor.dtype}, wanted {_IMAGE}{way}")
 
 

@@ -42,7 +42,7 @@ META = torch.zeros(2, 3, 10, 9, device="meta")
         (
             {"mask": GOOD.mask.double()},
             TypeError,
-            r"mask: got torch.float64, wanted foreground's .*; convert with mask.to\(foreground.dty",
+            r"mask: got torch.float64, wanted foreground's .*; convert with mask.to\(foreg",
         ),
         ({"background": GOOD.background[:, :1]}, ValueError, r"background: .*\(2, 3, H, W\)"),
         ({"background": GOOD.background[:1]}, ValueError, r"background: got shape \(1, 3, 10, 9\)"),
