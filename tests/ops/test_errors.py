@@ -26,7 +26,7 @@ META = torch.zeros(2, 3, 10, 9, device="meta")
         (
             {"background": GOOD.background > 0},
             TypeError,
-            "background: got torch.bool, wanted float64",
+            r"background: got torch.bool, .*; convert with background.float\(\)$",
         ),
         (
             {"mask": GOOD.mask.byte()},
