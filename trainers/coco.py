@@ -70,7 +70,11 @@ class COCOConfig(Config):
                 raise ConfigError(f"{name}: got {getattr(self, name)}, but {other} too")
 
 
-FULL = COCOConfig(target=TargetConfig(network="fasterrcnn_resnet50_fpn", learning_rate=1e-3))
+FULL = COCOConfig(
+    target=TargetConfig(
+        network="fasterrcnn_resnet50_fpn", learning_rate=1e-3, augmentation="mirror"
+    )
+)
 SCALES = {"full": FULL, "small": small(replace(FULL, output=Path("runs/coco_small")))}
 
 

@@ -47,7 +47,11 @@ class GMUConfig(Config):
 FULL = GMUConfig(
     size=(480, 848),
     target=TargetConfig(
-        network="fasterrcnn_resnet50_fpn", learning_rate=1e-3, weight_decay=1e-4, batch=8
+        network="fasterrcnn_resnet50_fpn",
+        learning_rate=1e-3,
+        weight_decay=1e-4,
+        batch=8,
+        augmentation="mirror",
     ),
 )
 SCALES = {"full": FULL, "small": small(replace(FULL, output=Path("runs/gmu_kitchen_small")))}

@@ -56,8 +56,9 @@ class Pairs(Dataset[Batch]):
         return self.scenes.load(recipes[slice(self.process[0], None, self.process[1])])
 
 
-class Lessons(Dataset[tuple[Batch, Tensor]]):
-    """T's and D's batches: real pictures and composites, and which of them (n,) to mirror.
+class Lessons(Dataset[tuple[Batch, Tensor, Tensor]]):
+    """T's and D's batches: real pictures and composites, which of them (n,) to mirror, and of each
+    a seed (n,) int64 for what else is varied.
 
     Args:
         scenes: What to read.
@@ -101,7 +102,7 @@ class Lessons(Dataset[tuple[Batch, Tensor]]):
     def __len__(self) -> int:
         return len(self._order)
 
-    def __getitem__(self, number: int) -> tuple[Batch, Tensor]:
+    def __getitem__(self, number: int) -> tuple[Batch, Tensor, Tensor]:
         random = generator(self.seed, "learning", self.cycle, number)
         row, real = self._order[number], len(self.scenes.real)
         # T starts from real pictures as they are.
@@ -109,8 +110,9 @@ class Lessons(Dataset[tuple[Batch, Tensor]]):
         if self.composites is not None:
             recipes = Recipes.cat([recipes, self.composites[row[row >= real] - real]])
         mirrored = torch.rand(len(recipes), generator=random) < 0.5
+        seeds = torch.randint(2**62, (len(recipes),), generator=random)
         mine = slice(self.process[0], None, self.process[1])
-        return self.scenes.load(recipes[mine]), mirrored[mine]
+        return self.scenes.load(recipes[mine]), mirrored[mine], seeds[mine]
 
 
 def loader(batches: Dataset[Any], workers: int, device: torch.device) -> "DataLoader[Any]":

@@ -50,6 +50,10 @@ class TargetConfig:
     """Section 3.4."""
     batch: int = 32
     """Pictures a batch, over all processes."""
+    augmentation: Literal["mirror", "ssd"] = "ssd"
+    """What T's pictures, real ones and composites, are varied by: mirror, every second one; ssd:
+    torchvision's reference for SSD, which distorts colours, zooms out and crops too. The paper
+    starts from the SSD of its authors, who learnt with the same; Faster R-CNN's is the mirror."""
     mix: Literal["half", "concatenate"] = "half"
     """A batch is half real, half composites (table 2's 1:1); or drawn from the two put together."""
     start_iterations: int = 20_000

@@ -1,7 +1,7 @@
 """One detection run: one way to add composites, one seed."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from trainers.cache import HardExampleCache
 from trainers.detection import players
+from trainers.detection.augmentation import distort_and_crop, mirror
 from trainers.detection.average_precision import average_precision
 from trainers.detection.batches import Lessons, Pairs, loader
 from trainers.detection.config import Config, Way
@@ -22,7 +23,7 @@ from trainers.detection.gallery import Gallery
 from trainers.detection.hardness import Tally
 from trainers.detection.scenes import NOTHING, Batch, Recipes, composite, with_artefacts
 from trainers.detection.sources import Data
-from trainers.detection.steps import discriminator_loss, mirror, synthesizer_step
+from trainers.detection.steps import discriminator_loss, synthesizer_step
 from trainers.detection.synthesis import (
     confidences,
     judge,
@@ -44,7 +45,7 @@ STARTS_FROM = (
     "train",
     *(f"target.{name}" for name in ("network", "weights", "optimizer", "momentum", "batch")),
     *(f"target.{name}" for name in ("weight_decay", "start_iterations", "start_learning_rate")),
-    "target.averaged",
+    *("target.augmentation", "target.averaged"),
 )
 """What the T that the cycles start from depends on; train is both the source and its data."""
 T = TypeVar("T")
@@ -275,7 +276,7 @@ class DetectionRun(Loop):
             self._process,
         )
         self.average.n_averaged.zero_()
-        for number, (batch, mirrored) in enumerate(self._loaded(lessons, "T"), 1):
+        for number, (batch, mirrored, seeds) in enumerate(self._loaded(lessons, "T"), 1):
             for group in self.target.optimizer.param_groups:
                 group["lr"] = config.learning_rate if cycle else self._falling(number, iterations)
             with torch.no_grad():
@@ -287,7 +288,12 @@ class DetectionRun(Loop):
                 )
                 images, targets = mirror(composites.images, composites.targets, mirrored)
             clock.mark("blend")
-            self.update(self.target, training_loss(self.target.model, images, targets), "target")
+            seen: Sequence[Tensor] = images.unbind()
+            if config.augmentation == "ssd":
+                # T's alone: D compares pictures of one size.
+                seen, targets = distort_and_crop(images, targets, seeds.tolist())
+                clock.mark("augmentation")
+            self.update(self.target, training_loss(self.target.model, seen, targets), "target")
             if number > iterations - config.averaged:
                 self.average.update_parameters(self.target.network)
             clock.mark("T")

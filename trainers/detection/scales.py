@@ -34,6 +34,7 @@ def small(config: ConfigType) -> ConfigType:
             optimizer="adam",
             learning_rate=5e-4,
             batch=16,
+            augmentation="mirror",
             start_iterations=800,
             iterations=100,
             averaged=60,

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from trainers.detection.placement import Visibility
-from trainers.detection.scenes import Batch, Composites, Target, composite
+from trainers.detection.scenes import Batch, Composites, composite
 from trainers.detection.targets import Mode, giving_losses, training_loss
 from trainers.detection.timing import Clock
 
@@ -93,20 +93,3 @@ def discriminator_loss(discriminator: nn.Module, images: Tensor, real: Tensor) -
         logits, real.to(logits).view(-1, 1, 1, 1).expand_as(logits), reduction="none"
     ).mean((1, 2, 3))
     return (losses[real].mean() + losses[~real].mean()) / 2
-
-
-def mirror(images: Tensor, targets: list[Target], mirrored: Tensor) -> tuple[Tensor, list[Target]]:
-    """Turn some pictures left to right, with their boxes.
-
-    Args:
-        images: (n, 3, H, W).
-        targets: Of each ``boxes`` (k, 4) and more.
-        mirrored: (n,) bool, which.
-    """
-    width = images.shape[-1]
-    turned = [
-        target | {"boxes": torch.stack((width - x2, y1, width - x1, y2), 1)} if flip else target
-        for target, flip in zip(targets, mirrored.tolist(), strict=True)
-        for x1, y1, x2, y2 in (target["boxes"].unbind(1),)
-    ]
-    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images), turned

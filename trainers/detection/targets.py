@@ -76,12 +76,14 @@ def build(name: str, classes: int, weights: str, size: tuple[int, int], option: 
     return network
 
 
-def training_loss(network: nn.Module, images: Tensor, targets: Sequence[Target]) -> Tensor:
+def training_loss(
+    network: nn.Module, images: Tensor | Sequence[Tensor], targets: Sequence[Target]
+) -> Tensor:
     """The detector's loss (equation 1), its parts summed; it has to be in train mode.
 
     Args:
         network: T.
-        images: (N, 3, H, W) in [0, 1].
+        images: (N, 3, H, W) in [0, 1], or N of sizes of their own.
         targets: Of each image ``boxes`` (n, 4) and ``labels`` (n,); what ``ignore`` (n,) marks is
             left out.
     """

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from compositor import affine
 from detection.tiny_scenes import SIZE, Pictures, scenes
 from trainers.checkpoint import OtherRunError
+from trainers.detection import run as phases
 from trainers.detection.config import Config, DiscriminatorConfig, Way
 from trainers.detection.placement import Range, Visibility
 from trainers.detection.run import DetectionRun
@@ -165,6 +166,31 @@ def test_the_figure_is_of_the_averaged_weights(tmp_path: Path) -> None:
     run.run(1)
     for values, mean in zip(zip(*seen[-2:], strict=True), run.average.parameters(), strict=True):
         torch.testing.assert_close(torch.stack(values).mean(0), mean)
+
+
+def test_only_the_target_learns_from_distorted_crops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, set[Any]] = {"target": set(), "discriminator": set()}
+
+    def watch(who: str) -> None:
+        loss = getattr(phases, f"{who}_loss")
+
+        def watched(network: nn.Module, images: Any, *others: Any) -> Tensor:
+            seen[names[who]] |= {image.shape[1:] for image in images}
+            result: Tensor = loss(network, images, *others)
+            return result
+
+        monkeypatch.setattr(phases, f"{who}_loss", watched)
+
+    names = {"training": "target", "discriminator": "discriminator"}
+    for who in names:
+        watch(who)
+    ours = config(tmp_path)
+    ours = replace(ours, target=replace(ours.target, augmentation="ssd"))
+    DetectionRun(ours, "synthesizer_discriminator", 0, data()).run(1)
+    assert len(seen["target"]) > 2
+    assert seen["discriminator"] == {SIZE}
 
 
 def test_two_processes_train_together(tmp_path: Path) -> None:

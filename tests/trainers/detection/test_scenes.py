@@ -143,6 +143,13 @@ def test_processes_share_a_batch() -> None:
         assert (len(first), len(second)) == (3, 2)
         assert same(whole[0::2], first)
         assert same(whole[1::2], second)
+    everything, first, second = (
+        Lessons(made, composites, True, 0, 1, 2, 5, process)[1]
+        for process in ((0, 1), (0, 2), (1, 2))
+    )
+    for whole, *parts in zip(everything[1:], first[1:], second[1:], strict=True):
+        assert all(torch.equal(whole[n::2], part) for n, part in enumerate(parts))
+        assert len(whole) == 5
 
 
 def test_the_box_is_that_of_the_pixels() -> None:

@@ -12,7 +12,7 @@ from trainers.detection.backbones import efficientnet_lite0
 from trainers.detection.networks import Discriminator, Synthesizer
 from trainers.detection.placement import Visibility
 from trainers.detection.scenes import Batch, composite, with_artefacts
-from trainers.detection.steps import discriminator_loss, mirror, synthesizer_step
+from trainers.detection.steps import discriminator_loss, synthesizer_step
 from trainers.detection.targets import LIGHT, build, training_loss
 from trainers.detection.timing import Clock
 from trainers.loop import frozen
@@ -190,20 +190,6 @@ def test_the_targets_step_moves_it_alone() -> None:
     assert any(p.grad is not None and float(p.grad.abs().max()) > 0 for p in trained)
     assert theta.grad is None
     assert all(p.grad is None for p in discriminator.parameters())
-
-
-def test_mirrored_pictures_take_their_boxes_along() -> None:
-    images = torch.arange(24.0).view(2, 1, 3, 4)
-    targets = [
-        {"boxes": torch.tensor([[0.0, 1, 1, 3]]), "labels": torch.tensor([n])} for n in (1, 2)
-    ]
-    turned, found = mirror(images, targets, torch.tensor([False, True]))
-    assert torch.equal(turned[0], images[0])
-    assert turned[1, 0, 0].tolist() == [15, 14, 13, 12]
-    assert found[0]["boxes"].tolist() == [[0, 1, 1, 3]]
-    assert found[1]["boxes"].tolist() == [[3, 1, 4, 3]]
-    assert found[1]["labels"].tolist() == [2]
-    assert targets[1]["boxes"].tolist() == [[0, 1, 1, 3]]
 
 
 def test_the_clock_gives_each_part_its_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,17 +138,23 @@ def test_logs_hold_losses_pictures_and_times(tmp_path: Path) -> None:
 def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path) -> None:
     people(tmp_path)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    ways = ("--ways", "synthesizer_discriminator", "foreground_hard")
+    ways = (
+        "--target.augmentation",
+        "ssd",
+        "--ways",
+        "synthesizer_discriminator",
+        "foreground_hard",
+    )
     voc_person.main(arguments(tmp_path, whole, "--cycles", "2", *ways))
     voc_person.main(arguments(tmp_path, parts, "--cycles", "1", *ways))
     torch.rand(3)
     voc_person.main(arguments(tmp_path, parts, "--cycles", "2", *ways))
-    for way in ways[1:]:
+    for way in ways[3:]:
         name = f"checkpoints/seed0/{way}.pt"
         assert same(state(whole / name), state(parts / name)), way
     # A T that another setting started from is not taken.
     (parts / "checkpoints/seed0/foreground_hard.pt").unlink()
-    other = ("--ways", "foreground_hard", "--target.start-learning-rate", "0.1")
+    other = (*ways[:3], "foreground_hard", "--target.start-learning-rate", "0.1")
     with pytest.raises(SystemExit, match=r"start.pt: was made with target.start_learning_rate"):
         voc_person.main(arguments(tmp_path, parts, *other))
 
@@ -389,3 +395,7 @@ def test_the_papers_settings_are_the_full_scales() -> None:
     kitchen = gmu_kitchen.SCALES["full"]
     assert (kitchen.target.learning_rate, kitchen.target.weight_decay) == (1e-3, 1e-4)
     assert "synthesizer_discriminator" not in kitchen.ways
+    # torchvision's references: SSD's pictures are cropped and zoomed, Faster R-CNN's mirrored.
+    assert full.target.augmentation == "ssd"
+    mirrored = (kitchen, coco.SCALES["full"], voc_person.SCALES["small"])
+    assert all(config.target.augmentation == "mirror" for config in mirrored)

@@ -1,6 +1,7 @@
 """Run by every process under torchrun: a detection run of both, in which they have to agree."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +12,9 @@ from trainers.detection.run import DetectionRun
 
 def main() -> None:
     torch.set_num_threads(1)
-    run = DetectionRun(config(Path(sys.argv[1])), "synthesizer_discriminator", 0, data())
+    ours = config(Path(sys.argv[1]))
+    ours = replace(ours, target=replace(ours.target, augmentation="ssd"))
+    run = DetectionRun(ours, "synthesizer_discriminator", 0, data())
     first = run.run(1)
     mine = [vars(run._added())["theta"].double().flatten()]
     for player in (*run._players.values(), run.average):

@@ -1,0 +1,72 @@
+"""How pictures are varied before T learns from them: mirrored, or as torchvision does for SSD."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from trainers.detection.scenes import Target
+
+FILL = (123 / 255, 117 / 255, 104 / 255)
+"""Around a picture that is zoomed out: ImageNet's mean, as the reference has it."""
+
+
+def mirror(images: Tensor, targets: list[Target], mirrored: Tensor) -> tuple[Tensor, list[Target]]:
+    """Turn some pictures left to right, with their boxes.
+
+    Args:
+        images: (n, 3, H, W).
+        targets: Of each ``boxes`` (k, 4) and more.
+        mirrored: (n,) bool, which.
+    """
+    width = images.shape[-1]
+    turned = [
+        target | {"boxes": torch.stack((width - x2, y1, width - x1, y2), 1)} if flip else target
+        for target, flip in zip(targets, mirrored.tolist(), strict=True)
+        for x1, y1, x2, y2 in (target["boxes"].unbind(1),)
+    ]
+    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images), turned
+
+
+def distort_and_crop(
+    images: Tensor, targets: Sequence[Target], seeds: Iterable[int]
+) -> tuple[list[Tensor], list[Target]]:
+    """Vary pictures as torchvision's references/detection does for SSD, which mirrors them too.
+
+    Colours are distorted, the picture is shrunk on a larger canvas or not, and a crop of it is
+    taken that shows an object to some IoU; an object whose centre is cut off is gone.
+
+    Args:
+        images: (n, 3, H, W) in [0, 1], without gradient.
+        targets: Of each ``boxes`` (k, 4) in pixels, ``labels`` (k,) and ``ignore`` (k,).
+        seeds: Of each picture: what becomes of it depends on this alone.
+
+    Returns:
+        Pictures (3, h, w), each of its own size, and their targets.
+    """
+    change = v2.Compose(
+        [
+            v2.RandomPhotometricDistort(),
+            v2.RandomZoomOut(fill=list(FILL)),
+            v2.RandomIoUCrop(),
+            v2.ClampBoundingBoxes(),
+            v2.SanitizeBoundingBoxes(labels_getter=lambda s: (s["labels"], s["ignore"])),
+        ]
+    )
+    varied: list[Tensor] = []
+    left: list[Target] = []
+    # The transforms draw from the global generator of the CPU.
+    with torch.random.fork_rng(devices=[]):
+        for image, target, seed in zip(images, targets, seeds, strict=True):
+            torch.default_generator.manual_seed(seed)
+            # The search for a crop looks at the boxes again and again: on the CPU.
+            boxes = tv_tensors.BoundingBoxes(
+                target["boxes"].detach().cpu(), format="XYXY", canvas_size=image.shape[-2:]
+            )
+            others = {name: target[name].cpu() for name in ("labels", "ignore")}
+            sample = change({"image": tv_tensors.Image(image), "boxes": boxes, **others})
+            varied.append(sample.pop("image").as_subclass(Tensor))
+            left.append({k: v.as_subclass(Tensor).to(image.device) for k, v in sample.items()})
+    return varied, left
