@@ -124,11 +124,14 @@ class _Tally:
         """Judge an image's detections."""
         scores, ignore = found["scores"].numpy(), target["ignore"].bool()
         order = np.argsort(-scores, kind="stable")[: LIMIT if ignored == "crowd" else None]
-        boxes = found["boxes"][order]
-        overlaps = _overlaps(boxes, target["boxes"], ignore, ignored).numpy()
+        verdicts = np.full((len(ious), len(order)), WRONG, np.int8)
+        if len(order) and len(ignore):
+            boxes = found["boxes"][order]
+            overlaps = _overlaps(boxes, target["boxes"], ignore, ignored).numpy()
+            verdicts = _verdicts(overlaps, ignore.numpy(), ious, ignored)
         self.objects += int((~ignore).sum())
         self.scores.append(scores[order])
-        self.verdicts.append(_verdicts(overlaps, ignore.numpy(), ious, ignored))
+        self.verdicts.append(verdicts)
 
     def average(self, points: int) -> list[float | None]:
         """AP at each IoU."""
@@ -161,8 +164,6 @@ def _verdicts(
 ) -> NDArray[np.int8]:
     """What each detection is, (I, D), of their overlaps (D, G) with the objects, the best first."""
     verdicts = np.full((len(ious), len(overlaps)), WRONG, np.int8)
-    if not len(ignore):
-        return verdicts
     rows, last = np.arange(len(ious)), len(ignore) - 1
     free = np.tile(~ignore, (len(ious), 1))
     for number, overlap in enumerate(overlaps):
