@@ -1,4 +1,4 @@
-// Kernels of the forward, a block of 256 threads a tile of 64 x 32 canvas pixels. On paper, for
+// Kernels of the forward, a block of 256 threads a tile of 64 x 32 canvas pixels. Estimates for
 // float32, 3 channels, radius 3, sm_90; no GPU has run them yet:
 //
 // Bytes. A pixel needs 40: foreground 12, mask 4, background 12, composite 12; 28 where alpha is 1,
@@ -9,12 +9,16 @@
 //   four times the lines. Tiles that the object misses are copied by 16 bytes where both images are
 //   aligned.
 // Time. At 80 % of 3 TB/s the 132 SMs have 4 cycles a pixel each, 512 instructions of one lane. A
-//   pixel takes about 200: 1.3 mask samples of 45, 25 for the blur, 3 colours of 30, its place.
+//   pixel takes about 415, counted in the machine code (BUDGETS in tests/test_cuda_build.py): 1.3
+//   mask samples of 142, 40 for the blur, 189 for its place and three colours. Many issue at half
+//   rate, so instructions, not bytes, are the bound.
 // Registers 64, no spills, 20 KiB of shared memory: 4 blocks, 32 warps an SM. A colour pixel has 15
 //   loads under way, so 1024 threads hold 61 KB in flight, where 3 TB/s times 600 ns ask for 14.
 // Shared memory. Samples and their row sums; alpha takes the samples' place. Threads of a warp read
 //   consecutive words, so no two meet in a bank. The column pass keeps a run of 8 rows in
 //   registers: 14 words read for 8 written.
+#include <torch/csrc/stable/macros.h>
+
 #include "launch.h"
 
 namespace compositor::cuda {
