@@ -1,4 +1,6 @@
 // Kernels that gather what the backward left, and the one that writes the taps.
+#include <torch/csrc/stable/macros.h>
+
 #include "launch.h"
 
 namespace compositor::cuda {

@@ -1,9 +1,6 @@
 // How a program of programs.h becomes a kernel.
 #pragma once
 
-#include <cuda_runtime.h>
-#include <torch/csrc/stable/macros.h>
-
 #include <algorithm>
 #include <cstdint>
 

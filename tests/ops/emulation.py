@@ -1,139 +1,94 @@
-"""The CUDA kernels without a GPU: their programs, compiled for the host, behind the op's schemas.
+"""The CUDA backend without a GPU: ``csrc/cuda/blend.cpp`` itself over emulated launches.
 
-A block's threads run one after the other, phase by phase (``emulated_block.h``). What this cannot
-show is what only a device has: speed, the launch itself, memory that is not coherent.
+A block's threads run one after the other, phase by phase (``emulated_block.h``); the device and its
+stream are stubs (``emulated_ops.cpp``). What this cannot show is what only a device has: speed, the
+launch itself, memory that is not coherent.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import os
+import platform
+import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import cpp_extension
 
 ROOT = Path(__file__).parents[2]
-SCALARS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)  # as in view.h
-FLAGS = ("-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")
+COMPILER = os.environ.get("CXX", "g++")
+FLAGS = (
+    "-std=c++20",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wno-unknown-pragmas",
+    f"-I{ROOT / 'tests/ops/no_cuda'}",  # a stub in place of CUDA's header
+)
+# nvcc contracts a * b + c wherever it finds it; a host compiler does so when told.
+CONTRACTED = ("-O1", "-ffp-contract=fast", *(("-mfma",) if platform.machine() == "x86_64" else ()))
+SANITIZED = ("-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
+BUILDS = {"plain": ("-O1",), "contracted": CONTRACTED, "sanitized": SANITIZED}
+BUILD = os.environ.get("COMPOSITOR_EMULATION", "plain")
 
 
-class CTensor(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_void_p), ("strides", ctypes.c_int64 * 4)]
-
-    def __init__(self, tensor: Tensor | None = None) -> None:
-        if tensor is None or tensor.numel() == 0:
-            super().__init__(None, (0,) * 4)
-        else:
-            super().__init__(tensor.data_ptr(), tensor.stride())
-
-
-TENSORS = (
-    "foreground", "mask", "background", "theta", "composite", "alpha", "grad_composite",
-    "grad_alpha", "grad_foreground", "grad_mask", "grad_background", "grad_theta",
-)  # fmt: skip
-NUMBERS = (
-    "batch", "channels", "h", "w", "height", "width", "radius", "seed", "scalar", "wide_theta",
-    "straight_through", "narrow", "back",
-)  # fmt: skip
-
-
-class Call(ctypes.Structure):
-    _fields_ = [
-        *((name, CTensor) for name in TENSORS),
-        *((name, ctypes.c_int64) for name in NUMBERS),
-        ("threshold", ctypes.c_double),
-        ("sigma", ctypes.c_double),
-    ]
+def compile_program(sources: Iterable[str], to: Path, *flags: str) -> None:
+    """Compile what includes CUDA's programs, without CUDA."""
+    command = [COMPILER, *FLAGS, *(str(ROOT / source) for source in sources), "-o", to, *flags]
+    # A sanitizer's library is for this process, not for the compiler's.
+    kept = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    subprocess.run(command, check=True, env=kept)
 
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """Compile the programs, once a session."""
-    with tempfile.TemporaryDirectory() as folder:
-        built = Path(folder) / "emulated.so"
-        source = ROOT / "tests/ops/emulated_ops.cpp"
-        command = [os.environ.get("CXX", "g++"), *FLAGS, "-O1", "-fPIC", "-shared", source]
-        subprocess.run([*command, "-o", built], check=True)
-        return ctypes.CDLL(str(built))
-
-
-def _fits(tensor: Tensor | None) -> bool:
-    """Whether 32 bits index all of every image, as blend.cpp has it."""
-    if tensor is None:
-        return True
-    _, channels, rows, columns = tensor.shape
-    _, *strides = tensor.stride()
-    lengths = (channels, rows + 1, columns + 1)
-    return sum(a * b for a, b in zip(lengths, strides, strict=True)) < 2**31
-
-
-def _run(
-    given: tuple[Any, ...],
-    options: tuple[Any, ...],
-    seed: int,
-    **tensors: Tensor | None,
-) -> None:
-    foreground, mask, background, theta = given
-    threshold, sigma, radius, straight_through = options
-    tensors |= dict(zip(TENSORS, given, strict=False))
-    numbers = {
-        "batch": foreground.shape[0],
-        "channels": foreground.shape[1],
-        "h": foreground.shape[2],
-        "w": foreground.shape[3],
-        "height": background.shape[2],
-        "width": background.shape[3],
-        "radius": radius,
-        "seed": seed,
-        "scalar": SCALARS.index(foreground.dtype),
-        "wide_theta": theta.dtype == torch.float64,
-        "straight_through": straight_through,
-        "narrow": all(_fits(t) for t in (*given[:3], tensors.get("grad_composite"))),
-        "back": tensors.get("grad_composite") is not None,
-    }
-    call = Call(
-        **{name: CTensor(tensor) for name, tensor in tensors.items()},
-        **{name: int(number) for name, number in numbers.items()},
-        threshold=threshold,
-        sigma=sigma,
+    """Compile the backend and register it, once a session."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)  # a sanitizer's report reads the library again
+    headers = [f"-isystem{path}" for path in cpp_extension.include_paths()]
+    libraries = [f"-L{path}" for path in cpp_extension.library_paths()]
+    compile_program(
+        ["tests/ops/emulated_ops.cpp"],
+        folder / "emulated.so",
+        *BUILDS[BUILD],
+        *("-DUSE_CUDA", "-DTORCH_TARGET_VERSION=0x020b000000000000", *headers),  # as setup.py
+        # Its stubs come before PyTorch's own functions.
+        *("-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-Bsymbolic", *libraries, "-ltorch_cpu"),
     )
-    library().run(ctypes.byref(call))
+    return ctypes.CDLL(str(folder / "emulated.so"))
 
 
-def _unwritten(like: Tensor) -> Tensor:
-    """Fresh memory that shows where it was not written."""
-    return torch.full_like(like, torch.nan)
+@contextmanager
+def _fresh_memory_is_nan() -> Iterator[None]:
+    """What is not written, of outputs and of scratch, shows."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def _run(op: Any, arguments: tuple[Any, ...], seed: int) -> Any:
+    library().set_order(seed)
+    with _fresh_memory_is_nan():
+        return op.redispatch(torch._C.DispatchKeySet(torch._C.DispatchKey.PrivateUse1), *arguments)
 
 
 def blend(*arguments: Any, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Run ``compositor::blend``."""
-    given, options, return_alpha = arguments[:4], arguments[4:8], arguments[8]
-    background = given[2]
-    composite, alpha = _unwritten(background), background.new_empty(0)
-    if return_alpha:
-        alpha = background.new_full((len(background), 1, *background.shape[2:]), torch.nan)
-    _run(given, options, seed, composite=composite, alpha=alpha)
-    return composite, alpha
+    """Run ``compositor::blend``, the threads of a block in an order that ``seed`` changes."""
+    return _run(torch.ops.compositor.blend.default, arguments, seed)
 
 
 def blend_backward(*arguments: Any, seed: int = 0) -> tuple[Tensor, ...]:
-    """Run ``compositor::blend_backward``."""
-    grad_composite, grad_alpha = arguments[:2]
-    given, options, needs = arguments[2:6], arguments[6:10], arguments[10:14]
-    grads = [
-        _unwritten(tensor) if needed and tensor is not None else given[2].new_empty(0)
-        for tensor, needed in zip(given, needs, strict=True)
-    ]
-    if not needs[3]:
-        grads[3] = given[3].new_empty(0)
-    names = ("grad_foreground", "grad_mask", "grad_background", "grad_theta")
-    _run(
-        given, options, seed, grad_composite=grad_composite, grad_alpha=grad_alpha,
-        **dict(zip(names, grads, strict=True)),
-    )  # fmt: skip
-    return tuple(grads)
+    """Run ``compositor::blend_backward``, likewise."""
+    return _run(torch.ops.compositor.blend_backward.default, arguments, seed)

@@ -12,19 +12,28 @@ using namespace compositor::cpu;
 namespace {
 
 void run_once(Dice& dice, Kernels kernels, size_t element, bool unit_stride) {
-  const int channels = dice.roll(1, 3), radius = dice.roll(0, 9);
+  const int batch = dice.roll(1, 3), channels = dice.roll(1, 3), radius = dice.roll(0, 9);
   const int h = dice.roll(1, 40), w = dice.roll(1, 40);
   const int height = dice.roll(1, 90), width = dice.roll(1, 90);
-  const auto source = [&](int c) { return FuzzedImage(dice, c, h, w, element, unit_stride); };
-  const auto canvas = [&](int c) {
-    return FuzzedImage(dice, c, height, width, element, unit_stride);
+  const Layout read = unit_stride ? Layout::kUnitStride : Layout::kAny;
+  const Layout written = unit_stride ? Layout::kWrittenUnitStride : Layout::kWritten;
+  const auto source = [&](int c, Layout layout) {
+    return FuzzedImage(dice, {batch, c, h, w}, element, layout);
   };
-  FuzzedImage foreground = source(channels), mask = source(1), grad_foreground = source(channels);
-  FuzzedImage grad_mask = source(1), background = canvas(channels), composite = canvas(channels);
-  FuzzedImage alpha = canvas(1), grad = canvas(channels), grad_background = canvas(channels);
-  const std::vector<double> theta = random_map(dice, w), taps = gaussian_taps(1.3, radius, 24);
+  const auto canvas = [&](int c, Layout layout) {
+    return FuzzedImage(dice, {batch, c, height, width}, element, layout);
+  };
+  auto foreground = source(channels, read), mask = source(1, read);
+  auto background = canvas(channels, read), composite = canvas(channels, written);
+  auto grad = canvas(channels, read), grad_background = canvas(channels, written);
+  // Any strides, whichever kernel it is.
+  auto alpha = canvas(1, Layout::kWritten), grad_alpha = canvas(1, Layout::kAny);
+  auto grad_foreground = source(channels, Layout::kWritten);
+  auto grad_mask = source(1, Layout::kWritten);
+  const std::vector<double> theta = random_maps(dice, batch, w);
+  const std::vector<double> taps = gaussian_taps(1.3, radius, 24);
   const int64_t blocks = count_blocks(height);
-  std::vector<double> partials(blocks * 6);
+  std::vector<double> partials(batch * blocks * 6);
 
   BlendParams p{};
   p.size = {h, w, height, width};
@@ -40,19 +49,21 @@ void run_once(Dice& dice, Kernels kernels, size_t element, bool unit_stride) {
   p.composite = composite.view;
   p.past_caches = dice.coin();
   if (dice.coin()) p.alpha = alpha.view;
-  for (int64_t block = 0; block < blocks; ++block) kernels.forward(p, {0, block, block + 1});
+  const auto by_blocks = [&](auto kernel) {
+    for (int64_t k = 0; k < batch * blocks; ++k) {
+      kernel(p, {k / blocks, k % blocks, k % blocks + 1});
+    }
+  };
+  by_blocks(kernels.forward);
 
   p.grad_composite = grad.view;
-  p.grad_alpha = p.alpha;
+  if (dice.coin()) p.grad_alpha = grad_alpha.view;
   if (dice.coin()) p.theta_partials = partials.data();
   if (dice.coin()) p.grad_background = grad_background.view;
-  if (dice.coin()) {
-    for (int64_t block = 0; block < blocks; ++block) kernels.backward(p, {0, block, block + 1});
-    return;
-  }
+  if (dice.coin()) return by_blocks(kernels.backward);
   p.grad_foreground = grad_foreground.view;
   if (p.mask.data) p.grad_mask = grad_mask.view;
-  kernels.backward(p, {0, 0, blocks});
+  for (int64_t n = 0; n < batch; ++n) kernels.backward(p, {n, 0, blocks});
 }
 
 }  // namespace

@@ -1,0 +1,41 @@
+"""A block's threads as threads with real barriers, under ThreadSanitizer: no two meet in memory.
+
+Two blocks run at once, so that what blocks write must not overlap either.
+"""
+
+import os
+import subprocess
+
+import pytest
+
+from tests.ops import emulation
+
+
+@pytest.fixture(scope="module")
+def fuzz(tmp_path_factory):
+    """Return a function that runs the CUDA kernels' programs on threads."""
+    program = tmp_path_factory.mktemp("threads") / "fuzz"
+    flags = ("-O0", "-g1", "-pthread", "-fsanitize=thread", "-DCOMPOSITOR_THREADS")
+    emulation.compile_program(["tests/ops/fuzz_cuda.cpp"], program, *flags)
+
+    def run(*arguments):
+        return subprocess.run(
+            [program, *arguments], capture_output=True, text=True,
+            env={**os.environ, "TSAN_OPTIONS": "halt_on_error=1"},
+        )  # fmt: skip
+
+    return run
+
+
+def test_threads_of_blocks_do_not_race(fuzz):
+    run = fuzz("0", "3")
+    assert run.returncode == 0, run.stderr[:3000]
+    assert "every access inside memory" in run.stdout
+
+
+# The first of a kernel, one within the blur, one before what the mask pulls.
+@pytest.mark.parametrize("phase", [0, 1, 6])
+def test_a_missing_barrier_is_found(fuzz, phase):
+    run = fuzz("0", "3", str(phase))
+    assert run.returncode != 0
+    assert "ThreadSanitizer: data race" in run.stderr

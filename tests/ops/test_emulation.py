@@ -1,0 +1,57 @@
+"""csrc/cuda/blend.cpp over emulated launches, built in other ways than for the tests beside it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.ops import emulation
+
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def shared_library(name):
+    """Where the compiler has the library of a sanitizer."""
+    told = subprocess.run(
+        [emulation.COMPILER, f"-print-file-name={name}"], capture_output=True, text=True
+    )
+    return told.stdout.strip()
+
+
+def test_tensors_and_scratch_under_address_and_undefined_behaviour_sanitizers():
+    """What the fuzzers cannot see: the sizes that blend.cpp gives its outputs and scratch."""
+    preload = " ".join(map(shared_library, ("libasan.so", "libubsan.so")))
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.ops.sanitized", "emulated"],
+        env={
+            **os.environ,
+            "COMPOSITOR_EMULATION": "sanitized",
+            "LD_PRELOAD": preload,
+            "ASAN_OPTIONS": "detect_leaks=0",  # Python's own
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+
+
+@pytest.mark.skipif(
+    CPUINFO.exists() and "flags" in CPUINFO.read_text() and " fma " not in CPUINFO.read_text(),
+    reason="a processor without fused multiply-add",
+)
+def test_kernels_agree_where_multiply_and_add_are_contracted():
+    """As nvcc contracts them: one rounding instead of two, here and not there."""
+    files = ("test_agreement.py", "test_cuda_programs.py")
+    chosen = "(agrees and dtype1 and emulated) or any_map or not_finite"
+    run = subprocess.run(
+        [
+            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen,
+            *(Path(__file__).with_name(name) for name in files),
+        ],
+        env={**os.environ, "COMPOSITOR_EMULATION": "contracted"},
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout[-3000:]
