@@ -1,1 +1,1 @@
-"""Training networks with compositor: the shared three-player loop, and a package per experiment."""
+"""Training with compositor: the shared three-player loop, and a package for each experiment."""

@@ -1,4 +1,4 @@
-"""The cache of hard examples that the synthesizer fills and the target learns from."""
+"""The cache of hard examples: the synthesizer fills it, and the target learns from it."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from torch.nn.functional import one_hot
 
 
 class HardExampleCache:
-    """Examples kept with a quota for each class; any tensors whose first dimension is the batch.
+    """Keeps examples, with a quota per class: any tensors whose first dimension is the batch.
 
     Args:
-        classes: How many classes there are; a task without classes uses one.
+        classes: The number of classes; 1 for a task without classes.
     """
 
     def __init__(self, classes: int) -> None:
@@ -23,7 +23,7 @@ class HardExampleCache:
         return sum(map(len, self._chunks["labels"]))
 
     def __getitem__(self, name: str) -> Tensor:
-        """All examples' tensor of that name, in the order in which they came."""
+        """The tensor of that name for all examples, in the order in which they were added."""
         chunks = self._chunks[name]
         chunks[:] = [torch.cat(chunks)]
         return chunks[0]
@@ -34,15 +34,15 @@ class HardExampleCache:
         return self._room.clone()
 
     def open(self, per_class: int) -> None:
-        """Want ``per_class`` more examples of every class; what was missing before is forgotten."""
+        """Make room for ``per_class`` more examples of every class, replacing the earlier quota."""
         self._room.fill_(per_class)
 
     def add(self, labels: Tensor, **fields: Tensor) -> Tensor:
-        """Add a batch's examples, in order, each as far as its class has room.
+        """Add examples of a batch, in order, as long as their classes have room.
 
         Args:
             labels: (n,) int64.
-            **fields: Tensors (n, ...), the same names at every call.
+            **fields: Tensors (n, ...), under the same names in every call.
 
         Returns:
             (n,) bool, on the CPU: which were taken.
@@ -54,7 +54,7 @@ class HardExampleCache:
         known = self._chunks.keys() - {"labels"}
         if known and known != fields.keys():
             raise ValueError(f"fields: got {sorted(fields)}, wanted {sorted(known)}")
-        # The how-many-eth of its class each one is in this batch, from 1 on.
+        # The position of each example among those of its class in this batch, counted from 1.
         rank = one_hot(labels, self.classes).cumsum(0).gather(1, labels[:, None])[:, 0]
         taken = rank <= self._room[labels]
         self._room -= torch.bincount(labels[taken], minlength=self.classes)

@@ -1,4 +1,4 @@
-"""Checkpoints: one file a run, written whole, holding all that a run needs to go on bit for bit."""
+"""Checkpoints: one file per run, written atomically, from which the run resumes bit for bit."""
 
 import pickle
 import random
@@ -15,11 +15,11 @@ from trainers.files import DataError, replacing
 
 
 class OtherRunError(ValueError):
-    """A checkpoint is of a run with other settings, or from other data."""
+    """A checkpoint belongs to a run with other settings or other data."""
 
 
 def check_identity(path: Path, made: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Compare what made a file with what this run is.
+    """Compare the settings that a file was made with and those of this run.
 
     Raises:
         OtherRunError: They differ.
@@ -29,12 +29,12 @@ def check_identity(path: Path, made: Mapping[str, Any], wanted: Mapping[str, Any
         if was != now:
             raise OtherRunError(
                 f"{path}: was made with {name} {was!r}, this run has {now!r}; "
-                "use the old value, restart, or write to another folder"
+                "use the old value, restart (--restart), or write to another folder (--output)"
             )
 
 
 def check_data(path: Path, made: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-    """Compare the fingerprints of the data that made a file with those of what was read now.
+    """Compare the fingerprints of the data a file was made from with those of the data read now.
 
     Raises:
         OtherRunError: They differ.
@@ -52,7 +52,7 @@ def check_data(path: Path, made: Mapping[str, str], wanted: Mapping[str, str]) -
 
 
 class Stateful(Protocol):
-    """Whatever can be put into a checkpoint and back."""
+    """Anything whose state a checkpoint can save and restore."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -70,14 +70,14 @@ def rng_state() -> dict[str, Any]:
 
 
 def _listed(state: Any) -> Any:
-    """NumPy's state without arrays, which a safe torch.load refuses."""
+    """NumPy's state with lists for arrays, which ``weights_only`` loading would refuse."""
     if isinstance(state, dict):
         return {key: _listed(value) for key, value in state.items()}
     return state.tolist() if isinstance(state, np.ndarray) else state
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Put back what :func:`rng_state` gave."""
+    """Restore what :func:`rng_state` returned."""
     torch.set_rng_state(state["torch"])
     if state["cuda"]:
         torch.cuda.set_rng_state_all(state["cuda"])
@@ -90,39 +90,39 @@ def save(
 ) -> None:
     """Write ``parts``, the random number generators of all processes and ``header`` to ``path``.
 
-    All processes call it; the main one writes. The old file stays until the new one is whole.
+    Call it on all processes; the main one writes. The old file stays until the new one is complete.
     """
     rng = gather_object([rng_state()])
     if accelerator.is_main_process:
         state = {name: part.state_dict() for name, part in parts.items()}
-        # An open file, since torch.save writes a path's (temporary) name into the archive.
+        # An open file: given a path, torch.save would store its (temporary) name in the archive.
         with replacing(path) as partial, partial.open("wb") as file:
             torch.save({"header": header, "parts": state, "rng": rng}, file)
     accelerator.wait_for_everyone()
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read what was saved: of a checkpoint its ``header``, and what :func:`restore` puts back.
+    """Read a saved file: a checkpoint's ``header``, and what :func:`restore` needs.
 
     Raises:
-        DataError: The file is damaged, or none that was saved here.
+        DataError: The file is damaged or is not a checkpoint.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError:
         raise
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise DataError(f"{path}: is damaged or no checkpoint; delete it, or restart") from error
+        raise DataError(f"{path}: is damaged or not a checkpoint; delete it, or restart") from error
     if not isinstance(content, dict):
-        raise DataError(f"{path}: is no checkpoint; delete it, or restart")
+        raise DataError(f"{path}: is not a checkpoint; delete it, or restart")
     return content
 
 
 def restore(content: dict[str, Any], accelerator: Accelerator, parts: dict[str, Stateful]) -> None:
-    """Put ``parts`` and this process's random number generators back as they were saved.
+    """Restore ``parts`` and this process's random number generators.
 
     Raises:
-        OtherRunError: The checkpoint holds other parts, or is of another number of processes.
+        OtherRunError: The checkpoint holds other parts or comes from another number of processes.
     """
     if content["parts"].keys() != parts.keys():
         raise OtherRunError(f"checkpoint: holds {sorted(content['parts'])}, wanted {sorted(parts)}")
@@ -133,5 +133,5 @@ def restore(content: dict[str, Any], accelerator: Accelerator, parts: dict[str, 
         )
     for name, part in parts.items():
         part.load_state_dict(content["parts"][name])
-    # Last, since building and loading may have drawn numbers.
+    # Last, since building and loading may draw random numbers.
     set_rng_state(content["rng"][accelerator.process_index])

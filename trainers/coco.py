@@ -1,4 +1,4 @@
-"""``python -m trainers.coco``: any detector on any data set in COCO's format."""
+"""``python -m trainers.coco``: any detector on any data set in COCO format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,42 +20,42 @@ from trainers.detection.sources import Data
 
 DESCRIPTION = """Composites for a detector on your own data.
 
---data is a folder in COCO's layout (annotations/instances_SPLIT.json and images/), Roboflow's
-(SPLIT/_annotations.coco.json, the pictures beside it) or Label Studio's (result.json and images/);
-or --annotations and --images say where they are. The objects are cut out by their masks, or come
-from --cutouts, and are pasted on --backgrounds, or on the data's own pictures."""
+--data is a folder in the layout of COCO (annotations/instances_SPLIT.json and images/), Roboflow
+(SPLIT/_annotations.coco.json beside the pictures) or Label Studio (result.json and images/).
+Alternatively --annotations and --images name the file and the folder. Objects are cut out by their
+masks, or come from --cutouts, and are pasted on --backgrounds, or on the data's own pictures."""
 HELD_OUT = 5
-"""Without a test split, one picture of so many is tested on and neither learnt from nor cut up."""
+"""Without a test split, one picture in so many is held out for the test."""
 Item = TypeVar("Item", Photograph, Cutout)
 
 
 @dataclass(frozen=True)
 class COCOConfig(Config):
-    """Objects of a data set pasted on pictures, for any detector."""
+    """Pastes a data set's objects on pictures, for any detector."""
 
     output: Path = Path("runs/coco")
     points: Points = 101
-    """As everywhere; of data in its format COCO's own."""
+    """How AP is interpolated: by COCO's 101 points or VOC 2007's 11."""
     data: Path = Path("data")
-    """Folder in one of these layouts."""
+    """Folder in one of the layouts above."""
     split: str | None = None
-    """What T learns from, such as train2017; None where the folder has only one."""
+    """Split to learn from, such as train2017; None: the folder has only one."""
     test_split: str | None = None
-    """What is tested on; None: a fifth of what T could learn from, which is held out."""
+    """Split to test on; None: hold out a fifth of the pictures."""
     annotations: Path | None = None
-    """COCO file that T learns from, in place of --data and --split."""
+    """COCO file to learn from, instead of --data and --split."""
     images: Path | None = None
-    """Folder of its pictures; None: where the file is."""
+    """Folder of its pictures; None: the file's folder."""
     test_annotations: Path | None = None
-    """COCO file that is tested on, in place of --test-split."""
+    """COCO file to test on, instead of --test-split."""
     test_images: Path | None = None
-    """Folder of its pictures; None: --images, or where the file is."""
+    """Folder of its pictures; None: --images, or the file's folder."""
     names: tuple[str, ...] | None = None
-    """Of the classes to find; None: all."""
+    """Names of the classes to detect; None: all."""
     backgrounds: Path | None = None
-    """Folder of pictures that show none of the classes; None: paste on the data's own."""
+    """Folder of pictures that show none of the classes; None: paste on the data's own pictures."""
     cutouts: Path | None = None
-    """Folder of cut-outs with an alpha channel, in a sub-folder a class; None: cut out the data's
+    """Folder of cut-outs with an alpha channel, one sub-folder per class; None: cut out the data's
     own objects."""
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ SCALES = {"full": FULL, "small": small(replace(FULL, output=Path("runs/coco_smal
 
 
 def read(config: COCOConfig) -> Data:
-    """Read and prepare what a config names."""
+    """Read and prepare the data that a config names."""
     clean_up = DEFAULT if config.clean_up else EVERYTHING
     file, test_file = _files(config)
     learnt = coco.photographs(file, config.names)
@@ -109,7 +109,7 @@ def read(config: COCOConfig) -> Data:
 
 
 def _files(config: COCOConfig) -> tuple[COCOFile, COCOFile | None]:
-    """What T learns from and what is tested on; None: a part of the former."""
+    """The files to learn from and to test on; None: hold out a part of the first."""
     if config.annotations is None:
         file = coco_layouts.find(config.data, config.split)
     else:
@@ -123,7 +123,7 @@ def _files(config: COCOConfig) -> tuple[COCOFile, COCOFile | None]:
 
 
 def _only(records: Records[Item], tested: set[str], wanted: bool) -> Records[Item]:
-    """The pictures that are tested on, or the others, with what listing left out."""
+    """The records in ``tested`` if wanted, otherwise the others and what listing left out."""
     part = "one in" if wanted else "without one in"
     return replace(
         records,

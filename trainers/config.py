@@ -6,11 +6,11 @@ from typing import Any
 
 
 class ConfigError(ValueError):
-    """Settings that cannot be run."""
+    """Settings that no run can have."""
 
 
 def plain(config: Any) -> dict[str, Any]:
-    """A config as plain values, paths as text, fit for JSON and checkpoints."""
+    """A config as plain values for JSON and checkpoints, with paths as text."""
 
     def convert(value: Any) -> Any:
         if isinstance(value, dict):
@@ -24,7 +24,7 @@ def plain(config: Any) -> dict[str, Any]:
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, with dots in the names."""
+    """Flatten nested dictionaries, joining their names with dots."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict):

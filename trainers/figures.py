@@ -1,4 +1,4 @@
-"""Matplotlib as the trainers use it: without a display, its pictures written whole."""
+"""Matplotlib as the trainers use it: without a display, writing pictures atomically."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ plt.switch_backend("Agg")
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write a figure, in the format of the path's suffix, and forget it."""
+    """Write a figure in the format of the path's suffix, and close it."""
     with replacing(path) as partial:
         figure.savefig(partial, dpi=120)
     plt.close(figure)

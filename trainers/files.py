@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files that are written whole or not at all, and checks of what others wrote."""
 
 import os
 import shutil
@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FULL = 2**20
-"""A disk with fewer free bytes than this is taken for full."""
+"""A disk with fewer free bytes than this counts as full."""
 FAR = 1e9
-"""Pixels: no picture's side is longer."""
+"""Pixels; no picture has a longer side."""
 
 
 class DataError(RuntimeError):
-    """A file or folder is missing, partial, not what it should be, or on a disk that is full."""
+    """A file or folder is missing, partial or not what it should be, or its disk is full."""
 
 
 def there(path: Path) -> bool:
-    """Whether a path is a file's; no name is too long or too strange to ask for."""
+    """Whether a path is a file; False for names that no file system accepts."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -26,10 +26,10 @@ def there(path: Path) -> bool:
 
 
 def lines(path: Path) -> list[str]:
-    """A text file's lines that are not blank.
+    """The lines of a text file that are not blank.
 
     Raises:
-        DataError: It is no text, or cannot be read.
+        DataError: It is not text, or cannot be read.
     """
     try:
         return [line for line in path.read_text().splitlines() if line.strip()]
@@ -38,7 +38,7 @@ def lines(path: Path) -> list[str]:
 
 
 def number(value: object) -> float | None:
-    """A number of a size that pixels come in, which some tools write as a string; else None."""
+    """A number, perhaps written as a string, of at most :data:`FAR` pixels; otherwise None."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -50,10 +50,10 @@ def number(value: object) -> float | None:
 
 @contextmanager
 def roomy(folder: Path) -> Iterator[None]:
-    """Say so where writing to ``folder`` fails because its disk is full.
+    """Explain the error if writing to ``folder`` fails because its disk is full.
 
     Raises:
-        DataError: It did.
+        DataError: The disk is full.
     """
     try:
         yield
@@ -64,19 +64,19 @@ def roomy(folder: Path) -> Iterator[None]:
         if shutil.disk_usage(folder).free >= FULL:
             raise
         raise DataError(
-            f"{folder}: the disk is full ({error}); make room and start again, what was whole is "
+            f"{folder}: the disk is full ({error}); make room and start again, complete files are "
             "kept"
         ) from error
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` to write to; on success it takes ``path``'s place.
+    """Yield a temporary path beside ``path`` to write to; on success it replaces ``path``.
 
-    A reader, or a run killed at any moment, sees the old file or the new one, never a part.
+    Whenever a run is killed, readers see the old file or the new one, never a part.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: writers such as matplotlib choose the format by it.
+    # The suffix stays last because writers such as matplotlib choose the format by it.
     handle, name = tempfile.mkstemp(
         prefix=f".{path.stem}-", suffix=f".partial{path.suffix}", dir=path.parent
     )
@@ -86,9 +86,9 @@ def replacing(path: Path) -> Iterator[Path]:
         with roomy(path.parent):
             yield partial
             with partial.open("rb+") as file:
-                # Without this a power cut can leave the new name on an empty file.
+                # Without this, a power cut can leave an empty file under the new name.
                 os.fsync(file.fileno())
-        # mkstemp makes files private; give them the usual rights.
+        # mkstemp makes files private; give them the usual permissions.
         umask = os.umask(0)
         os.umask(umask)
         partial.chmod(0o666 & ~umask)
@@ -98,6 +98,6 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a whole text file or none."""
+    """Write a text file whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(text)

@@ -15,33 +15,33 @@ from trainers.detection.sources import Data
 
 DESCRIPTION = """Instance detection on GMU Kitchen (the paper's section 4.3, table 3), one fold.
 
---data is a folder with GMU Kitchen's gmu_scene_001 to _009; BigBIRD's objects and UW's RGB-D Scenes
-v2 lie beside them in bigbird/ and rgbd-scenes-v2/, or where --objects and --backgrounds say."""
+--data is a folder with GMU Kitchen's gmu_scene_001 to _009. BigBIRD's objects and UW's RGB-D Scenes
+v2 are in its bigbird/ and rgbd-scenes-v2/ unless --objects and --backgrounds name other folders."""
 WAYS: tuple[Way, ...] = ("baseline", "random", "random_hard", "foreground_hard", "synthesizer")
 
 
 @dataclass(frozen=True)
 class GMUConfig(Config):
-    """BigBIRD's objects pasted on RGB-D Scenes, for Faster R-CNN; no D (supplement A.3)."""
+    """Pastes BigBIRD's objects on RGB-D Scenes, for Faster R-CNN; without D (supplement A.3)."""
 
     output: Path = Path("runs/gmu_kitchen")
     ways: tuple[Way, ...] = WAYS
-    """As everywhere; the paper saw no gain from D here."""
+    """Ways of adding composites; without D, from which the paper saw no gain here."""
     data: Path = Path("data")
-    """Folder with the nine scenes, and folds.txt for the folds other than the first."""
+    """Folder with the nine scenes, and with folds.txt for the folds after the first."""
     objects: Path | None = None
-    """BigBIRD's folder, or one in Cut-Paste-Learn's layout; None: bigbird in --data."""
+    """BigBIRD's folder, or one in Cut-Paste-Learn's layout; None: bigbird/ in --data."""
     backgrounds: Path | None = None
-    """Folder of RGB-D Scenes v2; None: rgbd-scenes-v2 in --data."""
+    """Folder of RGB-D Scenes v2; None: rgbd-scenes-v2/ in --data."""
     plain_backgrounds: bool = False
-    """--backgrounds is any folder of pictures."""
+    """Take --backgrounds for any folder of pictures."""
     classes: tuple[str, ...] = gmu.NAMES
-    """Of the instances to find, as the annotations and the objects' folders name them."""
+    """The instances to detect, as the annotations and the objects' folders name them."""
     stand_in: bool = False
-    """Where GMU's scenes are not at hand: make nine of --objects (all there are) pasted on
-    --backgrounds, and say so in the results."""
+    """Replace GMU's scenes by nine made here, all of --objects pasted on --backgrounds; the results
+    say so."""
     fold: int = 1
-    """From 1; only the first is known without folds.txt."""
+    """Number of the fold, from 1; only the first is known without folds.txt."""
 
 
 FULL = GMUConfig(
@@ -58,7 +58,7 @@ SCALES = {"full": FULL, "small": small(replace(FULL, output=Path("runs/gmu_kitch
 
 
 def read(config: GMUConfig) -> Data:
-    """Read and prepare what a config names."""
+    """Read and prepare the data that a config names."""
     found = config.objects or config.data / "bigbird"
     clean_up = DEFAULT if config.clean_up else EVERYTHING
     objects = bigbird.cutouts(found, None if config.stand_in else config.classes, clean_up)

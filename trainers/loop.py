@@ -1,9 +1,9 @@
 """The three-player loop of the paper's section 3: S against T and D, in cycles.
 
-A trainer derives from :class:`Loop`, says how its synthesizer makes hard examples, how its target
-(and discriminator) learn and how a cycle is judged; the loop freezes who has to be still, counts
-the updates, stops on a loss that is not finite, and saves so that a run killed at any moment goes
-on from its last whole cycle with the same bits.
+A trainer derives from :class:`Loop` and defines how its synthesizer makes hard examples, how its
+target (and discriminator) learn, and how a cycle is evaluated. The loop freezes the players that
+are not learning, counts updates, stops on a loss that is not finite, and saves after each cycle, so
+that a run killed at any moment resumes from its last complete cycle, bit for bit.
 """
 
 import math
@@ -27,12 +27,12 @@ from trainers.files import replacing
 
 
 class NonFiniteLossError(RuntimeError):
-    """A loss became NaN or infinite; the last checkpoint is from before."""
+    """A loss became NaN or infinite; the last checkpoint predates it."""
 
 
 @contextmanager
 def frozen(*networks: nn.Module) -> Iterator[None]:
-    """Hold networks still: eval mode and no parameter gradients, then each as it was before.
+    """Freeze networks, in eval mode without parameter gradients, and restore them afterwards.
 
     Gradients still flow through a frozen network to its input, which is how S learns from T.
     """
@@ -50,11 +50,11 @@ def frozen(*networks: nn.Module) -> Iterator[None]:
 
 
 class Player:
-    """A network with its optimizer, made ready for the devices and processes at hand.
+    """A network and its optimizer, prepared for the available devices and processes.
 
     Attributes:
-        network: The bare network: what others look through while this player is frozen.
-        model: The same network as its own updates run it (data-parallel on several processes).
+        network: The bare network, which the other players use while this one is frozen.
+        model: The same network wrapped for its own updates (data-parallel on several processes).
     """
 
     def __init__(self, accelerator: Accelerator, network: nn.Module, optimizer: Optimizer) -> None:
@@ -63,7 +63,7 @@ class Player:
         self.network = network
 
     def update(self, loss: Tensor) -> None:
-        """One step of the optimizer down ``loss``."""
+        """Take one optimizer step on ``loss``."""
         self.optimizer.zero_grad()
         self._accelerator.backward(loss)
         self.optimizer.step()
@@ -81,13 +81,13 @@ class Loop(ABC):
 
     Args:
         accelerator: Devices, processes and precision.
-        path: The checkpoint's file. Where it exists, :meth:`run` goes on from it.
-        identity: What makes this run this run; a checkpoint of another one is refused.
+        path: The checkpoint file. If it exists, :meth:`run` resumes from it.
+        identity: The settings that define this run; a checkpoint with others is refused.
         data: Fingerprints of what it reads, by name; a checkpoint from other data is refused.
         target: T.
-        synthesizer: S, or None where hard examples come without a network.
-        discriminator: D, or None for the game of two.
-        log_folder: Where TensorBoard's files go, or None for no logs.
+        synthesizer: S, or None if hard examples are found without a network.
+        discriminator: D, or None for the two-player game.
+        log_folder: Folder for TensorBoard's files, or None for no logs.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Loop(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Make T (and D) ready for the first cycle, where they do not come ready."""
+        """Prepare T (and D) for the first cycle."""
 
     @abstractmethod
     def synthesize(self) -> None:
@@ -127,23 +127,23 @@ class Loop(ABC):
 
     @abstractmethod
     def learn(self) -> None:
-        """Let T, and D where there is one, learn; S is frozen."""
+        """Train T, and D if there is one; S is frozen."""
 
     @abstractmethod
     def evaluate(self) -> dict[str, Any]:
-        """Judge the cycle: a record of plain values for the history."""
+        """Evaluate the cycle: return a record of plain values for the history."""
 
     @abstractmethod
     def summary(self) -> str:
-        """The history's last cycle in a line: which it was of what, and how T did."""
+        """One line on the last cycle: the run, the cycle, and how T did."""
 
     def run(self, cycles: int) -> list[dict[str, Any]]:
-        """Run until ``cycles`` cycles are done; returns the history, with cycle 0 the start."""
+        """Run until ``cycles`` cycles are done; return the history, where cycle 0 is the start."""
         resumed = self.path.exists()
         if resumed:
             self._resume()
         if self._log_folder is not None and self.accelerator.is_main_process:
-            # TensorBoard forgets what a killed run logged after its last checkpoint.
+            # Discard what a killed run logged after its last checkpoint.
             purge = self.updates + 1 if resumed else 0
             self._writer = SummaryWriter(self._log_folder, purge_step=purge)
         try:
@@ -156,7 +156,7 @@ class Loop(ABC):
                 with self._still("synthesizer"):
                     self.learn()
                 self._finish_cycle()
-        finally:  # what was logged before a failure tells of it
+        finally:  # after a failure, the log shows what led to it
             if self._writer is not None:
                 self._writer.close()
         return self.history
@@ -168,16 +168,16 @@ class Loop(ABC):
         depends: Sequence[str],
         train: Callable[[], None],
     ) -> None:
-        """Take what another run left in a file to start from; without it train, and leave it.
+        """Load the starting point that another run saved, or train it and save it for the others.
 
         Args:
-            path: The file.
-            parts: What is in it.
-            depends: What of the identity, and of the fingerprints, its content depends on.
+            path: The file of the starting point.
+            parts: The networks in it.
+            depends: The names in the identity and the fingerprints that its content depends on.
             train: Trains the parts.
 
         Raises:
-            OtherRunError: The file is of other settings or from other data.
+            OtherRunError: The file comes from other settings or other data.
         """
         identity, data = (
             {name: known[name] for name in depends if name in known}
@@ -200,18 +200,18 @@ class Loop(ABC):
         self.accelerator.wait_for_everyone()
 
     def update(self, player: Player, loss: Tensor, name: str) -> float:
-        """One update of ``player``, logged as ``name``; returns the loss.
+        """Update ``player`` once, logged as ``name``; return the loss.
 
         Raises:
-            NonFiniteLossError: The loss is NaN or infinite; the player is left as it was.
+            NonFiniteLossError: The loss is NaN or infinite; the player is left unchanged.
         """
-        # The mean over the processes, so that all of them stop together.
+        # The mean over the processes, so that all stop together.
         value = float(self.accelerator.reduce(loss.detach().float(), "mean"))
         if not math.isfinite(value):
             raise NonFiniteLossError(
                 f"loss/{name}: is {value} in cycle {len(self.history)} after {self.updates} "
                 f"updates (learning rate {player.optimizer.param_groups[0]['lr']:g}); "
-                f"the checkpoint of the last whole cycle stays in {self.path}"
+                f"the checkpoint of the last complete cycle is in {self.path}"
             )
         player.update(loss)
         self.updates += 1
@@ -219,13 +219,13 @@ class Loop(ABC):
         return value
 
     def log(self, values: Mapping[str, float]) -> None:
-        """Write scalars to TensorBoard against the updates done by all players so far."""
+        """Write scalars to TensorBoard at the number of updates so far, over all players."""
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(name, value, self.updates)
 
     def picture(self, name: str, image: Tensor) -> None:
-        """Write a picture (3, H, W) uint8 to TensorBoard, against the same count as :meth:`log`."""
+        """Write a picture (3, H, W) uint8 to TensorBoard, at the same count as :meth:`log`."""
         if self._writer is not None:
             self._writer.add_image(name, image, self.updates)
 
@@ -243,11 +243,11 @@ class Loop(ABC):
         }
         checkpoint.save(self.path, self.accelerator, self.parts, header)
         if self.accelerator.is_main_process and not sys.stderr.isatty():
-            print(self.summary(), flush=True)  # where there is no terminal, and so no progress bar
+            print(self.summary(), flush=True)  # there is no terminal, so no progress bar either
 
     def _agree(self) -> None:
-        # BatchNorm's statistics are each process's own; the main process's are saved, so all go on
-        # with those.
+        # Each process has its own BatchNorm statistics; the main process's are saved, so all adopt
+        # those.
         networks = [p.network if isinstance(p, Player) else p for p in self.parts.values()]
         for network in networks:
             if isinstance(network, nn.Module):

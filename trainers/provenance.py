@@ -1,4 +1,4 @@
-"""What results were made with."""
+"""The software and the machine that results were made with."""
 
 import os
 import platform

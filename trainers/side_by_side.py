@@ -1,6 +1,6 @@
-"""Runs of an experiment side by side, in processes that share the CPU's threads.
+"""Does an experiment's runs side by side, in processes that share the CPU's threads.
 
-A step of a small network keeps one thread busy and two threads waiting for each other.
+A small network keeps one thread busy, while two would mostly wait for each other.
 """
 
 import multiprocessing.connection
@@ -20,9 +20,9 @@ Result = TypeVar("Result")
 
 
 def at_once(wanted: int | None, state: PartialState) -> int:
-    """How many runs to do at once: as many as wanted, or one a thread.
+    """How many runs to do at once: as many as wanted, or one per thread.
 
-    1 on an accelerator and with data-parallel processes: there a run fills the machine.
+    1 on an accelerator and with data-parallel processes, where one run fills the machine.
     """
     if state.device.type != "cpu" or state.num_processes > 1:
         return 1
@@ -30,13 +30,13 @@ def at_once(wanted: int | None, state: PartialState) -> int:
 
 
 class Workers(Generic[State]):
-    """Who does the runs: this process, or several of its own making.
+    """Does runs in this process, or in several that it starts.
 
     Args:
-        count: Processes to make; 1: none.
-        state: What runs in this process are given.
-        prepare: Gives what runs in another process are given, for that process's line of the
-            terminal; picklable.
+        count: Number of processes to start; 1: none.
+        state: Passed to the runs in this process.
+        prepare: Makes the state for another process's runs, given its line of the terminal;
+            picklable.
     """
 
     def __init__(self, count: int, state: State, prepare: Callable[[int], State]) -> None:
@@ -52,15 +52,15 @@ class Workers(Generic[State]):
 
     def __exit__(self, *error: object) -> None:
         if self._pool is not None:
-            # What runs now ends its run and is kept; the rest is left for the next start.
+            # Runs in progress finish and are kept; the others are left for the next start.
             self._pool.shutdown(wait=error[0] is None, cancel_futures=True)
 
     def run(self, work: Callable[[State, Job], Result], jobs: Iterable[Job]) -> dict[Job, Result]:
         """Do all jobs.
 
         Args:
-            work: Does one; picklable, as the jobs are.
-            jobs: Which.
+            work: Does one job; picklable, like the jobs.
+            jobs: The jobs to do.
         """
         if self._pool is None:
             return {job: work(self._state, job) for job in jobs}
@@ -71,7 +71,7 @@ class Workers(Generic[State]):
 
 
 _state: Any = None
-"""What a process of the pool keeps between its runs."""
+"""What a pool process keeps between runs."""
 
 
 def _start(prepare: Callable[[int], Any], threads: int, count: Any, lock: Any) -> None:
@@ -90,7 +90,7 @@ def _work(work: Callable[[Any, Any], Any], job: Any) -> Any:
 
 
 def _end_with_parent() -> None:
-    # Else a killed experiment's workers would go on writing beside those of its next start.
+    # Otherwise a killed experiment's workers would keep writing beside those of the next start.
     parent = multiprocessing.parent_process()
     assert parent is not None
     multiprocessing.connection.wait([parent.sentinel])

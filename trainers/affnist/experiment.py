@@ -1,4 +1,4 @@
-"""All runs of the AffNIST experiment, side by side where that is faster, and then the report."""
+"""Runs the whole AffNIST experiment, side by side where that is faster, and writes the report."""
 
 import shutil
 import time
@@ -19,7 +19,7 @@ History = list[dict[str, Any]]
 
 
 def run(config: Config) -> None:
-    """Get the data, do what is left of every run, and write the report."""
+    """Get the data, start or resume every run, and write the report."""
     began = time.perf_counter()
     state = PartialState(cpu=config.cpu)
     if config.restart and state.is_main_process:
@@ -37,7 +37,7 @@ def run(config: Config) -> None:
     first = [(config.ways[0], seed) for seed in config.seeds]
     jobs = [(way, seed) for way in config.ways for seed in config.seeds]
     with Workers(count, _Worker(config, data, 0), partial(_prepare, config)) as runs:
-        # One way of each seed trains T on MNIST alone; the others start from that T.
+        # For each seed, one way trains T on MNIST alone; the others start from that T.
         runs.run(partial(_run, cycles=0), first)
         histories = runs.run(partial(_run, cycles=config.cycles), jobs)
     if state.is_main_process:

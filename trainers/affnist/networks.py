@@ -23,15 +23,15 @@ def _hidden(inputs: int, outputs: int, dropout: float) -> list[nn.Module]:
 
 
 class Synthesizer(nn.Module):
-    """S: a digit and a background to where the digit goes.
+    """S: takes a digit and a background, and proposes where the digit goes.
 
-    Train it and generate with it in train mode: on 40x40 digits its batch statistics lag so far
-    behind that in eval mode it is nearly constant, and the dropout is most of its spread.
+    Use it in train mode, for generating too: on 40x40 digits its running batch statistics lag so
+    far behind that in eval mode its output hardly varies, and dropout makes most of its spread.
 
     Args:
-        dropout: Probability of every dropout, 0.5 in the paper.
-        gain: Of the Xavier initialisation, 0.4 in the paper; so small that S starts near the middle
-            of the range.
+        dropout: Dropout probability, 0.5 in the paper.
+        gain: Gain of the Xavier initialisation, 0.4 in the paper: small enough for S to start near
+            the middle of the range.
     """
 
     def __init__(self, dropout: float = 0.5, gain: float = 0.4) -> None:
@@ -67,8 +67,8 @@ class Synthesizer(nn.Module):
             background: (N, 1, 40, 40) float in [0, 1].
 
         Returns:
-            (N, 6) in (-1, 1), in the order of ``compositor.affine.PARAMETERS``. A smooth squash
-            rather than the paper's clamp, whose gradient is 0 outside.
+            (N, 6) in (-1, 1), in the order of ``compositor.affine.PARAMETERS``. Squashed by tanh
+            instead of the paper's clamp, whose gradient is 0 beyond the limits.
         """
         branches = (
             self.foreground(self.backbone(foreground)),
@@ -79,7 +79,7 @@ class Synthesizer(nn.Module):
 
 
 class MNISTClassifier(nn.Sequential):
-    """T of figure 7: (N, 1, 40, 40) to 10 logits. The dump leaves the pools out; 980 needs them."""
+    """T of figure 7: (N, 1, 40, 40) to 10 logits. The pools, not in the dump, make 980 features."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -98,7 +98,7 @@ class MNISTClassifier(nn.Sequential):
 
 
 class MNISTClassifierDeep(nn.Sequential):
-    """T of table 1: (N, 1, 40, 40) to 10 logits. Padding 2, left out of the dump, makes the 576."""
+    """T of table 1: (N, 1, 40, 40) to 10 logits. Padding 2, not in the dump, makes 576 features."""
 
     def __init__(self) -> None:
         convolutions: list[nn.Module] = []

@@ -18,7 +18,7 @@ NAMES = {
 }
 MIXES = {
     "half": "batches half MNIST, half added images",
-    "concatenate": "batches drawn from MNIST and added images put together",
+    "concatenate": "batches drawn from MNIST and added images combined",
 }
 COLOURS = {
     "synthesizer": "tab:green",
@@ -29,7 +29,7 @@ COLOURS = {
 
 
 def curve(path: Path, results: dict[str, Any]) -> None:
-    """Draw figure 7: accuracy against added images, ours with spread, beside the paper's points."""
+    """Draw figure 7: accuracy against added images, with our spread and the paper's points."""
     figure, axes = plt.subplots(figsize=(7.5, 5), layout="constrained")
     for way, points in results["curve"].items():
         added, accuracy = np.transpose(points)
@@ -64,13 +64,13 @@ def curve(path: Path, results: dict[str, Any]) -> None:
 def hard_examples(
     path: Path, fields: dict[str, Tensor], history: list[dict[str, Any]], title: str
 ) -> None:
-    """Draw figure 4: a row of the images added in a cycle, top to bottom, for up to ten cycles.
+    """Draw figure 4: images added in up to ten of the cycles, one row per cycle.
 
     Args:
-        path: Of the picture.
-        fields: The cache's: ``images`` (n, 1, h, w) uint8 and ``labels`` (n,).
-        history: Of the run; ``added`` says where each cycle's images end.
-        title: Above the picture.
+        path: Where to write the picture.
+        fields: The cache's fields: ``images`` (n, 1, h, w) uint8 and ``labels`` (n,).
+        history: The run's records; ``added`` says where each cycle's images end.
+        title: The picture's title.
     """
     cycles = len(history) - 1
     shown = sorted({round(1 + i * (cycles - 1) / 9) for i in range(10)}) if cycles else []
@@ -94,7 +94,7 @@ def hard_examples(
 
 
 def _row(images: Tensor, labels: Tensor, each: int = 2) -> Tensor:
-    """``each`` images of every class side by side (h + 2, width), black where one is missing."""
+    """``each`` images of every class side by side, (h + 2, width); black where one is missing."""
     side = images.shape[-1]
     row = torch.zeros(CLASSES, each, side + 2, side + 2, dtype=torch.uint8)
     row[..., -2:, :] = row[..., -2:] = 90

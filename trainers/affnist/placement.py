@@ -1,6 +1,6 @@
-"""Where affNIST's law puts a digit: six numbers in [-1, 1] to theta.
+"""affNIST's law for placing a digit: six numbers in [-1, 1] to theta.
 
-Uniform numbers give affNIST's random affine law; a synthesizer that ends in tanh cannot leave it.
+Uniform numbers give affNIST's random affine law; a synthesizer ending in tanh stays within it.
 """
 
 from collections.abc import Sequence
@@ -12,21 +12,21 @@ from torch import Tensor
 from compositor import affine
 
 SIZE = 40
-"""Side of the canvas, and of the foreground: 28x28 digits with 6 background pixels a side."""
+"""Side of the canvas and of the foreground: a 28x28 digit with 6 pixels of margin all round."""
 
-# Half-ranges as affNIST's page is remembered, unconfirmed: degrees, slope, and about a scale of 1.
+# Half-ranges, from memory of affNIST's page and unconfirmed: degrees, slope, scale less 1.
 ANGLE, SHEAR, SCALE = 20.0, 0.2, 0.2
 
 
 @dataclass(frozen=True)
 class Digits:
-    """Digits on the canvas's frame.
+    """Digits in frames of the canvas's size.
 
     Attributes:
         images: (N, 1, 40, 40) uint8.
         labels: (N,) int64.
-        outline: (N, 80, 2) int8: in each row the leftmost and the rightmost pixel with ink, as
-            (x, y) in half pixels from the canvas's centre. Their convex hull is that of the ink.
+        outline: (N, 80, 2) int8: the leftmost and the rightmost pixel with ink in each row, as
+            (x, y) in half pixels from the canvas's centre. They span the ink's convex hull.
     """
 
     images: Tensor
@@ -44,7 +44,7 @@ class Digits:
 
     @staticmethod
     def cat(parts: Sequence["Digits"]) -> "Digits":
-        """Put digits one after the other."""
+        """Concatenate digits."""
         columns = zip(*((p.images, p.labels, p.outline) for p in parts), strict=True)
         return Digits(*(torch.cat(column) for column in columns))
 
@@ -54,7 +54,7 @@ class Digits:
 
 
 def pad(images: Tensor, labels: Tensor) -> Digits:
-    """Put (N, 28, 28) uint8 digits in the middle of the canvas's frame.
+    """Centre (N, 28, 28) uint8 digits in frames of the canvas's size.
 
     Raises:
         ValueError: An image has no ink, so nothing could be placed.
@@ -67,7 +67,7 @@ def pad(images: Tensor, labels: Tensor) -> Digits:
         raise ValueError(f"images: {int((~rows.any(1)).sum())} have no ink, wanted ink in each")
     bits = ink.to(torch.uint8)
     left, right = bits.argmax(2), SIZE - 1 - bits.flip(2).argmax(2)
-    # Rows without ink repeat the first row that has some, which changes no hull.
+    # Rows without ink repeat the first row that has some, which leaves the hull unchanged.
     y = torch.arange(SIZE).expand_as(rows)
     first = rows.to(torch.uint8).argmax(1, keepdim=True)
     y, left, right = (torch.where(rows, v, v.gather(1, first)) for v in (y, left, right))
@@ -76,11 +76,11 @@ def pad(images: Tensor, labels: Tensor) -> Digits:
 
 
 def place(position: Tensor, outline: Tensor) -> Tensor:
-    """Turn positions in affNIST's law into theta (output to input, normalised).
+    """Turn positions, as affNIST's law reads them, into theta (output to input, normalised).
 
-    Angle, shear and scales are proportional to the first four numbers; the last two place the
-    transformed ink between touching the left (upper) and touching the right (lower) edge, so that
-    no ink leaves the frame: a fixed range of translations would cut digits.
+    The first four numbers give the angle, shear and scales. The last two move the transformed ink
+    between the left and right and the top and bottom edges, where it just touches them, so that no
+    ink leaves the frame: a fixed range of translations would cut digits.
 
     Args:
         position: (N, 6) float32 in [-1, 1]; differentiable.
@@ -94,13 +94,13 @@ def place(position: Tensor, outline: Tensor) -> Tensor:
     shape = [ANGLE * angle, SHEAR * shear, 1 + SCALE * scale_x, 1 + SCALE * scale_y]
     centred = affine.from_parameters(torch.stack([*shape, zero, zero], 1), (SIZE,) * 2, (SIZE,) * 2)
 
-    # Foreground and canvas are equally large squares, so this acts on pixels from the centres.
+    # Foreground and canvas are squares of one size, so this map acts on pixels from the centres.
     forward = affine.invert(centred)[:, :, :2]
     ink = (outline.to(position.dtype) / 2) @ forward.transpose(1, 2)
     half_pixel = forward.abs().sum(2) / 2
     low = ink.amin(1) - half_pixel
     high = ink.amax(1) + half_pixel
-    # Ink too large for the frame (no MNIST digit is) stays centred rather than flip its range.
+    # Ink too large for the frame (no MNIST digit is) stays centred: its range must not flip.
     reach = (SIZE - (high - low)).clamp_min(0) / 2
     move = reach * position[:, 4:] - (low + high) / 2
     return affine.from_parameters(

@@ -1,4 +1,4 @@
-"""What an experiment leaves behind: results.json, curve.png, hard_examples.png and a table."""
+"""Writes an experiment's results: results.json, curve.png, hard_examples.png and a table."""
 
 import json
 import statistics
@@ -23,8 +23,8 @@ PAPER: dict[str, dict[str, Any]] = {
     },
     "deep": {"where": "table 1", "final": 99.01, "points": {}},
 }
-"""The paper's accuracies (%) for each network: [added images, accuracy] as the text of figure 7 has
-them, or where the training ends."""
+"""The paper's accuracies (%) for each network: [added images, accuracy] from the text on figure 7,
+or the final accuracy."""
 
 
 def write(config: Config, sources: dict[str, str], histories: Histories, seconds: float) -> None:
@@ -46,7 +46,7 @@ def write(config: Config, sources: dict[str, str], histories: Histories, seconds
 
 
 def summarise(config: Config, sources: dict[str, str], histories: Histories) -> dict[str, Any]:
-    """All of results.json but the time it took."""
+    """Everything in results.json except the time it took."""
     results: dict[str, Any] = {
         "config": plain(config),
         "seeds": list(config.seeds),
@@ -69,7 +69,7 @@ def summarise(config: Config, sources: dict[str, str], histories: Histories) -> 
 
 
 def _curve(runs: dict[int, list[dict[str, Any]]]) -> list[list[float]]:
-    """[added images, accuracy %] a cycle, each the mean over the seeds."""
+    """[added images, accuracy %] of each cycle, averaged over the seeds."""
     cycles = zip(*runs.values(), strict=True)
     return [
         [statistics.mean(r[k] for r in cycle) for k in ("added", "accuracy")] for cycle in cycles
@@ -77,7 +77,7 @@ def _curve(runs: dict[int, list[dict[str, Any]]]) -> list[list[float]]:
 
 
 def _spread(runs: dict[int, list[dict[str, Any]]]) -> list[float] | None:
-    """Standard deviation of the accuracy over the seeds, a cycle; None for one seed."""
+    """Each cycle's standard deviation of the accuracy over the seeds; None for one seed."""
     if len(runs) < 2:
         return None
     cycles = zip(*runs.values(), strict=True)
@@ -85,7 +85,7 @@ def _spread(runs: dict[int, list[dict[str, Any]]]) -> list[float] | None:
 
 
 def _search(runs: dict[int, list[dict[str, Any]]]) -> dict[str, Any]:
-    """What finding the images cost, summed over the seeds."""
+    """The cost of finding the images, summed over the seeds."""
 
     def ratio(records: list[dict[str, Any]], below: str) -> float | None:
         count = sum(record[below] for record in records)
@@ -102,7 +102,7 @@ def _search(runs: dict[int, list[dict[str, Any]]]) -> dict[str, Any]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """Accuracies at a few counts of added images, mean and spread over the seeds, and the cost."""
+    """The accuracy's mean and spread over the seeds at up to six cycles, and the cost."""
     curves, spreads = results["curve"], results["spread"]
     length = max(len(curve) for curve in curves.values())
     columns = sorted({round(i * (length - 1) / 5) for i in range(6)})
@@ -131,5 +131,5 @@ def table(results: dict[str, Any]) -> str:
         for way, points in paper["points"].items()
     ]
     if "final" in paper:
-        theirs.append(f"{paper['final']} in the end")
+        theirs.append(f"{paper['final']} finally")
     return "\n".join([head, *lines, f"Paper, {paper['where']}: {'; '.join(theirs)}"])

@@ -30,30 +30,30 @@ STARTS_FROM = (
     *(f"target.{name}" for name in ("network", "learning_rate", "momentum", "weight_decay")),
     *(f"target.{name}" for name in ("batch", "mnist_iterations", "averaged")),
 )
-"""What the T that the cycles start from depends on; train is the digits."""
+"""What the T that the cycles start from depends on; "train" is the fingerprint of the digits."""
 
 
 def checkpoint_path(config: Config, way: Way, seed: int) -> Path:
-    """The file of one run's state."""
+    """The checkpoint file of one run."""
     return config.output / "checkpoints" / f"seed{seed}" / f"{way}.pt"
 
 
 class AffNISTRun(Loop):
-    """One way to add data against T, from a T trained on MNIST alone.
+    """One way of adding data, starting from a T trained on MNIST alone.
 
     Args:
-        config: Of the experiment.
+        config: The experiment's config.
         way: How data is added.
-        seed: Of all but the test set. Runs of one seed start from the same T.
-        data: What it reads.
-        line: Of the terminal, for its progress bar.
+        seed: Seeds everything but the test set. Runs with one seed start from the same T.
+        data: What the run reads.
+        line: The terminal line for its progress bar.
     """
 
     def __init__(self, config: Config, way: Way, seed: int, data: Data, line: int = 0) -> None:
         accelerator = Accelerator(
             cpu=config.cpu,
             mixed_precision=config.precision,
-            # A batch is split over the processes, so that their number changes no setting.
+            # Each batch is split over the processes, so that no setting depends on their number.
             dataloader_config=DataLoaderConfiguration(split_batches=True),
         )
         self.config, self.way, self.seed, self.data, self.line = config, way, seed, data, line
@@ -79,19 +79,19 @@ class AffNISTRun(Loop):
         self._clock = time.perf_counter()
 
     def start(self) -> None:
-        """Train T on MNIST alone, or take the T that another run of this seed has trained."""
+        """Train T on MNIST alone, or load the T that another run with this seed trained."""
         self.share_start(
             self.path.with_name("mnist.pt"),
             {"target": self.target.network, "average": self.average},
             STARTS_FROM,
             self.learn,
         )
-        # Trained here or read, the cycles have to see the same random numbers and a fresh momentum.
+        # Trained or loaded, T enters the cycles with no momentum and the same random numbers.
         self.target.optimizer.state.clear()
         self._seed()
 
     def synthesize(self) -> None:
-        """Fill the quotas of this cycle."""
+        """Fill this cycle's quotas."""
         self.cache.open(self.config.images_per_cycle // sampling.CLASSES)
         self._tally = self._way.fill(self.cache, self.target.network)
 
@@ -110,7 +110,7 @@ class AffNISTRun(Loop):
                 self.average.update_parameters(self.target.network)
 
     def evaluate(self) -> dict[str, Any]:
-        """Accuracies (%) of T's averaged weights, and what the added images cost and are like."""
+        """Measure T's averaged weights: accuracy (%), and cost and variety of the added images."""
         record: dict[str, Any] = {
             "added": len(self.cache),
             "accuracy": self._accuracy(self.data.test),
@@ -127,7 +127,7 @@ class AffNISTRun(Loop):
         return record
 
     def summary(self) -> str:
-        """The history's last cycle in a line."""
+        """One line on the last cycle."""
         last = self.history[-1]
         doing = self._doing(len(self.history) - 1)
         return f"{doing}: accuracy {last['accuracy']:.1f} %, {last['added']} images added"
@@ -137,7 +137,7 @@ class AffNISTRun(Loop):
         return f"{self.way}, seed {self.seed}, {part}"
 
     def _bar(self, cycle: int) -> "tqdm[Any]":
-        """T's batches of this cycle, with a progress bar."""
+        """T's batches in this cycle, with a progress bar."""
         bar = tqdm(
             self._loader,
             self._doing(cycle),
@@ -151,7 +151,7 @@ class AffNISTRun(Loop):
         return bar
 
     def _likeness(self) -> dict[str, Any]:
-        """What the images added in this cycle are like."""
+        """How varied the images added in this cycle are."""
         new = slice(self.history[-1]["added"], None)
         if len(self.cache["labels"][new]) < 2:
             return {}
@@ -184,7 +184,7 @@ class AffNISTRun(Loop):
         return sampling.RandomAffine(*common, tries)
 
     def _seed(self) -> None:
-        # Each process its own noise; all start from the main process's weights.
+        # Each process has its own noise; all start from the main process's weights.
         set_seed(self.seed, device_specific=True)
 
 
@@ -212,7 +212,7 @@ def _synthesizer(accelerator: Accelerator, config: Config) -> Player:
 
 
 def _fast(network: nn.Module) -> nn.Module:
-    # Half the time of a step at these sizes on a CPU.
+    # Halves a step's time at these sizes on a CPU.
     return network.to(memory_format=torch.channels_last)
 
 

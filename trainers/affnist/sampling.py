@@ -1,4 +1,4 @@
-"""The ways to add data: random affine, the same kept only where hard, and the synthesizer."""
+"""Ways of adding data: random affine placements, only the hard ones of these, the synthesizer."""
 
 import math
 from abc import ABC, abstractmethod
@@ -20,11 +20,11 @@ from trainers.loop import Player
 
 CLASSES = 10
 BATCH = 500
-"""Digits at a time, at most, where there is no synthesizer."""
+"""Most digits to place at a time without a synthesizer."""
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """p - p* (N,): the probability of the best wrong class less that of the true one."""
+    """p - p* (N,): the probability of the likeliest wrong class less that of the true one."""
     p = logits.float().softmax(1)
     true = p.gather(1, labels[:, None])
     return (p.scatter(1, labels[:, None], -1).amax(1, keepdim=True) - true)[:, 0]
@@ -32,13 +32,13 @@ def margin(logits: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass
 class Tally:
-    """What filling the quotas of a cycle cost and gave, over all processes.
+    """Cost and yield of filling a cycle's quotas, over all processes.
 
     Attributes:
-        passes: Images that went forward through T.
+        passes: Forward passes of T, one per image.
         accepted: How many placements the way accepted.
-        taken: How many of them the quotas had room for.
-        shortfall: How many more the quotas wanted.
+        taken: How many of these the quotas had room for.
+        shortfall: How many images the quotas still lacked at the end.
     """
 
     passes: int = 0
@@ -50,8 +50,8 @@ class Tally:
 class Way(ABC):
     """Fills the quotas of a cache with placed digits.
 
-    Every process draws its own digits and places, from the global generator; what they find is
-    gathered, so that all processes hold the same cache.
+    Every process draws its own digits and placements from its global generator. What they find is
+    gathered, so that all hold the same cache.
     """
 
     def __init__(self, accelerator: Accelerator, config: Config, digits: Digits) -> None:
@@ -61,15 +61,15 @@ class Way(ABC):
 
     @abstractmethod
     def fill(self, cache: HardExampleCache, target: nn.Module) -> Tally:
-        """Add composites until no class has room, or the search is given up.
+        """Add composites until no class has room or the search gives up.
 
         Args:
-            cache: Opened for this cycle.
+            cache: The cache, opened for this cycle.
             target: T, frozen.
         """
 
     def _draw(self, count: int, room: Tensor | None = None) -> Digits:
-        """Draw digits, only of classes with room where it is given."""
+        """Draw digits, of classes with room only if ``room`` is given."""
         labels = self.digits.labels
         if room is None:
             index = torch.randint(len(labels), (count,))
@@ -87,7 +87,7 @@ class Way(ABC):
         position: Tensor,
         images: Tensor,
     ) -> None:
-        """Add the composites that any process accepted, each giving its own, and count."""
+        """Add the composites accepted on all processes to the cache, and count them."""
         theta = place(position, digits.outline)
         found = {
             "labels": digits.labels,
@@ -107,9 +107,9 @@ class RandomAffine(Way):
     """affNIST's random law: any placement, or only hard ones.
 
     Args:
-        tries: None: every placement is taken and T is not asked. Else how many placements of a
-            digit are tried until one is hard, before another digit is drawn: 1 filters digit and
-            place together, more filter the places of each digit.
+        tries: None: every placement is taken, without a pass of T. Otherwise how many placements
+            of a digit to try until one is hard, before another digit is drawn: 1 filters digits
+            and placements jointly, more filter the placements of each digit.
     """
 
     def __init__(
@@ -126,14 +126,14 @@ class RandomAffine(Way):
         return tally
 
     def _batch(self, missing: int, tally: Tally) -> int:
-        """As many digits as should do by the rate so far: more passes would be wasted."""
+        """How many digits to draw: enough at the rate so far, as more would waste passes."""
         tried = tally.passes / (self.tries or 1)
         wanted = max(missing, missing * tried / max(tally.accepted, 1))
         return min(BATCH, math.ceil(wanted / self.accelerator.num_processes))
 
     @torch.no_grad()
     def _search(self, digits: Digits, target: nn.Module) -> tuple[int, Digits, Tensor, Tensor]:
-        """Passes of T, and the digits accepted with their positions and composites."""
+        """Count the passes of T, and return the accepted digits, their positions and composites."""
         if self.tries is None:
             position = self._uniform(len(digits))
             return 0, digits, position, composite(digits, place(position, digits.outline))
@@ -175,7 +175,7 @@ class Synthesis(Way):
         for _ in range(self.config.synthesizer.max_steps):
             if not cache.room.any():
                 break
-            # Digits of all classes even when only some have room, or S would forget the others.
+            # All classes, even if only some have room: S would forget the others.
             digits = self._draw(batch)
             foreground = digits.foregrounds()
             position = self.synthesizer.model(foreground, torch.zeros_like(foreground))
@@ -194,17 +194,17 @@ class Synthesis(Way):
 
 
 def relative_spread(position: Tensor) -> Tensor:
-    """Standard deviation (6,) of each parameter of theta's law over that of the uniform law.
+    """Standard deviation (6,) of each position parameter, relative to the uniform law's.
 
-    1 is as spread out as random affine, 0 a collapse to one placement.
+    1 is as varied as random affine; 0 is a collapse to one placement.
     """
     return position.detach().std(0, correction=0) * 3**0.5
 
 
 def diversity(images: Tensor, labels: Tensor) -> float:
-    """Mean over pairs of a class's neighbours of the RMS difference of their (uint8) images.
+    """Mean RMS difference between consecutive (uint8) images of one class.
 
-    In [0, 1]; 0 where all images of a class are the same, or no class has two.
+    In [0, 1]; 0 if all images of a class are the same, or no class has two.
     """
     order = labels.argsort(stable=True)
     images, labels = images[order].float().flatten(1) / 255, labels[order]
