@@ -1,12 +1,15 @@
 """Pictures as strangers store them: depths, modes, EXIF orientations, masks of any two levels."""
 
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngImageFile
 
 from detection import tiny_data
 from detection.tiny_data import rectangle
@@ -113,6 +116,11 @@ def test_whatever_a_decoder_raises_is_a_skip(
         except Skip as skip:
             assert str(skip) == "a: broken .png file"
     path.write_bytes(whole)
+    for error in (struct.error, IndexError, ZeroDivisionError, AttributeError):
+        with monkeypatch.context() as patch:
+            patch.setattr(PngImageFile, "load", Mock(side_effect=error))
+            with pytest.raises(Skip, match="a: broken .png file"):
+                images.read(path, "a")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(Skip, match="a: more pixels than Pillow decodes"):
         images.read(path, "a")
