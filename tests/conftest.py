@@ -22,12 +22,12 @@ if torch.cuda.is_available():
     tuning.timed = lambda: False  # the first configuration: compiling each of five takes minutes
 
 # The CUDA kernels' programs on the host as one more backend, for tests alone.
-registration._register(".emulated", emulation)
+registration._register_backend(".emulated", emulation)
 _select = functional._select
 
 
 def _select_emulated(backend: str | None, device: torch.device) -> str:
-    return "blend.emulated" if backend == "emulated" else _select(backend, device)
+    return "emulated" if backend == "emulated" else _select(backend, device)
 
 
 functional._select = _select_emulated

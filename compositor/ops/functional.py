@@ -15,6 +15,8 @@ from compositor.ops.reference import compute_dtype
 LONGEST_REACH = 2**20
 """Of the blur, in pixels: more than any canvas has, and its taps still fit in memory."""
 BACKENDS = ("reference", "cpu", "cuda", "triton")
+# Where is_autocast_enabled raises; PyTorch 2.11 cannot compile torch.amp.is_autocast_available.
+_WITHOUT_AUTOCAST = ("meta", "lazy", "vulkan")
 MaskGrad = Literal["straight_through", "exact"]
 
 
@@ -81,7 +83,8 @@ def blend(
     is evaluated beyond the canvas too, so an object cut by the canvas keeps its full alpha there.
     Where alpha is 0 the composite is the background bit for bit.
 
-    Gradients flow to foreground, mask, background and theta; only those asked for are computed.
+    Gradients flow to foreground, mask, background and theta, in forward mode too; only those asked
+    for are computed. There are no second derivatives.
 
     Args:
         foreground: Colours, (N, C, h, w), float64, float32, bfloat16 or float16.
@@ -113,24 +116,26 @@ def blend(
         ValueError: A shape, device or option is not as above, or the backend is unknown.
         RuntimeError: The backend asked for is not there, or cannot serve this device.
     """
-    foreground, mask, background, theta = prepare(foreground, mask, background, theta)
-    threshold, sigma, reach = _check_numbers(threshold, sigma, radius, background.dtype)
-    if mask_grad not in ("straight_through", "exact"):
-        raise ValueError(f"mask_grad: got {mask_grad!r}, wanted 'straight_through' or 'exact'")
-    if not isinstance(return_alpha, bool):
-        raise _arguments.refused("return_alpha", return_alpha, "True or False")
-    composite, alpha = registration.call(
-        _select(backend, background.device),
-        foreground,
-        mask,
-        background,
-        theta,
-        threshold,
-        sigma,
-        reach,
-        mask_grad == "straight_through",
-        return_alpha,
-    )
+    # Subclasses such as torchvision's Image and Mask refuse to meet in one call.
+    with torch._C.DisableTorchFunctionSubclass():
+        foreground, mask, background, theta = prepare(foreground, mask, background, theta)
+        threshold, sigma, reach = _check_numbers(threshold, sigma, radius, background.dtype)
+        if mask_grad not in ("straight_through", "exact"):
+            raise ValueError(f"mask_grad: got {mask_grad!r}, wanted 'straight_through' or 'exact'")
+        if not isinstance(return_alpha, bool):
+            raise _arguments.refused("return_alpha", return_alpha, "True or False")
+        op = getattr(registration.blend, _select(backend, background.device))
+        composite, alpha = op(
+            foreground,
+            mask,
+            background,
+            theta,
+            threshold,
+            sigma,
+            reach,
+            mask_grad == "straight_through",
+            return_alpha,
+        )
     return (composite, alpha) if return_alpha else composite
 
 
@@ -160,7 +165,7 @@ def _autocast(
     if not all(isinstance(t, Tensor) and t.is_floating_point() for t in given):
         return foreground, mask, background, theta
     device = foreground.device.type
-    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+    if device in _WITHOUT_AUTOCAST or not torch.is_autocast_enabled(device):
         return foreground, mask, background, theta
     widest = torch.promote_types(foreground.dtype, background.dtype)
     if mask is not None:
@@ -245,4 +250,4 @@ def _select(backend: str | None, device: torch.device) -> str:
             raise RuntimeError(
                 f"backend: got 'triton' for tensors on {device}, wanted them on cuda"
             )
-    return f"blend.{backend}" if backend in ("reference", "triton") else "blend"
+    return backend if backend in ("reference", "triton") else "default"

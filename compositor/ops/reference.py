@@ -7,11 +7,23 @@ on any device without a kernel of its own, and the tests hold it against autogra
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+
+from compositor.ops.sampling import (
+    Corners,
+    blur,
+    clamp_to_frame,
+    coordinates,
+    corners_of,
+    coverage,
+    gather,
+    lerp,
+    ramp,
+    ramp_slope,
+    slopes,
+)
 
 
 def compute_dtype(images: torch.dtype) -> torch.dtype:
@@ -31,108 +43,6 @@ def gaussian_taps(sigma: float, radius: int, dtype: torch.dtype) -> list[float]:
     grid = 2.0 ** (24 if dtype == torch.float32 else 53)
     outer = torch.round(weights[1:] * grid) / grid
     return [float(1 - 2 * outer.sum()), *outer.tolist()]
-
-
-class _Corners(NamedTuple):
-    """The four source pixels around each sample, and the sample's place between them."""
-
-    at: tuple[Tensor, Tensor, Tensor, Tensor]  # into the flattened image, (N, P) each
-    weight: tuple[Tensor, Tensor]  # (tx, ty) in [0, 1), (N, P) each
-    valid: tuple[Tensor, Tensor, Tensor, Tensor]  # corner inside the frame, (N, P) each
-
-
-def _coordinates(
-    theta: Tensor, source: tuple[int, int], canvas: tuple[int, int], grow: int, dtype: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Source coordinates (u, v), (N, H + 2 grow, W + 2 grow), and the centred canvas grid (x, y).
-
-    The map is composed once per image in float64 and evaluated about the two centres, which makes
-    the identity, flips and quarter turns exact.
-    """
-    (h, w), (height, width) = source, canvas
-    t = theta.double()
-    to_u = torch.stack([t[:, 0, 0] * w / width, t[:, 0, 1] * w / height, t[:, 0, 2] * w / 2], -1)
-    to_v = torch.stack([t[:, 1, 0] * h / width, t[:, 1, 1] * h / height, t[:, 1, 2] * h / 2], -1)
-    centre = torch.tensor([0.0, 0.0, (w - 1) / 2], dtype=torch.float64, device=theta.device)
-    au, bu, cu = (to_u + centre).to(dtype)[:, None, None].unbind(-1)
-    centre = torch.tensor([0.0, 0.0, (h - 1) / 2], dtype=torch.float64, device=theta.device)
-    av, bv, cv = (to_v + centre).to(dtype)[:, None, None].unbind(-1)
-    x = torch.arange(-grow, width + grow, device=theta.device).to(dtype) - (width - 1) / 2
-    y = torch.arange(-grow, height + grow, device=theta.device).to(dtype)[:, None]
-    y = y - (height - 1) / 2
-    return au * x + (bu * y + cu), av * x + (bv * y + cv), x, y
-
-
-def _corners(u: Tensor, v: Tensor, h: int, w: int) -> _Corners:
-    u, v = u.flatten(1), v.flatten(1)
-    # Written so that NaN compares false and takes the safe branch, before any cast to int.
-    touches = (u >= -1) & (u < w) & (v >= -1) & (v < h)
-    u, v = torch.where(touches, u, 0), torch.where(touches, v, 0)
-    x0, y0 = u.floor(), v.floor()
-    index, valid = [], []
-    for y, x in ((y0, x0), (y0, x0 + 1), (y0 + 1, x0), (y0 + 1, x0 + 1)):
-        valid.append(touches & (x >= 0) & (x < w) & (y >= 0) & (y < h))
-        index.append(y.clamp(0, h - 1).long() * w + x.clamp(0, w - 1).long())
-    return _Corners(
-        (index[0], index[1], index[2], index[3]),
-        (u - x0.detach(), v - y0.detach()),
-        (valid[0], valid[1], valid[2], valid[3]),
-    )
-
-
-def _clamp_to_frame(u: Tensor, v: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:
-    """Move samples outside the frame to its edge; NaN goes to the corner (its alpha is 0)."""
-    u = torch.where(u == u, u, 0).clamp(0, w - 1)
-    v = torch.where(v == v, v, 0).clamp(0, h - 1)
-    return u, v
-
-
-def _gather(image: Tensor, corners: _Corners, outside_is_zero: bool) -> list[Tensor]:
-    """Values of the four corners, (N, C, P) each."""
-    flat = image.flatten(2)
-    values = [flat.gather(2, i[:, None].expand(-1, flat.shape[1], -1)) for i in corners.at]
-    if outside_is_zero:
-        values = [
-            torch.where(ok[:, None], p, 0) for p, ok in zip(values, corners.valid, strict=True)
-        ]
-    return values
-
-
-def _lerp(values: list[Tensor], corners: _Corners) -> Tensor:
-    """Nested lerps ``p + t (q - p)``: a constant neighbourhood is reproduced exactly."""
-    tx, ty = (t[:, None] for t in corners.weight)
-    top = values[0] + tx * (values[1] - values[0])
-    bottom = values[2] + tx * (values[3] - values[2])
-    return top + ty * (bottom - top)
-
-
-def _blur(s: Tensor, taps: list[float]) -> Tensor:
-    """Valid separable convolution, rows first: (N, 1, H + 2r, W + 2r) -> (N, 1, H, W)."""
-    radius = len(taps) - 1
-    for dim in (3, 2):
-        size = s.shape[dim] - 2 * radius
-        total = s.narrow(dim, radius, size) * taps[0]
-        for k in range(1, radius + 1):
-            pair = s.narrow(dim, radius - k, size) + s.narrow(dim, radius + k, size)
-            total = total + pair * taps[k]
-        s = total
-    return s
-
-
-def _coverage(
-    mask: Tensor | None, corners: _Corners, shape: tuple[int, ...], dtype: torch.dtype
-) -> tuple[list[Tensor], Tensor]:
-    """Corner values of the mask (ones where it is None) and its sample m, (N, 1, H', W')."""
-    if mask is None:
-        values = [ok[:, None].to(dtype) for ok in corners.valid]
-    else:
-        values = _gather(mask.to(dtype), corners, outside_is_zero=True)
-    return values, _lerp(values, corners).reshape(shape)
-
-
-def _ramp(m: Tensor, floor: Tensor) -> Tensor:
-    """The mask above the threshold, at most 1: a resized mask overshoots it by an ulp."""
-    return (torch.relu(m - floor) / (1 - floor)).clamp(max=1)
 
 
 def blend(
@@ -157,18 +67,18 @@ def blend(
     dtype = compute_dtype(background.dtype)
     taps = gaussian_taps(sigma, radius, dtype)
 
-    u, v, _, _ = _coordinates(theta, (h, w), (height, width), radius, dtype)
-    _, m = _coverage(mask, _corners(u, v, h, w), (n, 1, *u.shape[1:]), dtype)
+    u, v, _, _ = coordinates(theta, (h, w), (height, width), radius, dtype)
+    _, m = coverage(mask, corners_of(u, v, h, w), (n, 1, *u.shape[1:]), dtype)
     floor = torch.tensor(threshold, dtype=dtype, device=m.device)
-    s = _ramp(m, floor)
+    s = ramp(m, floor)
     if straight_through:
         s = s.detach() + (m - m.detach())
-    alpha = _blur(s, taps)
+    alpha = blur(s, taps)
 
     inner = (slice(None), slice(radius, radius + height), slice(radius, radius + width))
-    corners = _corners(*_clamp_to_frame(u[inner], v[inner], h, w), h, w)
-    colour = _gather(foreground.to(dtype), corners, outside_is_zero=False)
-    f = _lerp(colour, corners).reshape(background.shape)
+    corners = corners_of(*clamp_to_frame(u[inner], v[inner], h, w), h, w)
+    colour = gather(foreground.to(dtype), corners, outside_is_zero=False)
+    f = lerp(colour, corners).reshape(background.shape)
 
     b = background.to(dtype)
     # Behind alpha 0 any colour may stand, infinities too; it must not reach the sum below.
@@ -185,21 +95,18 @@ def blend(
 
 
 def _bilinear_backward(
-    grad: Tensor, values: list[Tensor], corners: _Corners
+    grad: Tensor, values: list[Tensor], corners: Corners
 ) -> tuple[list[Tensor], Tensor, Tensor]:
-    """Gradients of ``_lerp``: of the four corner values (N, C, P), of u and of v (N, P)."""
+    """Gradients of ``lerp``: of the four corner values (N, C, P), of u and of v (N, P)."""
     tx, ty = (t[:, None] for t in corners.weight)
     left, right = grad * (1 - tx), grad * tx
     to_values = [left * (1 - ty), right * (1 - ty), left * ty, right * ty]
-    top, bottom = values[1] - values[0], values[3] - values[2]
-    along_x = top + ty * (bottom - top)
-    left_side, right_side = values[2] - values[0], values[3] - values[1]
-    along_y = left_side + tx * (right_side - left_side)
+    along_x, along_y = slopes(values, corners)
     return to_values, (grad * along_x).sum(1), (grad * along_y).sum(1)
 
 
-def _scatter(image: Tensor, grads: list[Tensor], corners: _Corners) -> Tensor:
-    """Adjoint of ``_gather``: the corners' gradients summed per pixel of ``image``, (N, C, h w)."""
+def _scatter(image: Tensor, grads: list[Tensor], corners: Corners) -> Tensor:
+    """Adjoint of ``gather``: the corners' gradients summed per pixel of ``image``, (N, C, h w)."""
     n, c, h, w = image.shape
     total = grads[0].new_zeros((n, c, h * w))
     for grad, index in zip(grads, corners.at, strict=True):
@@ -243,19 +150,19 @@ def blend_backward(
     grad = grad_composite.to(dtype)
 
     # alpha, as forward
-    u, v, x, y = _coordinates(theta, (h, w), (height, width), radius, dtype)
-    mask_corners = _corners(u, v, h, w)
-    cover, m = _coverage(mask, mask_corners, (n, 1, *u.shape[1:]), dtype)
+    u, v, x, y = coordinates(theta, (h, w), (height, width), radius, dtype)
+    mask_corners = corners_of(u, v, h, w)
+    cover, m = coverage(mask, mask_corners, (n, 1, *u.shape[1:]), dtype)
     floor = torch.tensor(threshold, dtype=dtype, device=m.device)
-    alpha = _blur(_ramp(m, floor), taps)
+    alpha = blur(ramp(m, floor), taps)
     visible = alpha != 0
 
     # colour: f, and what flows into its sample
     inner = (slice(None), slice(radius, radius + height), slice(radius, radius + width))
     iu, iv = u[inner], v[inner]
-    corners = _corners(*_clamp_to_frame(iu, iv, h, w), h, w)
-    colour = _gather(foreground.to(dtype), corners, outside_is_zero=False)
-    f = _lerp(colour, corners).reshape(background.shape)
+    corners = corners_of(*clamp_to_frame(iu, iv, h, w), h, w)
+    colour = gather(foreground.to(dtype), corners, outside_is_zero=False)
+    f = lerp(colour, corners).reshape(background.shape)
     grad_f = torch.where(visible, alpha * grad, 0).flatten(2)
     # Behind alpha 0 any colour may stand, infinities too; 0 * inf must not reach theta.
     shown = visible.flatten(2)
@@ -270,9 +177,9 @@ def blend_backward(
     grad_a = (grad * contrast).sum(1, keepdim=True)
     if grad_alpha is not None:
         grad_a = grad_a + grad_alpha.to(dtype)
-    grad_m = _blur(pad(grad_a, [2 * radius] * 4), taps)
+    grad_m = blur(pad(grad_a, [2 * radius] * 4), taps)
     if not straight_through:
-        grad_m = grad_m * (((m > floor) & (m <= 1)) / (1 - floor))
+        grad_m = grad_m * ramp_slope(m, floor)
     to_cover, du_m, dv_m = _bilinear_backward(grad_m.flatten(2), cover, mask_corners)
 
     finite = theta.isfinite().flatten(1).all(1)

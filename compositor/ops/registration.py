@@ -1,22 +1,26 @@
-"""Schemas of ``compositor::blend`` and its rules for autograd, vmap, fake and meta tensors.
+"""Schemas of ``compositor::blend`` and its rules for autograd, torch.func, fake and meta tensors.
 
 A backend asked for by name is an overload of the same op: ``blend.default`` is what the dispatcher
 chooses for (kernels in ``csrc`` register there, Triton's for CUDA tensors where those are not, and
 the reference stands behind them on every other device), ``blend.reference`` and ``blend.triton``
-are one backend's on every device. All overloads share every rule below.
+are one backend's on every device. All overloads share every rule below, ``blend_jvp`` too.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import (
+    FunctionalizeInterpreter,
+    retrieve_current_functorch_interpreter,
+)
+from torch._subclasses.functional_tensor import FunctorchFunctionalizeAPI
 
 from compositor import triton
-from compositor.ops import reference
+from compositor.ops import forward_mode, reference
 
 _INPUTS = "Tensor foreground, Tensor? mask, Tensor background, Tensor theta"
 _OPTIONS = "float threshold, float sigma, int radius, bool straight_through"
@@ -26,8 +30,12 @@ _BLEND_BACKWARD = (
     f"(Tensor grad_composite, Tensor? grad_alpha, {_INPUTS}, {_OPTIONS}, {_NEEDS})"
     " -> (Tensor, Tensor, Tensor, Tensor)"
 )
+_TANGENTS = (
+    "Tensor? foreground_tangent, Tensor? mask_tangent, Tensor? background_tangent,"
+    " Tensor? theta_tangent"
+)
+_BLEND_JVP = f"({_TANGENTS}, {_INPUTS}, {_OPTIONS}, bool return_alpha) -> (Tensor, Tensor)"
 
-_functions: dict[str, Callable[..., Any]] = {}
 _library = torch.library.Library("compositor", "DEF")
 
 
@@ -62,115 +70,133 @@ def _fake_blend_backward(
     return tuple(grads)
 
 
-def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+def _fake_blend_jvp(*arguments: Any) -> tuple[Tensor, Tensor]:
+    return _fake_blend(*arguments[4:])
+
+
+def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.save_for_backward(*inputs[:4])  # inputs only: the backward recomputes the rest
+    ctx.save_for_forward(*inputs[:4])
+    ctx.set_materialize_grads(False)
     *ctx.options, ctx.return_alpha = inputs[4:]
 
 
-def _fold(batch: int, value: Any, dim: int | None) -> Any:
-    """Fold a vmapped dimension into N; a tensor without one is repeated."""
-    if not isinstance(value, Tensor):
-        return value
-    value = value.expand(batch, *value.shape) if dim is None else value.movedim(dim, 0)
-    return value.flatten(0, 1)
+def _save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    pass
 
 
-def _register(overload: str, backend: Any) -> None:
+def _no_second_derivatives(ctx: Any, *grads: Any) -> Any:
+    raise RuntimeError(
+        "compositor.blend has no second derivatives: call backward without create_graph=True"
+    )
+
+
+def _vmap_rule(op: Any) -> Callable[..., Any]:
+    """The rule of an op for ``torch.vmap``: the vmapped dimension is folded into N."""
+
+    def lead(value: Any, dim: int | None, batch: int) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        return value.expand(batch, *value.shape) if dim is None else value.movedim(dim, 0)
+
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
+        leading = [lead(a, dim, info.batch_size) for a, dim in zip(args, in_dims, strict=True)]
+        batch = next(value.shape[:2] for value in leading if isinstance(value, Tensor))
+        outputs = op(*[v.flatten(0, 1) if isinstance(v, Tensor) else v for v in leading])
+        given = [output.dim() > 1 for output in outputs]  # the others were not asked for
+        unfolded = [
+            output.unflatten(0, batch) if ok else output
+            for output, ok in zip(outputs, given, strict=True)
+        ]
+        return tuple(unfolded), tuple(0 if ok else None for ok in given)
+
+    return vmap
+
+
+def _register(
+    name: str,
+    schema: str,
+    kernel: Callable[..., Any],
+    fake: Callable[..., Any],
+    save: Callable[..., None] = _save_nothing,
+    differentiate: Callable[..., Any] = _no_second_derivatives,
+    push_forward: Callable[..., Any] = _no_second_derivatives,
+) -> None:
+    """Define an op: its kernel for any device, and its rules.
+
+    ``torch.library``'s own ``register_autograd`` knows neither forward mode nor ``torch.func``.
+    """
+    _library.define(name + schema, tags=(torch.Tag.pt2_compliant_tag,))
+    _library.impl(name, kernel, "CompositeExplicitAutograd")
+    packet, _, overload = name.partition(".")
+    op = getattr(getattr(torch.ops.compositor, packet), overload or "default")
+    torch.library.register_fake(op, fake, lib=_library)
+
+    class Blend(torch.autograd.Function):
+        @staticmethod
+        def forward(*args: Any) -> Any:
+            with torch._C._AutoDispatchBelowAutograd():
+                return op(*args)
+
+        setup_context = staticmethod(save)
+        backward = staticmethod(differentiate)
+        jvp = staticmethod(push_forward)
+        vmap = staticmethod(_vmap_rule(op))
+
+    def under_transforms(*args: Any) -> Any:
+        interpreter = retrieve_current_functorch_interpreter()
+        if not isinstance(interpreter, FunctionalizeInterpreter):
+            return Blend.apply(*args)
+        # A Function has no rule for functionalize; an op that mutates nothing needs none.
+        functional = FunctorchFunctionalizeAPI(interpreter)
+        with functional.redispatch_to_next():
+            outputs = op(*functional.unwrap_tensors(args))
+        return functional.wrap_tensors(outputs)
+
+    _library.impl(name, Blend.apply, "Autograd")
+    _library.impl(name, under_transforms, "FuncTorchDynamicLayerFrontMode")
+
+
+def _register_backend(overload: str, backend: Any) -> None:
+    """Define ``blend`` and ``blend_backward`` once more, with this backend's kernels."""
     name, backward_name = f"blend{overload}", f"blend_backward{overload}"
-    _library.define(name + _BLEND, tags=(torch.Tag.pt2_compliant_tag,))
-    _library.define(backward_name + _BLEND_BACKWARD, tags=(torch.Tag.pt2_compliant_tag,))
-    _library.impl(name, backend.blend, "CompositeExplicitAutograd")
-    _library.impl(backward_name, backend.blend_backward, "CompositeExplicitAutograd")
-    forward_op = getattr(torch.ops.compositor.blend, overload[1:] or "default")
+    _register(backward_name, _BLEND_BACKWARD, backend.blend_backward, _fake_blend_backward)
     backward_op = getattr(torch.ops.compositor.blend_backward, overload[1:] or "default")
 
-    def backward(ctx: Any, grad_composite: Tensor, grad_alpha: Tensor) -> tuple[Any, ...]:
+    def backward(
+        ctx: Any, grad_composite: Tensor | None, grad_alpha: Tensor | None
+    ) -> tuple[Any, ...]:
         needs = ctx.needs_input_grad[:4]
-        grads = call(
-            backward_name,
-            grad_composite,
+        inputs = ctx.saved_tensors
+        grads = backward_op(
+            torch.zeros_like(inputs[2]) if grad_composite is None else grad_composite,
             grad_alpha if ctx.return_alpha else None,
-            *ctx.saved_tensors,
+            *inputs,
             *ctx.options,
             *needs,
         )
         wanted = [grad if need else None for grad, need in zip(grads, needs, strict=True)]
         return *wanted, *[None] * 5
 
-    def second_backward(ctx: Any, *grads: Tensor) -> None:
-        raise RuntimeError(
-            "compositor.blend has no second derivatives: call backward without create_graph=True"
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return torch.ops.compositor.blend_jvp.default(
+            *tangents[:4], *ctx.saved_tensors, *ctx.options, ctx.return_alpha
         )
 
-    def blend_vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
-        folded = [_fold(info.batch_size, a, d) for a, d in zip(args, in_dims, strict=True)]
-        composite, alpha = call(name, *folded)
-        unfolded = composite.unflatten(0, (info.batch_size, -1))
-        if alpha.dim() == 1:  # not asked for: nothing to unfold
-            return (unfolded, alpha), (0, None)
-        return (unfolded, alpha.unflatten(0, (info.batch_size, -1))), (0, 0)
-
-    def backward_vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
-        folded = [_fold(info.batch_size, a, d) for a, d in zip(args, in_dims, strict=True)]
-        grads = call(backward_name, *folded)
-        given = [grad.dim() > 1 for grad in grads]
-        unfolded = [
-            grad.unflatten(0, (info.batch_size, -1)) if ok else grad
-            for grad, ok in zip(grads, given, strict=True)
-        ]
-        return tuple(unfolded), tuple(0 if ok else None for ok in given)
-
-    torch.library.register_fake(forward_op, _fake_blend, lib=_library)
-    torch.library.register_fake(backward_op, _fake_blend_backward, lib=_library)
-    torch.library.register_autograd(
-        forward_op, backward, setup_context=_save_for_backward, lib=_library
-    )
-    torch.library.register_autograd(backward_op, second_backward, lib=_library)
-    torch.library.register_vmap(forward_op, blend_vmap, lib=_library)
-    torch.library.register_vmap(backward_op, backward_vmap, lib=_library)
-
-    _functions[name] = _under_transforms(forward_op, _save_for_backward, backward, blend_vmap)
-    _functions[backward_name] = _under_transforms(
-        backward_op, lambda ctx, inputs, output: None, second_backward, backward_vmap
-    )
-
-
-def _under_transforms(op: Any, save: Any, differentiate: Any, vectorise: Any) -> Any:
-    """The same rules once more for ``torch.func``, which cannot see a registered autograd."""
-
-    class UnderTransforms(torch.autograd.Function):
-        forward = staticmethod(op)
-        setup_context = staticmethod(save)
-        backward = staticmethod(differentiate)
-        vmap = staticmethod(vectorise)
-
-        @staticmethod
-        def jvp(ctx: Any, *tangents: Any) -> Any:
-            raise RuntimeError(
-                "compositor.blend has no forward-mode derivative: use reverse mode"
-                " (torch.func.grad, vjp or jacrev)"
-            )
-
-    return UnderTransforms.apply
-
-
-def call(name: str, *args: Any) -> Any:
-    """Call the op ``name``, "blend" or that of a backend, also under ``torch.func``."""
-    if torch._C._are_functorch_transforms_active():
-        return _functions[name](*args)
-    op, _, overload = name.partition(".")
-    return getattr(getattr(torch.ops.compositor, op), overload or "default")(*args)
+    _register(name, _BLEND, backend.blend, _fake_blend, _save_inputs, backward, jvp)
 
 
 def _serve_cuda_with_triton() -> None:
     """Where the extension has no CUDA kernels and Triton is there; on AMD it is untested."""
     built = torch._C._dispatch_has_kernel_for_dispatch_key("compositor::blend", "CUDA")
-    there = importlib.util.find_spec("triton") is not None and torch.version.hip is None
-    if there and not built:
+    if triton.INSTALLED and torch.version.hip is None and not built:
         _library.impl("blend", triton.blend, "CUDA")
         _library.impl("blend_backward", triton.blend_backward, "CUDA")
 
 
+_register("blend_jvp", _BLEND_JVP, forward_mode.blend_jvp, _fake_blend_jvp)
 for _overload, _backend in (("", reference), (".reference", reference), (".triton", triton)):
-    _register(_overload, _backend)
+    _register_backend(_overload, _backend)
 _serve_cuda_with_triton()
+
+blend = torch.ops.compositor.blend

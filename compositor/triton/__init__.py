@@ -11,6 +11,9 @@ from typing import Any
 
 import torch
 
+# Looked up once: torch.compile cannot trace find_spec under PyTorch 2.11.
+INSTALLED = importlib.util.find_spec("triton") is not None
+
 
 def interpreted() -> bool:
     """Whether Triton runs its kernels in its interpreter, on any device, for tests."""
@@ -19,7 +22,7 @@ def interpreted() -> bool:
 
 def status() -> str:
     """ "available", or why Triton cannot serve."""
-    if importlib.util.find_spec("triton") is None:
+    if not INSTALLED:
         return "the package triton is not installed"
     if not (torch.cuda.is_available() or interpreted()):
         return "PyTorch finds no GPU (TRITON_INTERPRET=1 runs the kernels without one, slowly)"

@@ -1,10 +1,10 @@
-"""The op inside PyTorch's machinery: opcheck, compile, meta tensors, vmap, torch.func, autocast."""
+"""The op inside PyTorch's machinery: opcheck, compile, meta tensors, layouts, autocast."""
 
 import pytest
 import torch
 
 import compositor
-from tests.ops.cases import Inputs, device_of, each_backend, inputs, overload_of
+from tests.ops.cases import device_of, each_backend, inputs, overload_of
 
 SHAPE = (2, 3, 12, 11, 14, 13)
 OPTIONS = (0.3, 1.0, 3, True)
@@ -26,6 +26,14 @@ def test_opcheck_backward(backend, needs):
     given = inputs(SHAPE)
     grad = torch.randn_like(given.background)
     torch.library.opcheck(op, (grad, None, *given, *OPTIONS, *needs))
+
+
+@pytest.mark.parametrize("given", [(True,) * 4, (False, False, False, True)])
+def test_opcheck_forward_mode(given):
+    primals = inputs(SHAPE)
+    tangents = [torch.randn_like(t) if ok else None for t, ok in zip(primals, given, strict=True)]
+    op = torch.ops.compositor.blend_jvp.default
+    torch.library.opcheck(op, (*tangents, *primals, *OPTIONS, True))
 
 
 @each_backend
@@ -73,55 +81,6 @@ def test_channels_last_in_channels_last_out(backend):
     composite = compositor.blend(*images, given.theta, backend=backend)
     assert composite.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(composite, wanted)
-
-
-@each_backend
-def test_vmap_equals_a_loop(backend):
-    batches = [inputs(SHAPE) for _ in range(4)]
-    stacked = Inputs(*(torch.stack(ts) for ts in zip(*batches, strict=True)))
-    background = batches[0].background  # shared by all
-
-    def function(foreground, mask, theta):
-        return compositor.blend(
-            foreground, mask, background, theta, return_alpha=True, backend=backend
-        )
-
-    got = torch.vmap(function, in_dims=(0, 1, 0))(
-        stacked.foreground, stacked.mask.movedim(0, 1), stacked.theta
-    )
-    for k, batch in enumerate(batches):
-        wanted = function(batch.foreground, batch.mask, batch.theta)
-        assert torch.equal(got[0][k], wanted[0]) and torch.equal(got[1][k], wanted[1])
-    composite = torch.vmap(lambda t: compositor.blend(*batches[0][:3], t, backend=backend))(
-        stacked.theta
-    )
-    wanted = compositor.blend(*batches[0][:3], batches[2].theta, backend=backend)
-    assert torch.equal(composite[2], wanted)
-
-
-@each_backend
-def test_torch_func_grad_and_per_sample_gradients(backend):
-    given = inputs(SHAPE, torch.float64)
-
-    def loss(theta, foreground, mask, background):
-        composite = compositor.blend(foreground, mask, background, theta, backend=backend)
-        return composite.square().sum()
-
-    leaf = given.theta.clone().requires_grad_()
-    (wanted,) = torch.autograd.grad(loss(leaf, *given[:3]), leaf)
-    torch.testing.assert_close(torch.func.grad(loss)(given.theta, *given[:3]), wanted)
-    one_by_one = torch.vmap(torch.func.grad(loss))(
-        given.theta[:, None], *(t[:, None] for t in given[:3])
-    )
-    torch.testing.assert_close(one_by_one[:, 0], wanted)
-    _, pullback = torch.func.vjp(lambda t: loss(t, *given[:3]), given.theta)
-    torch.testing.assert_close(pullback(torch.ones((), dtype=torch.float64))[0], wanted)
-
-
-def test_forward_mode_is_refused_by_name():
-    given = inputs(SHAPE)
-    with pytest.raises(RuntimeError, match=r"compositor\.blend has no forward-mode derivative"):
-        torch.func.jvp(lambda t: compositor.blend(*given[:3], t), (given.theta,), (given.theta,))
 
 
 @each_backend
