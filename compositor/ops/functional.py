@@ -109,7 +109,7 @@ def blend(
 
     Returns:
         The composite, (N, C, H, W), of the background's dtype and memory format, or the pair
-        (composite, alpha).
+        (composite, alpha); plain tensors, whatever subclasses of them came.
 
     Raises:
         TypeError: An argument is no tensor, or its dtype is not one of those above.
