@@ -1,1 +1,1 @@
-"""Speed and memory of `compositor.blend` beside its peers: `python -m benchmarks --help`."""
+"""Compares `compositor.blend` with its peers in speed and memory: `python -m benchmarks --help`."""

@@ -1,7 +1,7 @@
-"""One command: the op's tests, then the measurements, then one table and one small JSON.
+"""Run the op's tests, then the measurements, and write one table and one small JSON file.
 
 python -m benchmarks            all shapes, 15 to 25 minutes on 2 cores
-python -m benchmarks --quick    the shape of the floors in float32, 5 to 8 minutes
+python -m benchmarks --quick    only the floors' shape, in float32, 5 to 8 minutes
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ OP_TESTS = (sys.executable, "-m", "pytest", "tests/ops", "-q", "-x")
 
 
 def _run(command: Sequence[str], threads: int) -> int:
-    """Run a command in the repository; what it says is progress, not the table."""
+    """Run a command in the repository; its output is progress, so it goes to stderr."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     run = subprocess.run(command, cwd=machine.ROOT, env=environment, stdout=2)
     return run.returncode
 
 
 def measure(threads: int, shape: Shape, dtype: str) -> dict[str, Any] | None:
-    """Run pytest-benchmark in a process of its own: compiled code is for a number of threads."""
+    """Run pytest-benchmark in its own process: compiled code is for a fixed number of threads."""
     size = "x".join(map(str, shape))
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "raw.json"
@@ -55,17 +55,15 @@ def main(arguments: Sequence[str], op_tests: Sequence[str] = OP_TESTS) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--quick", action="store_true", help="only the floors' shape, in float32")
     parser.add_argument(
-        "--quick", action="store_true", help="only the shape of the floors, in float32"
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="exit with an error where a floor is missed"
+        "--check", action="store_true", help="exit with an error if a floor is missed"
     )
     parser.add_argument(
         "--results",
         type=Path,
         default=machine.RESULTS,
-        help="folder of the table and the JSON (default: benchmarks/results)",
+        help="folder for the table and the JSON file (default: benchmarks/results)",
     )
     options = parser.parse_args(arguments)
 
@@ -73,7 +71,7 @@ def main(arguments: Sequence[str], op_tests: Sequence[str] = OP_TESTS) -> int:
     if status != "available":
         print(f"no figures: the kernel to measure is missing: {status}", file=sys.stderr)
         return 1
-    about = machine.describe(arguments)  # before anything here can touch the tree
+    about = machine.describe(arguments)  # before anything here can change the tree
     cores = machine.cores()
     if _run(op_tests, cores) != 0:
         print("no figures: the op's tests failed, so its speed means nothing", file=sys.stderr)

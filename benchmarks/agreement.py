@@ -1,4 +1,4 @@
-"""Before a peer is timed, its composite must be ours, or its time would mean nothing."""
+"""Checks that a peer's composite matches ours before it is timed, or its time means nothing."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from torch import Tensor
 from benchmarks.peers import prepare
 from benchmarks.scenes import THRESHOLD, Scene
 
-# On the timed inputs, at the paper's threshold: the mean of |difference| over all values.
-# Sampling coordinates computed in normalised float32 are some 1e-6 off, so a full mask comes out
-# an ulp below 1 here and there and the threshold, one ulp wide, halves that pixel's alpha. It is
-# rounding, not other work: 0.002 measured at half coverage. An object that is missing altogether
-# makes 0.3 (0.06 at a tenth); finer faults are for the second look.
+# The mean of |difference| over all values, on the timed inputs at the paper's threshold.
+# Sampling coordinates computed in normalised float32 are off by some 1e-6, so a full mask is here
+# and there an ulp below 1, and the threshold, one ulp wide, halves that pixel's alpha. This is only
+# rounding: 0.002 measured at half coverage. A missing object gives 0.3 (0.06 at a tenth); the
+# second check is for subtler faults.
 MEAN_TOLERANCE = 0.005
-# So a second look where rounding is harmless, threshold 0.5: all but 1 in 1000 values closer than
-# this, where peers measure 2e-6 to 1e-4 (the larger the canvas) and a pipeline without the blur is
-# off by 0.1 in 1 of 100.
-# The objects lie inside the canvas, so that borders (zeros beyond the canvas in the peers' blur,
-# our alpha there) leave only the Gaussian's last taps; OpenCV's blendLinear adds 1e-5 to the sum of
-# its weights. bfloat16 results may round apart by one ulp of values below 1, 2^-8.
+# The second check uses threshold 0.5, where rounding is harmless: all but 1 in 1000 values must be
+# closer than this. Peers measure 2e-6 to 1e-4, growing with the canvas; without the blur, 1 value
+# in 100 is off by 0.1. The objects lie inside the canvas, so the borders (where the peers' blur
+# sees zeros and ours sees alpha) affect only the Gaussian's last taps; OpenCV's blendLinear adds
+# 1e-5 to the sum of its weights. bfloat16 results may differ by one ulp of values below 1, 2^-8.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1e-3 + 2**-8}
 WELL_CONDITIONED = 0.5
-# OpenCV's threshold is a step, which is the ramp at the paper's threshold alone; its coordinates
-# are computed in pixels and hardly ever fall by an ulp. Compiled is eager's code and would have to
-# be compiled once more: the mean alone.
+# OpenCV's threshold is a step, which equals the ramp only at the paper's threshold; it computes
+# coordinates in pixels, so a full mask hardly ever loses an ulp. "compiled" is eager's code and
+# would have to be compiled again, so only its mean is checked.
 SECOND_THRESHOLD = {"OpenCV": THRESHOLD, "compiled": None}
 
 
@@ -45,7 +44,7 @@ def differences(peer: str, scene: Scene, threshold: float) -> Tensor:
 
 
 def check(peer: str, scene: Scene) -> None:
-    """Raise AssertionError where the peer's composite is not near ours; see the tolerances."""
+    """Raise AssertionError if the peer's composite differs from ours beyond the tolerances."""
     mean = differences(peer, scene, THRESHOLD).mean().item()
     assert mean <= MEAN_TOLERANCE, f"{peer}: off by {mean:.2g} on average, wanted {MEAN_TOLERANCE}"
     threshold = SECOND_THRESHOLD.get(peer, WELL_CONDITIONED)

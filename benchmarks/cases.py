@@ -1,4 +1,4 @@
-"""Which measurements are taken, and in which order."""
+"""The measurements to take, and their order."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from itertools import product
 from benchmarks.peers import MODES, PEERS
 from benchmarks.scenes import DTYPES, OBJECTS, SHAPE_OF_FLOORS, SHAPES, Shape
 
-COPY = "copy"  # the row that the floor is computed from
-# The larger the shape, the longer a call and the less it feels a neighbour's burst of work.
+COPY = "copy"  # the floor is computed from this row
+# The larger the shape, the longer a call takes and the less another process's burst disturbs it.
 SWEEPS: dict[Shape, int] = dict(zip(SHAPES, (5, 5, 3), strict=True))
 
 
@@ -33,23 +33,23 @@ class Case:
 def _measured(peer: str, shape: Shape, dtype: str, mode: str) -> bool:
     if peer == "OpenCV":  # no gradients, no bfloat16
         return mode == "forward" and dtype == "float32"
-    # Peers convert bfloat16 to float32 and back: once is enough to see what that costs.
+    # Peers convert bfloat16 to float32 and back; one shape is enough to see the cost.
     return peer == "compositor" or dtype == "float32" or shape == SHAPE_OF_FLOORS
 
 
 def sessions(quick: bool) -> list[tuple[Shape, str]]:
-    """List the (shape, dtype) that are each measured in a process of their own.
+    """List the (shape, dtype) pairs, each of which is measured in its own process.
 
-    How much of a peer's temporaries is faulted in anew in every call hangs on what was on the heap
-    before: eager's forward took 53 ms in one process for all shapes, 118 in one for its own.
+    How many pages of a peer's temporaries fault in every call depends on what was on the heap
+    before: eager's forward took 53 ms in one process for all shapes, 118 ms in its own.
     """
     return [(SHAPE_OF_FLOORS, "float32")] if quick else list(product(SHAPES, DTYPES))
 
 
 def cases(shape: Shape, dtype: str) -> Iterator[tuple[int, Case]]:
-    """Yield (sweep, case): every sweep times all peers in turn, so that noise hits all alike.
+    """Yield (sweep, case): every sweep times all peers in turn, so that noise affects all alike.
 
-    The backward comes last: what autograd leaves on the heap would show in a forward's figures.
+    The backward comes last: what autograd leaves on the heap would affect the forward's figures.
     """
     for mode, sweep, (coverage, shrunk) in product(MODES, range(SWEEPS[shape]), OBJECTS):
         if shrunk and shape != SHAPE_OF_FLOORS:

@@ -1,4 +1,4 @@
-"""Options of the benchmark session; `python -m benchmarks` sets them."""
+"""Options of a benchmark session, which `python -m benchmarks` sets."""
 
 from __future__ import annotations
 

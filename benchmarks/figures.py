@@ -14,7 +14,7 @@ from benchmarks.scenes import DTYPES
 
 @dataclass(frozen=True)
 class Figure:
-    """What was measured of one peer in one line."""
+    """One peer's measurements in one line."""
 
     ms: float  # median over sweeps of each sweep's median
     fastest_ms: float  # of all rounds
@@ -37,12 +37,12 @@ class Line:
     floor_ms: float = 0.0
 
     def ratio(self, peer: str) -> float:
-        """Return how many times our time the peer takes."""
+        """Return the peer's time as a multiple of ours."""
         return self.figures[peer].ms / self.figures["compositor"].ms
 
 
 def summarise(raws: Iterable[dict[str, Any]]) -> list[Line]:
-    """Gather the sweeps of every case of pytest-benchmark's files into lines."""
+    """Gather the sweeps of every case in pytest-benchmark's files into lines."""
     sweeps: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     copies: dict[tuple[Any, ...], list[dict[str, Any]]] = {}  # the same for any object
     for raw in raws:
@@ -65,7 +65,7 @@ def summarise(raws: Iterable[dict[str, Any]]) -> list[Line]:
 
 
 def _place(line: Line) -> tuple[float, ...]:
-    """Order lines for the reader, whatever the order of measuring."""
+    """Order lines for the reader, whatever the order they were measured in."""
     dtype, mode = list(DTYPES).index(line.dtype), MODES.index(line.mode)
     return (*line.shape[2:], dtype, line.threads, mode, line.coverage, line.shrunk)
 

@@ -1,4 +1,4 @@
-"""What the kernel must reach, at the shape and on the threads where it is promised."""
+"""The floors: what the kernel must reach at the promised shape and number of threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ RATIOS = (
     (BACKWARD, "eager", 18.0),
     (BACKWARD, "compiled", 8.0),
 )
-# The same maps, a smaller mask. No promise where the map does the shrinking: the bytes stay.
+# The same maps, a smaller mask. Nothing is promised if the map shrinks the object: as many bytes
+# are read.
 LARGE_OVER_SMALL = 2.0
 
 

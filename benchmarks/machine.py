@@ -1,4 +1,4 @@
-"""Where, when and with what the figures were taken."""
+"""The machine, time and versions that figures were measured with."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _version(package: str) -> str:
 
 def describe(arguments: Sequence[str]) -> dict[str, Any]:
     """Return machine, commit, versions, command and date."""
-    # Results are no source: writing those of one machine leaves the next one's tree clean.
+    # Results are not source: writing one run's leaves the tree clean for the next.
     changes = _git("status", "--porcelain", "--", ".", f":!{RESULTS.relative_to(ROOT)}")
     build = compositor.build_info()
     return {
@@ -58,7 +58,7 @@ def describe(arguments: Sequence[str]) -> dict[str, Any]:
             "cpu": cpu(),
             "cores": cores(),
             "system": f"{platform.system()} {platform.machine()}",
-            "load": round(os.getloadavg()[0], 2),  # above a few tenths, others were at work
+            "load": round(os.getloadavg()[0], 2),  # above a few tenths, other processes were busy
         },
         "commit": _git("rev-parse", "--short=12", "HEAD") or "unknown",
         "dirty": changes != "",
@@ -77,7 +77,7 @@ def describe(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def stem(about: dict[str, Any], quick: bool) -> str:
-    """Name the result's files: one per machine and commit."""
+    """Name the result files: one stem per machine and commit."""
     machine = about["machine"]
     slug = re.sub(r"[^a-z0-9]+", "-", f"{machine['cpu']} {machine['cores']} cores".lower())
     words = [slug.strip("-"), about["commit"]]

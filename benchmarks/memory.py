@@ -1,4 +1,4 @@
-"""The rise of resident memory during a call: it sees torch, numpy, OpenCV and our scratch alike."""
+"""Measures how much resident memory rises in a call: torch's, numpy's, OpenCV's and our own."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def _resident(field: str) -> int:
 
 
 def peak_rise(call: Callable[[], Any]) -> int | None:
-    """Return the bytes by which resident memory peaks over its level before ``call``.
+    """Return how many bytes resident memory peaks above its level before ``call``.
 
-    The result of the call counts, its inputs do not. Call it once before, so that what is set up
-    once (thread pools, compiled code) does not count. None where the system is not Linux.
+    The call's result counts, its inputs do not. Run the call once beforehand, so that one-time
+    costs (thread pools, compiled code) do not count. None if the system is not Linux.
     """
     try:
-        # Freed memory that the allocator still holds would hide as much of what is asked for.
+        # Freed memory that the allocator still holds would hide as much of what the call allocates.
         ctypes.CDLL(None).malloc_trim(0)
-        CLEAR_REFS.write_text("5")  # the peak starts again from here: see proc_pid_clear_refs(5)
+        CLEAR_REFS.write_text("5")  # resets the peak: see proc_pid_clear_refs(5)
         before = _resident("VmRSS")
         result = call()  # held until the peak is read
         peak = _resident("VmHWM")

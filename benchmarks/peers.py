@@ -1,9 +1,9 @@
-"""The rows of the table: the same composite by our kernel and by what a user has today.
+"""The peers in the table: the same composite by our kernel and by what users have today.
 
-A peer is prepared outside the timing and then called without arguments. All do the same work:
-bilinear warp of foreground and mask, threshold, 7 x 7 Gaussian blur of the mask, blend. Peers
-without bfloat16 of their own (sampling coordinates in bfloat16 would be useless) convert to
-float32 and back inside the timing, as their user must.
+A peer is prepared before the timing and then called without arguments. All do the same work:
+bilinear warp of foreground and mask, threshold, 7 x 7 Gaussian blur of the mask, blend. Peers that
+cannot use bfloat16 (its sampling coordinates would be useless) convert to float32 and back within
+the timing, as their users must.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def eager(scene: Scene, theta: Tensor, threshold: float) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _compile(shape: Shape, dtype: torch.dtype) -> Callable[..., Tensor]:
-    # Anew for each shape: past its limit of recompilations torch.compile would run eagerly.
+    # Reset for each shape: past its recompilation limit, torch.compile would run eagerly.
     torch._dynamo.reset()
     return torch.compile(plain, dynamic=False, fullgraph=True)
 
@@ -74,7 +74,7 @@ def kornia(scene: Scene, matrix: Tensor, threshold: float) -> Tensor:
 
 
 def prepare_opencv(scene: Scene, threshold: float) -> Callable[[], list[np.ndarray]]:
-    """OpenCV on float32 arrays in its own layout, (H, W, C), an image at a time."""
+    """Prepare OpenCV on float32 arrays in its own layout, (H, W, C), one image at a time."""
 
     def arrays(images: Tensor) -> list[np.ndarray]:
         return list(off_heap(images.permute(0, 2, 3, 1).contiguous()).numpy())
@@ -103,7 +103,7 @@ def prepare_opencv(scene: Scene, threshold: float) -> Callable[[], list[np.ndarr
 
 
 def prepare_copy(shape: Shape, dtype: str) -> Callable[[], Tensor]:
-    """A copy that moves as many bytes, read and written, as the op's forward must."""
+    """Prepare a copy that reads and writes as many bytes as the op's forward must."""
     source = off_heap(torch.ones(forward_bytes(shape, dtype) // 2 // 4))
     target = off_heap(torch.zeros_like(source))
     return lambda: target.copy_(source)
@@ -119,7 +119,7 @@ PEERS = ("compositor", "OpenCV", "kornia", "compiled", "eager")
 
 
 def prepare(peer: str, scene: Scene, mode: str, threshold: float = THRESHOLD) -> Callable[[], Any]:
-    """Do what is not timed; return what is: it gives the composite, or theta's gradient."""
+    """Do what is not timed and return what is: a call giving the composite or theta's gradient."""
     if peer == "OpenCV":
         return prepare_opencv(scene, threshold)
     pipeline = PIPELINES[peer]

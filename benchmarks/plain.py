@@ -1,4 +1,4 @@
-"""The composite as a user writes it today, in PyTorch alone: what eager and compiled rows run."""
+"""The composite as users write it today, in plain PyTorch: the eager and compiled peers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def plain(
     taps: Tensor,
     threshold: float,
 ) -> Tensor:
-    """What a user writes today."""
+    """Composite with PyTorch's own functions."""
     grid = affine_grid(theta, list(background.shape), align_corners=False)
     colour = grid_sample(foreground.float(), grid, padding_mode="border", align_corners=False)
     coverage = grid_sample(mask.float(), grid, align_corners=False)

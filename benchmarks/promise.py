@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Floor:
-    """One promise and what was measured of it."""
+    """One promise and its measurement."""
 
     what: str
     wanted: float

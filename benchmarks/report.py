@@ -1,4 +1,4 @@
-"""From lines of figures to one table and one small JSON."""
+"""Turns lines of figures into one table and one small JSON file."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from benchmarks.peers import PEERS
 from benchmarks.promise import Floor
 
 METHOD = (
-    "ms: median over the sweeps of each sweep's median; a sweep times every peer in turn. (x): how"
-    " many times our time. MiB: by how much resident memory peaks over the inputs, result included,"
-    " the least of three calls."
-    " floor: the bytes that the op cannot avoid, (3 C + 1) values a pixel forward and as many"
+    "ms: median over the sweeps of each sweep's median; a sweep times every peer in turn. (x): as a"
+    " multiple of our time. MiB: how far resident memory peaks above the inputs, including the"
+    " result, the least of three calls."
+    " floor: the bytes that the op cannot avoid, (3 C + 1) values per pixel forward and as many"
     " again backward, at the bandwidth of a copy of as many bytes timed in the same sweeps; (x):"
-    " how many times the floor we take. object: the warped masks' share of the canvas, measured; a"
-    " tenth is a smaller mask under the same maps, shrunk: the same mask made small by the map."
-    " backward: theta's gradient alone."
+    " our time as a multiple of the floor. object: the warped masks' share of the canvas, measured;"
+    " a tenth is a smaller mask under the same maps, shrunk: the same mask shrunk by the map."
+    " backward: theta's gradient only."
 )
 
 
 def _number(value: float) -> str:
-    """Three digits at least, and every digit before the point."""
+    """Format with at least three digits, and every digit before the point."""
     return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
 
@@ -49,13 +49,13 @@ def _cells(line: Line) -> list[str]:
 
 
 def table(about: dict[str, Any], lines: Sequence[Line], floors: Sequence[Floor]) -> str:
-    """Lay everything out as Markdown that reads well in a terminal too."""
+    """Format everything as Markdown that also reads well in a terminal."""
     head = ["N x C x H x W", "dtype", "threads", "object", "pass", "compositor", "floor"]
     rows = [[*head, *PEERS[1:]], *map(_cells, lines)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, ["-" * width for width in widths])
     machine, versions = about["machine"], about["versions"]
-    commit = about["commit"] + (", with changes not committed" if about["dirty"] else "")
+    commit = about["commit"] + (", with uncommitted changes" if about["dirty"] else "")
     return "\n".join(
         [
             f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, load"
@@ -78,7 +78,7 @@ def table(about: dict[str, Any], lines: Sequence[Line], floors: Sequence[Floor])
 
 
 def record(about: dict[str, Any], lines: Sequence[Line], floors: Sequence[Floor]) -> str:
-    """Put the figures into JSON, a line of the table on a line of the file."""
+    """Format the figures as JSON, with one line of the file per line of the table."""
 
     def rounded(value: float | None) -> float | None:
         return None if value is None else float(f"{value:.4g}")

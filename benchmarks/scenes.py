@@ -1,4 +1,4 @@
-"""What is timed: foregrounds, masks, canvases and thetas, and which of them in which dtype."""
+"""What is timed: foregrounds, masks, canvases and thetas, with their shapes and dtypes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Shape = tuple[int, int, int, int]
 SHAPES: tuple[Shape, ...] = ((256, 1, 40, 40), (16, 3, 300, 300), (4, 3, 1080, 1920))
 SHAPE_OF_FLOORS: Shape = (16, 3, 300, 300)
 COVERAGES = (0.1, 0.5)
-# (coverage, shrunk): a smaller mask under the same maps, so that coverage alone changes; and at the
-# shape of the floors the whole frame's object shrunk by the map, which samples the foreground as
-# wide as at half coverage.
+# (coverage, shrunk): a smaller mask under the same maps, so that only coverage changes; or, at the
+# floors' shape, the largest mask shrunk by the map, which samples as much of the foreground as at
+# half coverage.
 OBJECTS = ((0.1, False), (0.1, True), (0.5, False))
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -33,22 +33,22 @@ OBJECT_RADIUS = 0.9
 
 @dataclass(frozen=True)
 class Scene:
-    """One batch; images are constants, only theta is ever differentiated."""
+    """One batch; the images are constants, and only theta is differentiated."""
 
     foreground: Tensor  # (N, C, H, W), in [0.6, 1]
     mask: Tensor  # (N, 1, H, W), 0 or 1
-    background: Tensor  # (N, C, H, W), in [0, 0.4]: apart from the foreground, so errors show
+    background: Tensor  # (N, C, H, W), in [0, 0.4]: unlike the foreground, so errors show
     theta: Tensor  # (N, 2, 3), float32
-    upstream: Tensor  # (N, C, H, W): what flows back into the composite
+    upstream: Tensor  # (N, C, H, W), the gradient for the composite
     coverage: float  # mean of the warped mask over the canvas, measured
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """(H, W), the foreground's size too."""
+        """(H, W), also the foreground's size."""
         return self.background.shape[-2], self.background.shape[-1]
 
     def pixel_matrix(self, theta: Tensor) -> Tensor:
-        """Turn theta into what kornia and OpenCV take: (N, 2, 3), foreground to canvas pixels."""
+        """Convert theta for kornia and OpenCV: (N, 2, 3), foreground to canvas pixels."""
         size = theta.new_tensor(self.canvas[::-1])
         inverse = affine.invert(theta)
         linear, shift = inverse[..., :2], inverse[..., 2]
@@ -59,11 +59,11 @@ class Scene:
 
 
 def off_heap(tensor: Tensor) -> Tensor:
-    """Copy a long-lived tensor out of the heap, which is then left to what a timed call allocates.
+    """Copy a long-lived tensor off the heap, to leave that to what a timed call allocates.
 
-    Inputs strewn over the heap keep the temporaries freed between them from going back to the
-    system, so the page faults that a peer's user pays in every call would come and go. What is
-    larger than 32 MiB glibc never puts on the heap; the part not used costs no memory.
+    Inputs scattered over the heap would keep the temporaries freed between them from returning to
+    the system, so the page faults that users pay in every call would come and go. glibc never puts
+    more than 32 MiB on the heap, and the unused part costs no memory.
     """
     room = torch.empty(max(tensor.numel(), 2**25), dtype=tensor.dtype)
     return room[: tensor.numel()].view(tensor.shape).copy_(tensor)
@@ -73,9 +73,9 @@ def off_heap(tensor: Tensor) -> Tensor:
 def make_scene(shape: Shape, dtype: str, coverage: float, shrunk: bool = False) -> Scene:
     """Make a seeded scene whose warped masks cover ``coverage`` of the canvas on average.
 
-    Every object is turned by up to 20 degrees, stretched by up to 5 percent at equal area and
-    moved by up to 5 percent of the canvas, which leaves it wholly inside. A coverage below the
-    largest is that of a smaller mask, or with ``shrunk`` that of a map to a smaller scale.
+    Every object is rotated by up to 20 degrees, stretched by up to 5 percent at equal area and
+    moved by up to 5 percent of the canvas, which leaves it wholly inside. A lower coverage comes
+    from a smaller mask, or, with ``shrunk``, from a map with a smaller scale.
     """
     share = coverage / max(COVERAGES)
     radius = OBJECT_RADIUS * (1.0 if shrunk else math.sqrt(share))
@@ -117,9 +117,9 @@ def make_scene(shape: Shape, dtype: str, coverage: float, shrunk: bool = False) 
 
 
 def forward_bytes(shape: Shape, dtype: str) -> int:
-    """Bytes that the op cannot avoid: foreground, mask and background read, composite written.
+    """Count the bytes that the op cannot avoid: it reads three images and writes the composite.
 
-    The backward for theta reads the first three again and the gradient of the composite: as many.
+    The backward for theta moves as many: it reads the three again, and the composite's gradient.
     """
     n, channels, height, width = shape
     return n * height * width * (3 * channels + 1) * DTYPES[dtype].itemsize

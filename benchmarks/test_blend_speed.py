@@ -1,4 +1,4 @@
-"""The measurements, one pytest-benchmark each; `python -m benchmarks` runs and sums them up."""
+"""The measurements, one benchmark each; `python -m benchmarks` runs and summarises them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.memory import peak_rise
 from benchmarks.peers import prepare, prepare_copy
 from benchmarks.scenes import Scene, make_scene
 
-SECONDS = 0.25  # of rounds in a sweep of a case, but one round at least
+SECONDS = 0.25  # of rounds per case in a sweep, but at least one round
 MOST_ROUNDS = 50
 REHEARSALS = 3
 
@@ -40,7 +40,7 @@ def _call(case: Case) -> Callable[[], Any]:
 
 @cache
 def _rehearse(case: Case) -> tuple[int, int | None]:
-    """Check the peer, warm up; return how many rounds make a sweep, and the peak in bytes."""
+    """Check the peer and warm up; return the rounds per sweep and the peak memory in bytes."""
     if case.mode == "forward" and case.peer != COPY:
         check(case.peer, _scene(case))
     call = _call(case)
@@ -48,7 +48,7 @@ def _rehearse(case: Case) -> tuple[int, int | None]:
     start = time.perf_counter()
     rises = [peak_rise(call) for _ in range(REHEARSALS)]
     seconds = (time.perf_counter() - start) / REHEARSALS
-    # The least: whatever else the process touches meanwhile only adds to it.
+    # The least of them: anything else the process touches meanwhile can only add.
     peak = min((rise for rise in rises if rise is not None), default=None)
     return max(1, min(MOST_ROUNDS, int(SECONDS / seconds))), peak
 

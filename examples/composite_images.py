@@ -1,10 +1,10 @@
-r"""Paste cut-outs on backgrounds, draw their boxes, and write one picture of all composites.
+r"""Paste cut-outs on backgrounds, draw their boxes, and write one picture with all composites.
 
-With no files it flies balloons it draws itself; so the picture in the README was made:
+Without files it flies balloons that it draws itself. This made the picture in the README:
 
     python examples/composite_images.py --seed 5 --output examples/composites.png
 
-With files, any that Pillow reads; a foreground carries its mask as alpha channel or beside it:
+It takes any files that Pillow reads. A foreground's mask is its alpha channel or a file of its own:
 
     python examples/composite_images.py --foreground cat.png --background room.jpg street.jpg
     python examples/composite_images.py --foreground mug.jpg --mask mug.pbm --invert-mask \
@@ -35,31 +35,31 @@ Box = tuple[int, ...]  # x1, y1, x2, y2
 
 @dataclass
 class Config:
-    """Paste cut-outs on backgrounds and draw the boxes of what is to be seen of them."""
+    """Paste cut-outs on backgrounds and draw boxes around the parts that show."""
 
     foreground: tuple[Path, ...] = ()
-    """Pictures to cut objects from; none: balloons drawn here."""
+    """Pictures to cut objects from; none: draw balloons."""
     mask: tuple[Path, ...] = ()
-    """A mask for each foreground (the object is white); none: the foregrounds' alpha channels."""
+    """One mask per foreground, white on the object; none: the foregrounds' alpha channels."""
     invert_mask: bool = False
     """The object is black in the mask files, as in BigBIRD."""
     background: tuple[Path, ...] = ()
-    """Pictures to paste on; none: landscapes drawn here."""
+    """Pictures to paste on; none: draw landscapes."""
     box: tuple[int, int, int, int] | None = None
-    """Put one object here: x1 y1 x2 y2 in pixels, right and bottom exclusive. None: at random."""
+    """Box for a single object: x1 y1 x2 y2 in pixels, right and bottom exclusive. None: random."""
     count: int = 3
-    """Composites to make; backgrounds are taken in turn."""
+    """Number of composites; backgrounds are used in turn."""
     objects: int = 3
-    """Objects a composite, foregrounds taken in turn, the last on top; one where a box is given."""
+    """Objects per composite, the last on top; foregrounds are used in turn. With --box: one."""
     seed: int = 0
-    """Seed of the random places."""
+    """Seed of the random placements."""
     sigma: float = 1.0
     """Blur of the cut-out's edge, in pixels."""
     output: Path = Path("composites.png")
     """The picture to write: the cut-outs, then the composites."""
 
     def check(self) -> None:
-        """Raise where two options do not go together."""
+        """Raise if an option is out of range or two do not go together."""
         if self.mask and len(self.mask) != len(self.foreground):
             raise ValueError(f"--mask: got {len(self.mask)} for {len(self.foreground)} foregrounds")
         if self.invert_mask and not self.mask:
@@ -74,7 +74,7 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Make the composites, print a line for each object, write the picture."""
+    """Make the composites, print a line for each object, and write the picture."""
     config.check()
     cutouts = load_cutouts(config)
     canvases = [read(path, "RGB") for path in config.background] or [scene(k) for k in range(3)]
@@ -96,7 +96,7 @@ def main(config: Config) -> None:
 def compose(
     cutouts: list[Cutout], canvas: Tensor, config: Config, generator: torch.Generator
 ) -> tuple[Tensor, list[Box | None], list[float]]:
-    """Paste cut-outs one over the other; boxes are of what the later ones leave to see."""
+    """Paste cut-outs in order; the boxes are of what later ones leave visible."""
     size = canvas.shape[2:]
     alphas: list[Tensor] = []
     inside = []
@@ -116,7 +116,7 @@ def compose(
 
 
 def random_theta(size: torch.Size, canvas: torch.Size, generator: torch.Generator) -> Tensor:
-    """Turn and shear a little, fill a quarter to two thirds of the canvas, anywhere on it."""
+    """Draw a placement anywhere on the canvas, a quarter to two thirds its size, turned a bit."""
     (h, w), (height, width) = size, canvas
     u = torch.rand(6, generator=generator) * 2 - 1
     scale = (0.45 + 0.2 * u[2]) * min(height / h, width / w)
@@ -148,18 +148,18 @@ def load_cutouts(config: Config) -> list[Cutout]:
             picture = read(path, "RGBA")
             colours, mask = picture[:, :3], picture[:, 3:]
             if mask.min() == 1:
-                raise ValueError(f"{path}: it has no transparent pixel, wanted that or a --mask")
+                raise ValueError(f"{path}: got no transparent pixel, wanted some or a --mask")
         if not compositor.boxes(mask)[1]:
-            raise ValueError(f"{path}: its mask is empty, wanted an object (or --invert-mask)")
+            raise ValueError(f"{path}: got an empty mask, wanted an object (or --invert-mask)")
         cutouts.append(trim(colours, mask))
     return cutouts
 
 
 def trim(colours: Tensor, mask: Tensor) -> Cutout:
-    """Cut to the mask's box, and spread the object's colours over its edge.
+    """Crop to the mask's box, and spread the object's colours beyond its edge.
 
-    A blurred edge reaches beyond the object, where a cut-out holds black or the scene it was cut
-    from: that would show as a fringe.
+    A blurred edge reaches beyond the object, where a cut-out is black or shows the scene it was cut
+    from, which would appear as a fringe.
     """
     x1, y1, x2, y2 = compositor.boxes(mask, 0)[0][0].int().tolist()
     colours, mask = colours[..., y1:y2, x1:x2], mask[..., y1:y2, x1:x2]
@@ -173,7 +173,7 @@ def trim(colours: Tensor, mask: Tensor) -> Cutout:
 
 
 def on_checkerboard(cutouts: list[Cutout], size: torch.Size) -> Tensor:
-    """Lay the cut-outs side by side on grey squares, each fitted into its share of the panel."""
+    """Lay out the cut-outs side by side on grey squares, each fitted into its part of the panel."""
     height, width = size
     squares = (torch.arange(height)[:, None] // 12 + torch.arange(width) // 12) % 2
     panel = (0.82 + 0.10 * squares).expand(1, 3, -1, -1)
@@ -189,7 +189,7 @@ def on_checkerboard(cutouts: list[Cutout], size: torch.Size) -> Tensor:
 
 
 def draw_boxes(composite: Tensor, boxes: list[Box | None], inside: list[float]) -> Tensor:
-    """Draw the boxes, and how much of an object is inside where the frame cuts it."""
+    """Draw the boxes, and how much of an object is inside if the frame cuts it."""
     picture = to_image(composite)
     brush = ImageDraw.Draw(picture)
     line = max(2, round(max(picture.size) / 250))
@@ -211,7 +211,7 @@ def draw_boxes(composite: Tensor, boxes: list[Box | None], inside: list[float]) 
 
 
 def sheet(panels: list[Tensor]) -> Tensor:
-    """Lay panels out in rows, as nearly square as their number allows."""
+    """Lay out panels in rows, as nearly square as their number allows."""
     height, width = (max(panel.shape[dim] for panel in panels) for dim in (2, 3))
     cells = [
         pad(panel, (0, width - panel.shape[3], 0, height - panel.shape[2]), value=1)

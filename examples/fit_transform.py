@@ -1,7 +1,7 @@
 """Recover a transform by gradient descent through ``compositor.blend``.
 
-A balloon is pasted with parameters that are kept from the fit. Starting from the middle of the
-canvas, Adam moves the six parameters until the composite matches the picture, pixel by pixel:
+A balloon is pasted with parameters that the fit does not know. Starting from the middle of the
+canvas, Adam adjusts the six parameters until the composite matches the picture, pixel by pixel:
 
     python examples/fit_transform.py --output fit.png    # a strip of the steps
     python examples/fit_transform.py --output fit.gif    # an animation
@@ -22,7 +22,7 @@ import compositor
 
 START = (0.0, 0.0, 0.7, 0.7, 0.0, 0.0)
 STRIDE = (20.0, 0.2, 0.2, 0.2, 20.0, 20.0)
-"""How far each parameter moves for one unit of what Adam sees: its steps are alike in all."""
+"""How far each parameter moves per unit that Adam moves: Adam's steps are alike in all."""
 
 
 @dataclass
@@ -30,17 +30,17 @@ class Config:
     """Recover the parameters of a composite by gradient descent."""
 
     truth: tuple[float, float, float, float, float, float] = (-35.0, 0.2, 0.8, 0.6, 40.0, -20.0)
-    """To be recovered: angle (degrees), shear, scale_x, scale_y, translate_x, translate_y
-    (pixels), from a start of 0, 0, 0.7, 0.7, 0, 0."""
+    """Parameters to recover: angle (degrees), shear, scale_x, scale_y, translate_x, translate_y
+    (pixels). The fit starts from 0, 0, 0.7, 0.7, 0, 0."""
     steps: int = 200
     """Steps of gradient descent."""
     learning_rate: float = 0.1
-    """Adam's at the start; it falls to 0 along a cosine."""
+    """Adam's initial learning rate, which falls to 0 along a cosine."""
     output: Path = Path("fit_transform.png")
-    """The picture to write: a strip, or an animation where the name ends in .gif."""
+    """The picture to write: a strip, or an animation if the name ends in .gif."""
 
     def check(self) -> None:
-        """Raise where an option cannot be."""
+        """Raise if an option is out of range."""
         if self.truth[2] <= 0 or self.truth[3] <= 0:
             raise ValueError(f"--truth: got scales {self.truth[2:4]}, wanted them above 0")
         if self.steps < 1:
@@ -66,14 +66,14 @@ class Scene:
         return compositor.blend(self.foreground, self.mask, self.background, theta)
 
     def corners(self, parameters: Tensor) -> Tensor:
-        """Where the corners of the foreground's frame lie on the canvas: (4, 2), x and y."""
+        """The corners of the foreground's frame on the canvas: (4, 2), x and y in pixels."""
         frame = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
         placed = frame @ compositor.affine.invert(self.theta(parameters))[0].T
         return (placed + 1) / 2 * torch.tensor([self.canvas[1], self.canvas[0]])
 
 
 def main(config: Config) -> None:
-    """Fit, print the recovered parameters beside the truth, write the picture."""
+    """Fit, print the recovered parameters beside the truth, and write the picture."""
     config.check()
     picture, truth = Scene(), torch.tensor([config.truth])
     history = fit(picture, picture.paste(truth), config)
@@ -92,7 +92,7 @@ def main(config: Config) -> None:
 
 
 def fit(picture: Scene, target: Tensor, config: Config) -> list[Tensor]:
-    """Match the target by its pixels alone; return the parameters before every step and at last."""
+    """Match the target by its pixels alone; return the initial parameters and those of each step."""
     start, stride = torch.tensor([START]), torch.tensor([STRIDE])
     moves = torch.zeros_like(start, requires_grad=True)
     optimizer = torch.optim.Adam([moves], lr=config.learning_rate)
@@ -111,7 +111,7 @@ def fit(picture: Scene, target: Tensor, config: Config) -> list[Tensor]:
 
 def draw(picture: Scene, parameters: Tensor, truth: Tensor, label: str) -> Image.Image:
     """Draw a composite, its foreground's frame in white, the true frame in orange."""
-    fine = 2  # twice as large: a smooth line at an angle
+    fine = 2  # drawn twice as large, then reduced: slanted lines are smooth
     image = to_image(picture.paste(parameters))
     image = image.resize((image.width * fine, image.height * fine), Image.Resampling.BICUBIC)
     brush = ImageDraw.Draw(image)
@@ -124,7 +124,7 @@ def draw(picture: Scene, parameters: Tensor, truth: Tensor, label: str) -> Image
 
 
 def save(picture: Scene, truth: Tensor, history: list[Tensor], path: Path) -> None:
-    """Write the way from the start to the end: a strip, or an animation that rests on its end."""
+    """Write the fit's progress: a strip, or an animation that pauses at its end."""
     last = len(history) - 1
     if path.suffix.lower() == ".gif":
         steps = sorted({*range(0, last, 2), last})

@@ -1,4 +1,4 @@
-"""Read and write pictures for the examples: tensors (1, C, H, W), float32 in [0, 1]."""
+"""Reads and writes the examples' pictures: tensors (1, C, H, W), float32 in [0, 1]."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ def from_image(image: Image.Image) -> Tensor:
 
 
 def to_image(picture: Tensor) -> Image.Image:
-    """Turn a tensor into a Pillow image, clamped to what that can hold."""
+    """Turn a tensor into a Pillow image, clamped to [0, 1]."""
     image: Image.Image = to_pil_image(picture[0].detach().clamp(0, 1))
     return image
 
@@ -30,13 +30,13 @@ def read(path: Path, mode: str) -> Tensor:
 
 
 def check_output(path: Path) -> None:
-    """Raise unless Pillow can write such a file: before the work, not after it."""
+    """Raise unless Pillow can write such a file, before the work rather than after it."""
     if path.suffix.lower() not in Image.registered_extensions():
         raise ValueError(f"--output: got {path}, wanted a picture's name such as {path.stem}.png")
 
 
 def write(image: Image.Image, path: Path, **options: Any) -> None:
-    """Write a picture under a temporary name and rename it: no half a file is left behind."""
+    """Write a picture under a temporary name and rename it, so that no partial file is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     image.save(temporary, **options)

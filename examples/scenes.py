@@ -1,4 +1,4 @@
-"""Pictures the examples make when they are given none: balloons cut out, and skies to fly in.
+"""Pictures for examples that are given none: balloons to paste, and landscapes to fly over.
 
 All tensors are float32 in [0, 1] with a leading batch of 1: pictures (1, 3, H, W), masks
 (1, 1, H, W). The same seed gives the same picture.
@@ -21,12 +21,12 @@ PALETTES: tuple[tuple[Colour, Colour], ...] = (
 
 def balloon(palette: int, height: int = 240) -> tuple[Tensor, Tensor]:
     """Draw a hot-air balloon: colours (1, 3, h, w), and its mask (1, 1, h, w) with a soft edge."""
-    fine = 4  # drawn that many times larger, then averaged down
+    fine = 4  # drawn this many times larger, then averaged down
     y, x = _grid(height * fine, height * fine * 3 // 4)
     y, x = y * 2 - 1, (x * 2 - 1) * 0.75  # the frame is [-0.75, 0.75] x [-1, 1]
     first, second = (_paint(colour) for colour in PALETTES[palette % len(PALETTES)])
 
-    # The envelope: a sphere above, drawn in to a mouth below.
+    # The envelope: a sphere that narrows to a mouth below.
     down = ((y + 0.95) / 1.45).clamp(0, 1)
     radius = 0.68 * (1 - (1 - down / 0.46).clamp(0, 1) ** 2).sqrt()
     radius = torch.where(down > 0.46, 0.13 + 0.55 * torch.cos((down - 0.46) / 0.54 * 1.5), radius)
@@ -103,7 +103,7 @@ def _mountains(height: int, width: int, generator: torch.Generator) -> Tensor:
 
 
 def _grid(height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Pixel centres over the frame: y as a column and x as a row, in (0, 1)."""
+    """Pixel centres in (0, 1): y as a column and x as a row."""
     y = (torch.arange(height) + 0.5) / height
     return y.reshape(1, 1, -1, 1), ((torch.arange(width) + 0.5) / width).reshape(1, 1, 1, -1)
 
@@ -119,7 +119,7 @@ def _gradient(position: Tensor, top: Colour, bottom: Colour) -> Tensor:
 def _noise(
     height: int, width: int, cells: int, generator: torch.Generator, stretch: float
 ) -> Tensor:
-    """Sum octaves of smooth noise to (1, 1, height, width), about 0 to 1, wider than high."""
+    """Sum octaves of smooth noise, (1, 1, height, width), about 0 to 1, stretched sideways."""
     total, weight = torch.zeros(1, 1, height, width), 0.0
     for octave in range(4):
         rows = cells * 2**octave

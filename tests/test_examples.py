@@ -129,7 +129,7 @@ def test_hidden_object_has_no_box(monkeypatch):
     [
         (("--foreground", "none.png"), "none.png: No such file or directory"),
         (("--foreground", "text.png"), "text.png: wanted a picture"),
-        (("--foreground", "photo.png"), "photo.png: it has no transparent pixel"),
+        (("--foreground", "photo.png"), "photo.png: got no transparent pixel"),
         (("--mask", "mask.png"), "--mask: got 1 for 0 foregrounds"),
         (("--foreground", "cutout.png", "--invert-mask"), "--invert-mask: got no --mask"),
         (
@@ -138,7 +138,7 @@ def test_hidden_object_has_no_box(monkeypatch):
         ),
         (
             ("--foreground", "scene.png", "--mask", "scene.png", "--background", "scene.png"),
-            "scene.png: its mask is empty",
+            "scene.png: got an empty mask",
         ),
         (("--box", 30, 20, 30, 40), r"--box: got \(30, 20, 30, 40\), wanted x1 < x2"),
         (("--count", 0), "--count, --objects: got 0, 3, wanted 1 or more"),

@@ -1,1 +1,1 @@
-"""The op on a GPU beside its peers: `python -m benchmarks.gpu`."""
+"""Compares the op with its peers on a GPU: `python -m benchmarks.gpu`."""

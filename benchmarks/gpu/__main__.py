@@ -1,7 +1,7 @@
-"""Measure the op on this machine's GPU: one table and one JSON in benchmarks/results.
+"""Measure the op on this machine's GPU; write a table and a JSON file to benchmarks/results.
 
 python -m benchmarks.gpu            about three minutes on an H100
-python -m benchmarks.gpu --quick    (16, 3, 300, 300) alone
+python -m benchmarks.gpu --quick    only (16, 3, 300, 300)
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from benchmarks.scenes import Scene, Shape
 from trainers.files import write
 
 QUICK: tuple[Shape, ...] = ((16, 3, 300, 300),)
-OFF = 1e-3  # the share of a peer's values that may disagree: samples on the rim of a mask
+OFF = 1e-3  # the share of a peer's values that may differ, on the rim of a mask
 
 
 def _calls(shape: Shape, scenes: list[Scene]) -> Iterator[tuple[str, str, peers.Call]]:
-    """Yield (peer, mode, call); each is prepared when its turn comes."""
+    """Yield (peer, mode, call), preparing each in its turn."""
     yield "copy", FORWARD, peers.prepare_copy(scenes)
     for name, pipeline in peers.pipelines().items():
         for mode in (FORWARD, BOTH):
@@ -55,7 +55,7 @@ def _measure(shape: Shape, coverage: float) -> Iterator[Row]:
     for peer, mode, call in _calls(shape, scenes):
         try:
             time = measure(call, scenes)
-        except Exception as error:  # of a peer: its row is missing and says why
+        except Exception as error:  # a peer may fail: say why and leave its row out
             if peer.startswith("cuda"):
                 raise
             print(f"{peer}, {mode}, {shape}: {str(error).splitlines()[0]}", file=sys.stderr)
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str]) -> int:
     for shape in QUICK if options.quick else SHAPES:
         for coverage in COVERAGES:
             rows += _measure(shape, coverage)
-        # After each shape, so that a run cut short keeps what it has.
+        # After each shape, so that an interrupted run keeps what it has.
         floors = report.check(rows)
         write(options.results / f"{stem}.json", report.record(about, rows, floors))
         write(options.results / f"{stem}.md", report.table(about, rows, floors))

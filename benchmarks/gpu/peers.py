@@ -1,4 +1,4 @@
-"""The rows of the GPU's table: functions of a scene; what is not timed is done before."""
+"""The peers in the GPU's table, as functions of a scene; what is not timed is done beforehand."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _named(backend: str) -> Pipeline:
 
 @cache
 def pipelines(device: str = "cuda") -> dict[str, Pipeline]:
-    """Every peer that is installed here, by name."""
+    """Every peer installed here, by name."""
     backends = compositor.build_info()["backends"]
     found = {name: _named(name) for name in OURS if backends[name] == "available"}
     found["eager"] = _eager(device)
@@ -70,13 +70,13 @@ def pipelines(device: str = "cuda") -> dict[str, Pipeline]:
 
 @lru_cache(maxsize=2)
 def compiled(name: str, shape: Shape) -> Pipeline:
-    """Compile a peer once a shape: past its limit of recompilations it would run eagerly."""
+    """Compile a peer once per shape: past its recompilation limit it would run eagerly."""
     torch._dynamo.reset()
     return torch.compile(pipelines()[name], dynamic=False)
 
 
 def prepare(pipeline: Pipeline, mode: str) -> Call:
-    """Return what is timed: the composite, or theta's gradient as well."""
+    """Return the call to time: the composite, or theta's gradient too."""
 
     def forward(scene: Scene) -> Tensor:
         with torch.no_grad():
@@ -91,7 +91,7 @@ def prepare(pipeline: Pipeline, mode: str) -> Call:
 
 
 def prepare_backward(backend: str) -> Call:
-    """Return the backward op alone, for theta alone."""
+    """Return the call to the backward op, for theta only."""
     op = getattr(torch.ops.compositor.blend_backward, OURS[backend])
 
     def backward(scene: Scene) -> Any:
@@ -102,7 +102,7 @@ def prepare_backward(backend: str) -> Call:
 
 
 def prepare_graphs(scenes: list[Scene], mode: str) -> Call:
-    """Capture the CUDA backend once a scene; replaying launches all of its kernels at once."""
+    """Capture the CUDA backend once per scene; a replay launches all its kernels at once."""
     forward = torch.ops.compositor.blend.default
     backward = prepare_backward("cuda")
 
@@ -127,7 +127,7 @@ def prepare_graphs(scenes: list[Scene], mode: str) -> Call:
 
 
 def prepare_copy(scenes: list[Scene]) -> Call:
-    """A copy that moves as many bytes as the forward must: 40 a pixel of three channels."""
+    """Prepare a copy of as many bytes as the forward must move: 40 per pixel of three channels."""
     buffers = {}
     for scene in scenes:
         values = scene.mask.numel() * (3 * scene.background.shape[1] + 1)
@@ -142,9 +142,9 @@ def prepare_copy(scenes: list[Scene]) -> Call:
 
 
 def disagreement(pipeline: Pipeline, scene: Scene) -> float:
-    """Share of values off by over 1e-3 from the reference, where rounding flips no threshold.
+    """Share of values over 1e-3 off the reference, at a threshold that rounding does not flip.
 
-    Within the blur of the canvas's edge peers see zeros beyond it, so that rim is left out.
+    Near its edge the peers' blur sees zeros beyond the canvas, so that rim is left out.
     """
     images = scene.foreground[:2], scene.mask[:2], scene.background[:2]
     two = Scene(*images, scene.theta[:2], scene.upstream[:2], scene.coverage)

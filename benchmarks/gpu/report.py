@@ -1,4 +1,4 @@
-"""The table, the JSON and the promises."""
+"""The GPU's table, JSON file and promises."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from benchmarks.scenes import Shape
 PROMISED: tuple[Shape, ...] = ((64, 3, 300, 300), (16, 3, 1080, 1920))
 PEERS = ("cuda", "cuda graph", "triton", "copy", "eager", "compiled", "kornia", "kornia compiled")
 METHOD = (
-    "ms: median of single calls between CUDA events, as a user makes them, on inputs rotated so"
-    " that each has left the cache. copy: a copy that moves as many bytes as the op must, (3 C + 1)"
-    " values a pixel, and as many again backward. (x): how many times the CUDA kernel's time."
-    " backward: theta's gradient alone. object: the masks' share of the canvas."
+    "ms: median of single calls between CUDA events, as users make them, on inputs that take turns"
+    " so that each has left the cache. copy: a copy of as many bytes as the op must move, (3 C + 1)"
+    " values per pixel, and as many again backward. (x): as a multiple of the CUDA kernel's time."
+    " backward: theta's gradient only. object: the masks' share of the canvas."
 )
 
 
@@ -35,7 +35,7 @@ class Row:
 
 
 def check(rows: Sequence[Row]) -> list[Floor]:
-    """Hold the rows against what was promised for an H100."""
+    """Compare the rows with what is promised for an H100."""
     ms = {(row.shape, row.coverage, row.mode, row.peer): row.time.ms for row in rows}
     floors: list[Floor] = []
 
@@ -63,7 +63,7 @@ def check(rows: Sequence[Row]) -> list[Floor]:
 
 
 def table(about: dict[str, Any], rows: Sequence[Row], floors: Sequence[Floor]) -> str:
-    """Lay everything out as Markdown."""
+    """Format everything as Markdown."""
     lines: dict[tuple[Any, ...], dict[str, Time]] = {}
     for row in rows:
         lines.setdefault((row.shape, row.coverage, row.mode), {})[row.peer] = row.time
@@ -83,7 +83,7 @@ def table(about: dict[str, Any], rows: Sequence[Row], floors: Sequence[Floor]) -
 
 
 def record(about: dict[str, Any], rows: Sequence[Row], floors: Sequence[Floor]) -> str:
-    """Put the figures into JSON, a row on a line."""
+    """Format the figures as JSON, one row per line."""
     top = {**about, "method": METHOD, "floors": [{**asdict(f), "pass": f.passed} for f in floors]}
     entries = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in top.items()]
     results = ",\n".join("  " + json.dumps(asdict(row)) for row in rows)

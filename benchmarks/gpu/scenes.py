@@ -1,4 +1,4 @@
-"""Scenes in a GPU's memory, in as many copies as its second-level cache cannot hold."""
+"""Scenes in a GPU's memory, in more copies than its second-level cache can hold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.scenes import Scene, Shape, make_scene
 
-# What most hangs on first: a run may be cut short.
+# The most important first: a run may be interrupted.
 SHAPES: tuple[Shape, ...] = (
     (64, 3, 300, 300),
     (16, 3, 1080, 1920),
@@ -18,15 +18,15 @@ SHAPES: tuple[Shape, ...] = (
 )
 EVERYWHERE = 1.0
 COVERAGES = (0.1, 0.5, EVERYWHERE)
-COLD_BYTES = 256 * 2**20  # several times the cache of any GPU: 50 MiB on an H100
+COLD_BYTES = 256 * 2**20  # several times the largest cache, such as an H100's 50 MiB
 
 
 def _everywhere(scene: Scene) -> Scene:
-    """The same images under a full mask, turned by 5 degrees, larger than the canvas."""
+    """The same images with a full mask, turned by 5 degrees and larger than the canvas."""
     n, _, height, width = scene.background.shape
     cos, sin = 0.8 * math.cos(math.radians(5)), 0.8 * math.sin(math.radians(5))
     turn = torch.tensor([[cos, -sin * height / width, 0.0], [sin * width / height, cos, 0.0]])
-    # On a long canvas the corners of the turned frame would come in: stay inside them.
+    # On a long canvas the turned frame's corners would show: enlarge it until they do not.
     turn = turn / max(1.0, turn[:, :2].abs().sum(1).max().item())
     mask = torch.ones(n, 1, height, width, dtype=scene.mask.dtype)
     theta = turn.repeat(n, 1, 1)
@@ -34,12 +34,12 @@ def _everywhere(scene: Scene) -> Scene:
 
 
 def bytes_of(scene: Scene) -> int:
-    """Bytes of what a pass reads and writes."""
+    """Count the bytes that a pass reads and writes."""
     return sum(t.nbytes for t in (scene.foreground, scene.mask, scene.background, scene.upstream))
 
 
 def make_scenes(shape: Shape, coverage: float, device: str = "cuda") -> list[Scene]:
-    """Make a float32 scene and copies of it that are called in turn, so that each is cold."""
+    """Make copies of a float32 scene, to be used in turn so that each is out of the cache."""
     if coverage == EVERYWHERE:
         scene = _everywhere(make_scene(shape, "float32", 0.5))
     else:

@@ -1,4 +1,4 @@
-"""CUDA events around single calls, each on inputs that have left the cache."""
+"""Times single calls with CUDA events, each on inputs that have left the cache."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 from benchmarks.gpu.peers import Call
 from benchmarks.scenes import Scene
 
-SECONDS = 0.3  # of calls in a case
+SECONDS = 0.3  # of calls per case
 FEWEST, MOST = 12, 200
 
 
 @dataclass(frozen=True)
 class Time:
-    """What a case took."""
+    """The time of a case."""
 
     ms: float  # median
     fastest_ms: float
@@ -25,7 +25,7 @@ class Time:
 
 
 def measure(call: Call, scenes: Sequence[Scene]) -> Time:
-    """Time calls on the scenes in turn, as a user makes them: launches count where they rule."""
+    """Time calls on the scenes in turn, as users make them: launches count where they dominate."""
     for scene in (*scenes[:3], scenes[0]):  # compiles, tunes, fills the allocator
         call(scene)
     torch.cuda.synchronize()
