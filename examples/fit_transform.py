@@ -92,7 +92,7 @@ def main(config: Config) -> None:
 
 
 def fit(picture: Scene, target: Tensor, config: Config) -> list[Tensor]:
-    """Match the target by its pixels alone; return the initial parameters and those of each step."""
+    """Match the target by its pixels alone; return the parameters at first and after each step."""
     start, stride = torch.tensor([START]), torch.tensor([STRIDE])
     moves = torch.zeros_like(start, requires_grad=True)
     optimizer = torch.optim.Adam([moves], lr=config.learning_rate)
