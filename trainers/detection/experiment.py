@@ -1,4 +1,4 @@
-"""All runs of a detection experiment, one after the other, and then the report."""
+"""Runs a whole detection experiment and writes the report."""
 
 import shutil
 import time
@@ -26,7 +26,7 @@ from trainers.side_by_side import Workers, at_once
 ConfigType = TypeVar("ConfigType", bound=Config)
 Read = Callable[[ConfigType], Data]
 Columns = dict[str, tuple[Way, ConfigType]]
-"""Runs by their name: the way they go and their config."""
+"""The way and the config of each run, by the run's name."""
 History = list[dict[str, Any]]
 Histories = dict[str, dict[int, History]]
 Job = tuple[str, int]
@@ -34,12 +34,12 @@ Job = tuple[str, int]
 
 
 def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
-    """Get the weights and the data, do what is left of every run, and write the report.
+    """Get the weights and the data, start or resume every run, and write the report.
 
     Args:
-        config: Of the experiment.
+        config: The experiment's config.
         read: Reads the data that a config names.
-        layout: Of the tables.
+        layout: The layout of the tables.
     """
     began = time.perf_counter()
     state = PartialState(cpu=config.cpu)
@@ -51,13 +51,13 @@ def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
     state.wait_for_everyone()
     columns = _columns(config)
     here = _Worker(read, columns)
-    # That of table 2's last column is the config's own.
+    # Table 2's last column has the config's own data.
     data = here.data(list(columns)[-1])
     jobs = [(name, seed) for name in columns for seed in config.seeds]
     with Workers(
         at_once(config.side_by_side, state), here, partial(_Worker, read, columns)
     ) as runs:
-        # One run of each seed trains T on real pictures alone; the others start from that T.
+        # For each seed, one run trains T on real pictures alone; the others start from that T.
         runs.run(partial(_run, cycles=0), jobs[: len(config.seeds)])
         done = runs.run(_run, jobs)
     histories = {name: {seed: done[name, seed] for seed in config.seeds} for name in columns}
@@ -77,18 +77,18 @@ def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
 
 
 class _Worker(Generic[ConfigType]):
-    """What a process keeps between its runs: what it has read, which table 2's columns share."""
+    """What a process keeps between runs: the data it has read, which table 2's columns share."""
 
     def __init__(self, read: Read[ConfigType], columns: Columns[ConfigType], line: int = 0) -> None:
         self.columns, self.line, self._read = columns, line, read
         self._data: dict[tuple[bool, float], Data] = {}
 
     def data(self, name: str) -> Data:
-        """Of the column."""
+        """The column's data."""
         config = self.columns[name][1]
         key = (config.clean_up, config.artefacts)
         if key not in self._data:
-            # Side by side, what is read is told once.
+            # Of runs side by side, only one reports what it reads.
             told = nullcontext() if parent_process() is None else redirect_stdout(StringIO())
             with PartialState(cpu=config.cpu).main_process_first(), told:
                 self._data[key] = self._read(config)
@@ -96,7 +96,7 @@ class _Worker(Generic[ConfigType]):
 
 
 def _run(worker: _Worker[Any], job: Job, cycles: int | None = None) -> History:
-    """Bring a run to so many cycles, or all."""
+    """Run for so many cycles, or all."""
     name, seed = job
     way, config = worker.columns[name]
     run = DetectionRun(config, way, seed, worker.data(name), name, worker.line)
@@ -105,7 +105,7 @@ def _run(worker: _Worker[Any], job: Job, cycles: int | None = None) -> History:
 
 
 def _columns(config: ConfigType) -> Columns[ConfigType]:
-    """A run a way, or a column of table 2, of which column k has the first k - 1 switches on."""
+    """One run per way, or per column of table 2, where column k has the first k - 1 switches on."""
     if not config.table2:
         return {way: (way, config) for way in config.ways}
     columns: Columns[ConfigType] = {}
@@ -125,7 +125,7 @@ def _columns(config: ConfigType) -> Columns[ConfigType]:
 
 
 def shares(histories: Histories) -> dict[str, dict[str, float]]:
-    """Where the time of the training steps went: percent by phase and part, over all runs."""
+    """Shares of the training steps' time: percent by phase and part, over all runs."""
     totals: dict[str, dict[str, float]] = {}
     for runs in histories.values():
         for record in (record for history in runs.values() for record in history):
@@ -140,7 +140,7 @@ def shares(histories: Histories) -> dict[str, dict[str, float]]:
 
 
 def timing_table(seconds: dict[str, Any]) -> str:
-    """The shares in lines."""
+    """Format the shares, one line per phase."""
     lines = []
     for phase, parts in seconds.items():
         if isinstance(parts, dict):
@@ -150,7 +150,7 @@ def timing_table(seconds: dict[str, Any]) -> str:
 
 
 def draw(config: Config, data: Data, histories: Histories) -> None:
-    """Write figures 8, 11 and 9 with this experiment's results."""
+    """Draw figures 8, 11 and 9 with this experiment's results."""
     seed = config.seeds[0]
     judged: dict[str, dict[str, list[torch.Tensor]]] = {}
     panels = {"T before": 1}

@@ -1,4 +1,4 @@
-"""What a run keeps to be shown: composites of each cycle, and detections before and after."""
+"""Keeps a run's pictures for the figures: composites of each cycle, detections before and after."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,12 +10,12 @@ from torchvision.utils import draw_bounding_boxes, make_grid
 from trainers.detection.pictures import Sheet
 
 LEAST = 0.3
-"""Detections with lower scores are not kept: none is ever drawn."""
+"""Detections with lower scores are not kept, since they are never drawn."""
 Detections = list[dict[str, Tensor]]
 
 
 class Gallery:
-    """Part of a run's checkpoint.
+    """Pictures to show, kept in a run's checkpoint.
 
     Attributes:
         sheets: Composites of each cycle, for figure 11.
@@ -30,13 +30,13 @@ class Gallery:
     def add(
         self, label: str, images: Tensor, boxes: Sequence[Tensor], confidences: Tensor
     ) -> Tensor:
-        """Keep a row of composites; returns it as one picture (3, H, W) uint8.
+        """Keep a row of composites; return it as one picture (3, H, W) uint8.
 
         Args:
-            label: Beside the row.
+            label: The row's label.
             images: (n, 3, H, W) in [0, 1].
-            boxes: Of each all objects (k, 4), the pasted one last.
-            confidences: (n,), T's.
+            boxes: For each image, the boxes of all objects (k, 4), the pasted one last.
+            confidences: (n,), T's confidence for each pasted object.
         """
         pixels = (images.cpu() * 255).round().to(torch.uint8)
         self.sheets.append(Sheet(label, pixels, list(boxes), confidences))

@@ -1,4 +1,4 @@
-"""Which composites are hard for T, and the search for them with T's forward passes counted."""
+"""Decides which composites are hard for T, and finds them, counting T's forward passes."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,28 +10,28 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 HARD = 0.5
-"""A composite is hard where T's confidence for the pasted object is below this (supplement A.2)."""
+"""A composite is hard if T's confidence for the pasted object is below this (supplement A.2)."""
 TRIES = 16
-"""Placements a foreground gets where the search is per foreground."""
+"""Placements per foreground in a search per foreground."""
 
 
 def confidence(
     detections: Mapping[str, Tensor], box: Tensor, label: int, iou: float = 0.5
 ) -> float:
-    """T's confidence for one object: the best score of a detection on it with its class.
+    """T's confidence for one object: the best score of a detection of its class on it.
 
-    What selection asks: a detection elsewhere in the picture does not make its object easy.
+    Selection goes by this: a detection elsewhere in the picture does not make the object easy.
 
     Args:
-        detections: Of one image, as torchvision's detectors return them: ``boxes`` (n, 4),
-            ``scores`` (n,) and ``labels`` (n,). What the detector's own score threshold drops
-            counts as 0.
+        detections: The detections in one image, as torchvision's detectors return them: ``boxes``
+            (n, 4), ``scores`` (n,) and ``labels`` (n,). What the detector's own score threshold
+            drops counts as 0.
         box: (4,), (x1, y1, x2, y2) in pixels, right and bottom exclusive.
         label: The object's class.
-        iou: Least IoU for a detection to be on the object.
+        iou: Least IoU of a detection that counts as on the object.
 
     Returns:
-        In [0, 1]; 0 where no detection is on the object.
+        In [0, 1]; 0 if no detection is on the object.
     """
     on = box_iou(box[None].float(), detections["boxes"].float())[0] >= iou
     scores = detections["scores"][on & (detections["labels"] == label)]
@@ -39,23 +39,23 @@ def confidence(
 
 
 def presence(detections: Mapping[str, Tensor], label: int) -> float:
-    """T's p of the picture showing the class: the best score of a detection of it, anywhere.
+    """T's p that the picture shows the class: the best score of a detection of it, anywhere.
 
-    One minus it is the paper's hardness (section 4.2.1), which figure 8 shows.
+    The paper's hardness, shown in figure 8, is 1 - p (section 4.2.1).
 
     Args:
-        detections: Of one image, as for :func:`confidence`.
+        detections: The detections in one image, as for :func:`confidence`.
         label: The class.
 
     Returns:
-        In [0, 1]; 0 where nothing of the class is detected. No less than :func:`confidence`.
+        In [0, 1]; 0 if nothing of the class is detected. No less than :func:`confidence`.
     """
     scores = detections["scores"][detections["labels"] == label]
     return float(scores.max()) if len(scores) else 0.0
 
 
 class Pairs(Protocol):
-    """Foregrounds and their backgrounds, however the caller holds them."""
+    """Foregrounds and their backgrounds, in any form the caller chooses."""
 
     def __len__(self) -> int: ...
 
@@ -67,15 +67,15 @@ PairsType = TypeVar("PairsType", bound=Pairs)
 
 @dataclass(frozen=True)
 class Proposals:
-    """Composites to judge, or found.
+    """Composites, proposed or found.
 
     Attributes:
         composites: (N, 3, H, W).
-        boxes: (N, 4) of the pasted objects, pixels, right and bottom exclusive.
+        boxes: (N, 4), the pasted objects' boxes in pixels, right and bottom exclusive.
         labels: (N,) int64, their classes.
         theta: (N, 2, 3), their placements.
         valid: (N,) bool: False where too little of the object shows for its label to be right.
-        background: (N,) int64, which background each was pasted on: whose existing boxes join.
+        background: (N,) int64, the background each is pasted on, whose own boxes count too.
     """
 
     composites: Tensor
@@ -93,23 +93,23 @@ class Proposals:
 
     @classmethod
     def cat(cls, parts: "list[Proposals]") -> Self:
-        """Put proposals one after the other."""
+        """Concatenate proposals."""
         columns = {name: [vars(part)[name] for part in parts] for name in vars(parts[0])}
         return cls(**{name: torch.cat(column) for name, column in columns.items()})
 
 
 @dataclass
 class Tally:
-    """What a search cost and gave.
+    """Cost and yield of a search.
 
     Attributes:
         pairs: How many foregrounds were drawn.
         proposed: How many placements were made.
-        invalid: How many of them showed too little of the object: neither scored nor taken.
-        passes: Images that went forward through T.
+        invalid: How many of these showed too little of the object: neither scored nor taken.
+        passes: Forward passes of T, one per image.
         accepted: How many composites were hard.
-        taken: How many of them there was room for.
-        shortfall: How many more were wanted when the search was given up.
+        taken: How many of these there was room for.
+        shortfall: How many were still wanted when the search gave up.
     """
 
     pairs: int = 0
@@ -122,21 +122,21 @@ class Tally:
 
 
 class Search(Generic[PairsType]):
-    """Draws pairs, has them placed, and keeps the valid composites that are hard.
+    """Draws pairs, places them, and keeps the valid composites that are hard.
 
     Args:
-        draw: Gives that many pairs.
-        propose: Places each pair anew: by chance or by S.
-        score: T's confidence (n,) for the pasted objects, of composites, boxes and labels. None: T
-            is not asked, and every valid composite is kept.
-        tries: How many placements a pair gets until one is hard. 1 filters pair and place jointly,
-            so that a foreground that is hard anywhere comes back often; more (:data:`TRIES`) filter
-            the places of each foreground.
-        batch: Pairs at a time, at most.
-        hard: What is below this confidence is kept.
+        draw: Draws so many pairs.
+        propose: Places each pair anew, at random or by S.
+        score: Returns T's confidences (n,) for the pasted objects, given composites, boxes and
+            labels. None: every valid composite is kept, without a pass of T.
+        tries: How many placements of a pair to try until one is hard. 1 filters pairs and
+            placements jointly, so that a foreground that is hard anywhere recurs often; more
+            (:data:`TRIES`) filter the placements of each foreground.
+        batch: Most pairs at a time.
+        hard: Composites below this confidence are kept.
 
     Attributes:
-        tally: Of everything this search has done.
+        tally: Counts everything this search has done.
     """
 
     def __init__(
@@ -159,12 +159,12 @@ class Search(Generic[PairsType]):
         """Find ``count`` composites, a batch at a time, or give up.
 
         Args:
-            count: How many are wanted. What the last batch finds beyond is accepted, not taken.
-            max_proposals: No batch starts after so many placements of this call; what is missing
-                then is the tally's shortfall.
+            count: How many to find. More than that from the last batch are accepted, not taken.
+            max_proposals: No batch starts after this call has made so many placements; what is
+                missing then is the tally's shortfall.
 
         Yields:
-            What each batch found: at most ``batch`` composites, never none.
+            What each batch found: 1 to ``batch`` composites.
         """
         missing, last = count, self.tally.proposed + max_proposals
         while missing and self.tally.proposed < last:
@@ -178,7 +178,7 @@ class Search(Generic[PairsType]):
         self.tally.shortfall += missing
 
     def _batch(self, missing: int) -> int:
-        """As many pairs as should do by the rate so far: more passes would be wasted."""
+        """How many pairs to draw: enough at the rate so far, as more would waste passes."""
         rate = self.tally.pairs / max(self.tally.accepted, 1)
         return min(self.batch, max(missing, ceil(missing * rate)))
 

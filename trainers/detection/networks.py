@@ -7,17 +7,17 @@ from trainers.detection.backbones import Backbone
 
 
 class Synthesizer(nn.Module):
-    """S: a foreground and a background to where the foreground goes (figure 6, supplement A.2).
+    """S: takes a foreground and a background, and proposes where the foreground goes.
 
-    Train it and generate with it in train mode, as on AffNIST: its batch statistics lag, and the
-    dropout, where there is some, is a part of its spread.
+    The network is figure 6's (supplement A.2). Use it in train mode, for generating too, as on
+    AffNIST: its running batch statistics lag, and dropout, if any, is part of its spread.
 
     Args:
         backbone: Shared by foreground and background.
-        start: (6,) in (-1, 1): the position it proposes for everything at first.
-        dropout: Probability of every dropout; 0 for none. The paper says that it helps (table 2)
-            and not where it is: here as on AffNIST, after every normalisation.
-        gain: Of the last layer's Xavier initialisation; 0 starts exactly at ``start``.
+        start: (6,) in (-1, 1): the position it initially proposes for everything.
+        dropout: Dropout probability; 0 for none. The paper says that it helps (table 2) but not
+            where it goes: here, as on AffNIST, after every normalisation.
+        gain: Gain of the last layer's Xavier initialisation; 0 starts exactly at ``start``.
     """
 
     def __init__(
@@ -90,13 +90,13 @@ def _hidden(inputs: int, dropout: float) -> list[nn.Module]:
 
 
 class Discriminator(nn.Sequential):
-    """D: images (N, 3, H, W) in [0, 1] to logits of "this patch is real" (N, 1, h, w).
+    """D: images (N, 3, H, W) in [0, 1] to a logit per patch (N, 1, h, w), positive for real.
 
-    A PatchGAN (supplement A.2). The dump's last pooling layer is pix2pixHD's between two scales;
-    with one scale there is nothing for it to do.
+    A PatchGAN (supplement A.2). The dump ends in a pooling layer, which pix2pixHD uses between two
+    scales; with one scale it has no purpose.
 
     Args:
-        width: Channels of the first layer, 64 in the paper; the others grow with it.
+        width: Channels of the first layer, 64 in the paper; the others are proportional.
     """
 
     def __init__(self, width: int = 64) -> None:
@@ -110,8 +110,8 @@ class Discriminator(nn.Sequential):
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                # The supplement calls 0.02 the variance; pix2pix, whose network this is, means the
-                # standard deviation.
+                # The supplement calls 0.02 the variance, but in pix2pix, whose network this is, it
+                # is the standard deviation.
                 nn.init.normal_(module.weight, 0, 0.02)
 
 

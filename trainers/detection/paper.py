@@ -1,4 +1,4 @@
-"""The paper's figures for detection, average precision in percent, to stand beside ours."""
+"""The paper's average precisions (%) for detection, shown beside ours."""
 
 TABLE_2 = {
     "Baseline": (78.93, 29.52),
@@ -12,14 +12,14 @@ TABLE_2 = {
 """The ablation on VOC 2007 test, person: AP at IoU 0.5 and 0.8 of each column."""
 
 SWITCHES = ("Ann. Cleanup", "Dropout", "Blending", "1 : 1 Ratio", "Discriminator")
-"""Rows of table 2: column k has the first k - 1 of them on."""
+"""Rows of table 2; column k has the first k - 1 of them on."""
 
 TABLE_3 = {
     "Baseline": (81.9, 95.3, 92.0, 87.3, 86.5, 96.8, 88.9, 80.5, 92.3, 88.9, 58.6, 86.3),
     "Cut-Paste-Learn": (88.5, 95.5, 94.1, 88.1, 90.3, 97.2, 91.8, 80.1, 94.0, 92.2, 65.4, 88.8),
     "Ours": (86.9, 95.9, 93.9, 90.2, 90.0, 96.6, 92.0, 87.6, 94.9, 90.9, 69.2, 89.8),
 }
-"""GMU Kitchen: AP of each class, in the order of GMU_CLASSES, and their mean."""
+"""GMU Kitchen: AP of each class in the order of GMU_CLASSES, then their mean."""
 
 GMU_CLASSES: tuple[tuple[str, ...], ...] = (
     ("coca_cola",),
@@ -34,7 +34,7 @@ GMU_CLASSES: tuple[tuple[str, ...], ...] = (
     ("pringles",),
     ("red_bull",),
 )
-"""Columns of table 3: how BigBIRD's (and Cut-Paste-Learn's shorter) names of each begin."""
+"""Columns of table 3: prefixes of each class's name in BigBIRD and in Cut-Paste-Learn."""
 
 TABLE_4 = {
     "Baseline": {"0.5": 78.93, "0.6": 69.61, "0.7": 52.97, "0.8": 29.54},

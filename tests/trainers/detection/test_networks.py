@@ -136,7 +136,7 @@ def test_weights_that_cannot_be_had_are_one_clear_error(tmp_path: Path) -> None:
         read(str(file), "--t.w")
     network = nn.Linear(2, 3)
     for content, message in (
-        ([1], "holds no state dict"),
+        ([1], "is not a state dict"),
         ({"weight": torch.zeros(3, 2)}, "lacks bias, wanted the weights of Linear"),
         ({"weight": torch.zeros(3, 2), "bias": torch.zeros(4)}, r"bias of shape \(4,\)"),
     ):

@@ -370,7 +370,7 @@ def test_what_a_user_can_put_right_is_one_line(tmp_path: Path, more: str, messag
     [
         ("--seeds", "seeds: got [], wanted one or more"),
         ("--size 64 64", "size: got (64, 64), wanted 112 or more"),
-        ("--artefacts 2", "artefacts: got 2.0, wanted a part, 0 to 1"),
+        ("--artefacts 2", "artefacts: got 2.0, wanted a number in [0, 1]"),
         ("--target.batch 1", "target.batch: got 1, wanted 2 or more"),
         ("--placement.aspect 0.5", "aspect: got 0.5, wanted 1 or more"),
     ],
