@@ -2,19 +2,31 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip --disable-pip-version-check install
+PIP := python -m pip --disable-pip-version-check
+INSTALL := $(BIN)/$(PIP) install
+OLDEST := .venv-oldest
+OP_TESTS := tests/ops $(patsubst %,tests/test_%.py,affine artefacts extension gpu_benchmark visibility)
 KERNELS := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h')
 
-.PHONY: help install test affnist bench gpu lint clean
+.PHONY: help install test oldest affnist bench gpu lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
-	@echo "ARGS=... goes to the command of test, affnist and bench; PYTHON=... makes the .venv"
+	@echo "ARGS=... goes to the command of test, oldest, affnist and bench; PYTHON=... makes the .venv"
 
 install: $(VENV)/installed  ## build the kernels, install everything into .venv
 
 test: $(VENV)/installed  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+# Not in the clone, where the tests would find its compositor before the wheel's.
+oldest: $(OLDEST)/installed  ## test the op's wheel on the oldest PyTorch, in .venv-oldest
+	rm -rf dist build/oldest
+	$(OLDEST)/bin/python -m build --no-isolation
+	$(OLDEST)/bin/$(PIP) install --no-deps --force-reinstall dist/*.whl
+	mkdir -p build/oldest
+	cp -r tests csrc benchmarks trainers pyproject.toml setup.py build/oldest
+	cd build/oldest && ../../$(OLDEST)/bin/python -m pytest -n auto $(OP_TESTS) $(ARGS)
 
 affnist: $(VENV)/installed  ## train on AffNIST, into runs/affnist
 	$(BIN)/python -m trainers.affnist $(ARGS)
@@ -33,7 +45,7 @@ lint: $(VENV)/installed  ## check style and types, Python and C++
 	$(BIN)/clang-format --dry-run -Werror $(KERNELS)
 
 clean:  ## remove .venv and everything built
-	rm -rf $(VENV) build *.egg-info compositor/*.so .benchmarks .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) build dist *.egg-info compositor/*.so .benchmarks .mypy_cache .pytest_cache .ruff_cache
 
 # In two steps, so that a changed kernel is rebuilt without PyTorch being fetched again.
 $(VENV)/tools:
@@ -43,4 +55,11 @@ $(VENV)/tools:
 
 $(VENV)/installed: $(VENV)/tools setup.py pyproject.toml $(KERNELS)
 	$(INSTALL) --no-build-isolation -e ".[trainers,dev]"
+	touch $@
+
+# Triton's interpreter makes integers of arrays as numpy 2.4 no longer lets it; 3.7 mends that.
+$(OLDEST)/installed:
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/$(PIP) install "torch==2.11.*" torchvision "numpy<2.4" setuptools ninja build \
+	  pytest pytest-xdist opencv-python-headless
 	touch $@

@@ -14,10 +14,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import setuptools
 import torch
 from setuptools import Extension, setup
 from torch.utils import cpp_extension
 
+OLDEST_SETUPTOOLS = 77  # that knows a license by its name; without isolation pip does not ask
 OLDEST_TORCH = "2.11"  # whose stable ABI the sources keep to
 # A binary serves its major version; PTX is compiled anew for later ones when first loaded.
 ARCHITECTURES = ("8.0", "9.0+PTX")
@@ -140,6 +142,10 @@ def choose() -> str:
     return build
 
 
+if int(setuptools.__version__.partition(".")[0]) < OLDEST_SETUPTOOLS:
+    raise SystemExit(
+        f"compositor: setuptools: got {setuptools.__version__}, wanted {OLDEST_SETUPTOOLS} or later"
+    )
 BUILD = choose()
 setup(
     ext_modules=[] if BUILD == "none" else [kernels(BUILD)],
