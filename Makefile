@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := python -m pip --disable-pip-version-check
 INSTALL := $(BIN)/$(PIP) install
 OLDEST := .venv-oldest
-OP_TESTS := tests/ops $(patsubst %,tests/test_%.py,affine artefacts extension gpu_benchmark visibility)
+OP_TESTS := tests/ops $(patsubst %,tests/test_%.py,affine artefacts extension visibility)
 KERNELS := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h')
 
 .PHONY: help install test oldest affnist bench gpu lint clean
@@ -25,7 +25,7 @@ oldest: $(OLDEST)/installed  ## test the op's wheel on the oldest PyTorch, in .v
 	$(OLDEST)/bin/python -m build --no-isolation
 	$(OLDEST)/bin/$(PIP) install --no-deps --force-reinstall dist/*.whl
 	mkdir -p build/oldest
-	cp -r tests csrc benchmarks trainers pyproject.toml setup.py build/oldest
+	cp -r tests csrc pyproject.toml build/oldest
 	cd build/oldest && ../../$(OLDEST)/bin/python -m pytest -n auto $(OP_TESTS) $(ARGS)
 
 affnist: $(VENV)/installed  ## train on AffNIST, into runs/affnist

@@ -52,6 +52,7 @@ def describe(arguments: Sequence[str]) -> dict[str, Any]:
     """Return machine, commit, versions, command and date."""
     # Results are not source: writing one run's leaves the tree clean for the next.
     changes = _git("status", "--porcelain", "--", ".", f":!{RESULTS.relative_to(ROOT)}")
+    told = os.environ.get("COMPOSITOR_COMMIT", "")[:12]  # by whoever took the sources out of git
     build = compositor.build_info()
     return {
         "machine": {
@@ -60,8 +61,8 @@ def describe(arguments: Sequence[str]) -> dict[str, Any]:
             "system": f"{platform.system()} {platform.machine()}",
             "load": round(os.getloadavg()[0], 2),  # above a few tenths, other processes were busy
         },
-        "commit": _git("rev-parse", "--short=12", "HEAD") or "unknown",
-        "dirty": changes != "",
+        "commit": _git("rev-parse", "--short=12", "HEAD") or told or "unknown",
+        "dirty": bool(changes) or (changes is None and not told),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "-m", "benchmarks", *arguments]),
         "versions": {

@@ -37,13 +37,13 @@ def _calls(shape: Shape, scenes: list[Scene]) -> Iterator[tuple[str, str, peers.
             yield name, mode, peers.prepare(pipeline, mode)
         if name in OURS:
             yield name, BACKWARD, peers.prepare_backward(name)
+            if name == "cuda":
+                for mode in (FORWARD, BOTH):
+                    yield "cuda graph", mode, peers.prepare_graphs(scenes, mode)
             continue
         label = {"eager": "compiled"}.get(name, f"{name} compiled")
         for mode in (FORWARD, BOTH):
             yield label, mode, peers.prepare(peers.compiled(name, shape), mode)
-    if "cuda" in peers.pipelines():
-        for mode in (FORWARD, BOTH):
-            yield "cuda graph", mode, peers.prepare_graphs(scenes, mode)
 
 
 def _measure(shape: Shape, coverage: float) -> Iterator[Row]:
@@ -95,11 +95,12 @@ def main(arguments: Sequence[str]) -> int:
     )
     for shape in QUICK if options.quick else SHAPES:
         for coverage in COVERAGES:
-            rows += _measure(shape, coverage)
-        # After each shape, so that an interrupted run keeps what it has.
-        floors = report.check(rows)
-        write(options.results / f"{stem}.json", report.record(about, rows, floors))
-        write(options.results / f"{stem}.md", report.table(about, rows, floors))
+            for row in _measure(shape, coverage):
+                rows.append(row)
+                # Each time, so that an interrupted run keeps what it has.
+                floors = report.check(rows)
+                write(options.results / f"{stem}.json", report.record(about, rows, floors))
+                write(options.results / f"{stem}.md", report.table(about, rows, floors))
     print(report.table(about, rows, floors))
     return 0
 

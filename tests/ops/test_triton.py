@@ -315,7 +315,8 @@ def test_frozen_images_allocate_nothing_of_their_size():
         kernel_backward(grad, None, *given, 0.3, 1.0, 3, True, *THETA)
     name = "self_device_memory_usage" if DEVICE == "cuda" else "self_cpu_memory_usage"
     allocated = sum(max(0, getattr(event, name)) for event in profile.events())
-    assert 0 < allocated < given.mask.nbytes / 10
+    # A GPU's allocator rounds up to 512 bytes: maps, constants, partial sums, theta's gradient.
+    assert 0 < allocated < given.mask.nbytes / 10 + 4 * 512
 
 
 @pytest.mark.parametrize("needs", [EVERY, THETA])
