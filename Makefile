@@ -60,6 +60,6 @@ $(VENV)/installed: $(VENV)/tools setup.py pyproject.toml $(KERNELS)
 # Triton's interpreter makes integers of arrays as numpy 2.4 no longer lets it; 3.7 mends that.
 $(OLDEST)/installed:
 	$(PYTHON) -m venv $(OLDEST)
-	$(OLDEST)/bin/$(PIP) install "torch==2.11.*" torchvision "numpy<2.4" setuptools ninja build \
+	$(OLDEST)/bin/$(PIP) install "torch==2.11.*" torchvision "numpy<2.4" "setuptools>=77" ninja build \
 	  pytest pytest-xdist opencv-python-headless
 	touch $@
