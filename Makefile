@@ -57,7 +57,7 @@ $(VENV)/installed: $(VENV)/tools setup.py pyproject.toml $(KERNELS)
 	$(INSTALL) --no-build-isolation -e ".[trainers,dev]"
 	touch $@
 
-# Triton's interpreter makes integers of arrays as numpy 2.4 no longer lets it; 3.7 mends that.
+# Of numpy what Triton 3.6's interpreter takes.
 $(OLDEST)/installed:
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/$(PIP) install "torch==2.11.*" torchvision "numpy<2.4" "setuptools>=77" ninja build \

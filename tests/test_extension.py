@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import compositor
-from compositor import _extension
+from compositor import _extension, triton
 
 
 def run_python(code):
@@ -82,3 +82,26 @@ def test_a_library_that_does_not_load_is_told_from_one_that_is_not_there(monkeyp
     monkeypatch.setattr(_extension, "_reason", "built for another PyTorch")
     with pytest.raises(RuntimeError, match="'cpu' is not available: built for another PyTorch"):
         _extension.require("cpu")
+
+
+@pytest.mark.parametrize(
+    ("versions", "fault"),
+    [
+        (
+            {"triton": "3.6.0", "numpy": "2.5.5"},
+            "the interpreter of Triton 3.6.0 needs NumPy below 2.4, got 2.5.5",
+        ),
+        ({"triton": "3.6.0", "numpy": "2.3.5"}, ""),
+        ({"triton": "3.10.0", "numpy": "2.5.5"}, ""),
+    ],
+)
+def test_an_interpreter_that_numpy_stops_says_so(monkeypatch, versions, fault):
+    monkeypatch.setattr(triton, "version", versions.__getitem__)
+    assert triton._interpreter_fault() == fault
+
+
+def test_what_stops_the_interpreter_is_the_backends_status(monkeypatch):
+    monkeypatch.setattr(triton, "_FAULT", "it cannot")
+    x = torch.rand(1, 3, 8, 8)
+    with pytest.raises(RuntimeError, match="backend: 'triton' is not available: it cannot"):
+        compositor.blend(x, None, x, torch.eye(2, 3)[None], backend="triton")
