@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -75,6 +76,26 @@ def test_promises_are_held_against_the_copy():
     assert [floor["pass"] for floor in told["floors"]] == [True, True, False, True]
     text = report.table(about, rows, list(verdicts.values()))
     assert "| 64 x 3 x 300 x 300 | 100 % | forward + backward | 3 |" in text
+
+
+def test_an_interrupted_run_keeps_its_rows_the_promised_ones_first(monkeypatch, tmp_path):
+    info = compositor.build_info()
+    info["backends"]["cuda"] = "available"
+    monkeypatch.setattr(compositor, "build_info", lambda: info)
+    gpu = SimpleNamespace(name="G", total_memory=0, major=9, minor=0, multi_processor_count=132)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
+
+    def measure(shape, coverage):
+        yield report.Row(shape, coverage, peers.FORWARD, "cuda", Time(1, 1, 9))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_measure", measure)
+    with pytest.raises(KeyboardInterrupt):
+        command.main(["--results", str(tmp_path)])
+    (figures,) = tmp_path.glob("*.json")
+    (row,) = json.loads(figures.read_text())["results"]
+    assert tuple(row["shape"]) == report.PROMISED[0] and row["coverage"] == scenes.EVERYWHERE
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_it_needs_torch_alone():
