@@ -21,7 +21,7 @@ import compositor
 from benchmarks import figures, floors, machine, report
 from benchmarks.cases import sessions
 from benchmarks.scenes import Shape
-from trainers.files import write
+from trainers.files import DataError, check_writable, write
 
 OP_TESTS = (sys.executable, "-m", "pytest", "tests/ops", "-q", "-x")
 
@@ -70,6 +70,11 @@ def main(arguments: Sequence[str], op_tests: Sequence[str] = OP_TESTS) -> int:
     status = compositor.build_info()["backends"]["cpu"]
     if status != "available":
         print(f"no figures: the kernel to measure is missing: {status}", file=sys.stderr)
+        return 1
+    try:
+        check_writable(options.results)
+    except DataError as error:
+        print(f"no figures: {error}", file=sys.stderr)
         return 1
     about = machine.describe(arguments)  # before anything here can change the tree
     cores = machine.cores()

@@ -70,6 +70,8 @@ class Config:
             raise ValueError(
                 f"--count, --objects: got {self.count}, {self.objects}, wanted 1 or more"
             )
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"--seed: got {self.seed}, wanted 0 to {2**63 - 1}")
         check_output(self.output)
 
 

@@ -41,7 +41,7 @@ class Config:
 
     def check(self) -> None:
         """Raise if an option is out of range."""
-        if self.truth[2] <= 0 or self.truth[3] <= 0:
+        if not (self.truth[2] > 0 and self.truth[3] > 0):
             raise ValueError(f"--truth: got scales {self.truth[2:4]}, wanted them above 0")
         if self.steps < 1:
             raise ValueError(f"--steps: got {self.steps}, wanted 1 or more")

@@ -1,6 +1,7 @@
 """The harness: same work by all peers, honest memory, no table where something is wrong."""
 
 import json
+import re
 import sys
 
 import cv2
@@ -284,6 +285,16 @@ def test_no_table_where_the_op_tests_fail(harness, capsys):
     said = capsys.readouterr()
     assert "tests failed" in said.err
     assert said.out == ""
+
+
+def test_nothing_is_measured_for_a_folder_that_cannot_be_written_to(harness, tmp_path, capsys):
+    (tmp_path / "results").write_text("a file")
+    code, _ = harness(op_tests=FAILING)
+    assert code == 1
+    assert re.fullmatch(
+        r"no figures: .*results: is no folder that can be written to \(File exists\)\n",
+        capsys.readouterr().err,
+    )
 
 
 def test_no_table_where_a_measurement_fails(harness, monkeypatch, capsys):

@@ -143,11 +143,17 @@ def test_hidden_object_has_no_box(monkeypatch):
         (("--box", 30, 20, 30, 40), r"--box: got \(30, 20, 30, 40\), wanted x1 < x2"),
         (("--count", 0), "--count, --objects: got 0, 3, wanted 1 or more"),
         (("--sigma", -1), "sigma: got -1.0"),
+        (("--foreground", "a\0b.png"), "b.png: embedded null byte"),
+        (("--seed", -1), "--seed: got -1, wanted 0 to 9223372036854775807"),
         (("--output", "here.txt"), "--output: got here.txt"),
+        (("--output", "text.png/x.png"), r"--output: text.png/x.png: .* \((File exists|Not a dir)"),
+        (("--output", f"{'x' * 300}.png"), r"--output: x+.png: .* \(File name too long\)"),
+        (("--output", "folder.png"), "--output: got folder.png, a folder, wanted a picture's name"),
     ],
 )
 def test_composite_images_refuses(files, refuse, arguments, complaint):
     (files / "text.png").write_text("no picture")
+    (files / "folder.png").mkdir()
     assert re.search(complaint, refuse("composite_images.py", *arguments))
     assert not (files / "composites.png").exists()
 
@@ -183,6 +189,7 @@ def test_animation(tmp_path, succeed):
         (("--steps", 0), "--steps: got 0, wanted 1 or more"),
         (("--learning-rate", 0), "--learning-rate: got 0.0, wanted more than 0"),
         (("--truth", 0, 0, 0, 1, 0, 0), r"--truth: got scales \(0.0, 1.0\), wanted them above 0"),
+        (("--truth", 0, 0, 1, "nan", 0, 0), r"--truth: got scales \(1.0, nan\), wanted them"),
         (("--output", "fit.txt"), "--output: got fit.txt"),
         (("--steps", 2), "not recovered: wanted"),
     ],

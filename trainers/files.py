@@ -48,6 +48,20 @@ def number(value: object) -> float | None:
     return found if abs(found) <= FAR else None
 
 
+def check_writable(folder: Path) -> None:
+    """Make a folder where it is missing, and see that files can be made in it: before the work.
+
+    Raises:
+        DataError: It cannot be made, or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{folder}: is no folder that can be written to ({reason})") from error
+
+
 @contextmanager
 def roomy(folder: Path) -> Iterator[None]:
     """Explain the error if writing to ``folder`` fails because its disk is full.

@@ -23,7 +23,7 @@ from benchmarks.gpu.report import Row
 from benchmarks.gpu.scenes import COVERAGES, SHAPES, make_scenes
 from benchmarks.gpu.timing import measure
 from benchmarks.scenes import Scene, Shape
-from trainers.files import write
+from trainers.files import DataError, check_writable, write
 
 QUICK: tuple[Shape, ...] = ((16, 3, 300, 300),)
 OFF = 1e-3  # the share of a peer's values that may differ, on the rim of a mask
@@ -78,6 +78,11 @@ def main(arguments: Sequence[str]) -> int:
         print(f"no figures: the kernel to measure is missing: {status}", file=sys.stderr)
         return 1
 
+    try:
+        check_writable(options.results)
+    except DataError as error:
+        print(f"no figures: {error}", file=sys.stderr)
+        return 1
     about: dict[str, Any] = machine.describe(arguments)
     about["command"] = " ".join(["python -m benchmarks.gpu", *arguments])
     properties = torch.cuda.get_device_properties(0)
