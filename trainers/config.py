@@ -1,12 +1,39 @@
 """What the trainers' dataclass configs have in common."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+SEEDS = (0, 2**31 - 1)
+"""What every random number generator takes."""
+
 
 class ConfigError(ValueError):
     """Settings that no run can have."""
+
+
+def check_limits(config: Any, limits: Mapping[str, tuple[float, float]]) -> None:
+    """Check a config's numbers.
+
+    Args:
+        config: A dataclass.
+        limits: The least and the most of each, both allowed; by :func:`flatten`'s names.
+
+    Raises:
+        ConfigError: A number is outside, or not finite.
+    """
+    values = flatten(plain(config))
+    for name, (least, most) in limits.items():
+        given = values[name] if isinstance(values[name], list) else [values[name]]
+        for number in given:
+            # A comparison with NaN is false.
+            if number is not None and not (least <= number <= most and number != math.inf):
+                wanted = (
+                    f"{least} or more" if most == math.inf else f"a number in [{least}, {most}]"
+                )
+                raise ConfigError(f"{name}: got {number}, wanted {wanted}")
 
 
 def plain(config: Any) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from trainers.config import check_limits
 from trainers.detection import command
-from trainers.detection.config import Config, TargetConfig, Way
+from trainers.detection.config import AT_LEAST_1, Config, TargetConfig, Way
 from trainers.detection.data import bigbird, folder, gmu, pictures, stand_in
 from trainers.detection.data.cleanup import DEFAULT
 from trainers.detection.data.prepared import prepare_cutouts, prepare_photographs
@@ -42,6 +43,10 @@ class GMUConfig(Config):
     say so."""
     fold: int = 1
     """Number of the fold, from 1; only the first is known without folds.txt."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_limits(self, {"fold": AT_LEAST_1})
 
 
 FULL = GMUConfig(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from trainers.affnist import __main__ as command
 from trainers.affnist import dataset, report
 from trainers.affnist.config import FIGURE7, TABLE1, TINY, WAYS, DataConfig, TargetConfig
 from trainers.affnist.run import AffNISTRun
+from trainers.config import ConfigError, flatten, plain
 
 SCRIPT = Path(tiny_affnist.__file__)
 
@@ -237,6 +239,9 @@ def test_what_changed_since_is_not_gone_on_with(
         ("--seeds", "seeds: got [], wanted one or more"),
         ("--ways random random", "none twice"),
         ("--images-per-cycle 505", "images_per_cycle: got 505, wanted a multiple of 10"),
+        ("--seeds -1", "seeds: got -1, wanted a number in [0, 2147483647]"),
+        ("--target.batch -2", "target.batch: got -2, wanted 2 or more"),
+        ("--target.weight-decay -1", "target.weight_decay: got -1.0, wanted 0 or more"),
         ("--target.batch 7", "target.batch: got 7, wanted an even number"),
     ],
 )
@@ -318,3 +323,40 @@ def test_two_processes_train_together(tiny_mnist: Path, tmp_path: Path) -> None:
     for name, value in trained[1]["target"].items():
         # Half batches summed in another order, over 20 steps of SGD at 1e-2.
         torch.testing.assert_close(trained[0]["target"][name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_a_second_run_in_the_folder_is_refused_while_the_first_lives(
+    tiny_mnist: Path, tmp_path: Path
+) -> None:
+    ways = ("--ways", "random", "image_hard")
+    line = arguments(tiny_mnist, tmp_path / "out", *ways)
+    first = start(*line, "--cycles", "100000", "--side-by-side", "2")
+    try:
+        deadline = time.monotonic() + 300
+        checkpoints = tmp_path / "out" / "checkpoints"
+        while not list(checkpoints.glob("*/random.pt")) and time.monotonic() < deadline:
+            assert first.poll() is None, first.communicate()
+            time.sleep(0.1)
+        message = f"error: {tmp_path / 'out'}: another run is writing there; wait for it to end"
+        for more in ((), ("--restart",)):
+            with pytest.raises(SystemExit, match=message):
+                command.main([*line, *more])
+        assert list(checkpoints.glob("*/random.pt"))
+    finally:
+        first.kill()
+        first.communicate()
+    # The killed one left no lock behind.
+    command.main([*line, "--restart"])
+
+
+def test_every_number_has_its_limits() -> None:
+    for name, value in flatten(plain(TABLE1)).items():
+        first = value[0] if isinstance(value, list) else value
+        if isinstance(first, bool) or not isinstance(first, int | float):
+            continue
+        for bad in (-1e9, nan, inf) if isinstance(first, float) else (-(10**9),):
+            head, _, rest = name.rpartition(".")
+            given = (bad,) if isinstance(value, list) else bad
+            with pytest.raises(ConfigError, match=f"{name}: got .*, wanted"):
+                part = replace(getattr(TABLE1, head), **{rest: given}) if head else given
+                replace(TABLE1, **{head or rest: part})

@@ -7,10 +7,7 @@ import tyro
 
 from trainers.affnist import experiment
 from trainers.affnist.config import PRESETS, Config
-from trainers.checkpoint import OtherRunError
-from trainers.config import ConfigError
-from trainers.files import DataError
-from trainers.loop import NonFiniteLossError
+from trainers.command import one_line
 
 DESCRIPTION = """Train classifiers on MNIST and added composites, test them on affNIST.
 
@@ -37,10 +34,8 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the experiment; an error that the user can fix is one line, not a traceback."""
-    try:
+    with one_line():
         experiment.run(parse(arguments))
-    except (ConfigError, DataError, NonFiniteLossError, OtherRunError) as error:
-        raise SystemExit(f"error: {error}") from error
 
 
 if __name__ == "__main__":

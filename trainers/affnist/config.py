@@ -1,12 +1,13 @@
 """The configuration of the AffNIST experiment, and its presets."""
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from trainers.config import ConfigError, flatten, plain
+from trainers.config import SEEDS, ConfigError, check_limits, flatten, plain
 
 Way = Literal["synthesizer", "random", "random_hard", "image_hard"]
 WAYS: tuple[Way, ...] = ("synthesizer", "random", "random_hard", "image_hard")
@@ -76,6 +77,32 @@ class SynthesizerConfig:
     """Most steps per cycle: in late cycles a class's quota may never fill."""
 
 
+AT_LEAST_0, AT_LEAST_1, AT_LEAST_2 = (0, math.inf), (1, math.inf), (2, math.inf)
+LIMITS: dict[str, tuple[float, float]] = {
+    "seeds": SEEDS,
+    **dict.fromkeys(("cycles", "images_per_cycle", "tries", "max_passes"), AT_LEAST_1),
+    "margin": (-1, 1),
+    "side_by_side": AT_LEAST_1,
+    "data.versions": (1, 32),
+    "data.validation_digits": AT_LEAST_0,
+    "target.learning_rate": AT_LEAST_0,
+    "target.late_learning_rate": AT_LEAST_0,
+    "target.late_cycle": AT_LEAST_0,
+    "target.momentum": (0, 1),
+    "target.weight_decay": AT_LEAST_0,
+    "target.batch": AT_LEAST_2,
+    **dict.fromkeys(("target.mnist_iterations", "target.iterations"), AT_LEAST_1),
+    "target.averaged": AT_LEAST_1,
+    "synthesizer.learning_rate": AT_LEAST_0,
+    "synthesizer.weight_decay": AT_LEAST_0,
+    "synthesizer.batch": AT_LEAST_2,
+    "synthesizer.dropout": (0, 1),
+    "synthesizer.gain": AT_LEAST_0,
+    "synthesizer.max_steps": AT_LEAST_1,
+}
+"""Of the numbers."""
+
+
 @dataclass(frozen=True)
 class Config:
     """AffNIST: images added in cycles, by a synthesizer or by plain random sampling.
@@ -125,6 +152,7 @@ class Config:
                 f"images_per_cycle: got {self.images_per_cycle}, wanted a multiple of 10, so that "
                 "every class gets the same"
             )
+        check_limits(self, LIMITS)
         if self.target.batch % 2:
             raise ConfigError(f"target.batch: got {self.target.batch}, wanted an even number")
 

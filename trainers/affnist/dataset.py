@@ -15,6 +15,7 @@ from trainers import checkpoint
 from trainers.affnist import mnist
 from trainers.affnist.config import DataConfig
 from trainers.affnist.placement import ANGLE, SCALE, SHEAR, SIZE, Digits, pad, place, uniform
+from trainers.config import ConfigError
 from trainers.files import DataError, replacing
 
 SEED = 20190618
@@ -65,6 +66,11 @@ def prepare(config: DataConfig) -> Data:
     digits = mnist.load(config.mnist, config.downloads)
     train = pad(*digits.train)
     kept = len(train) - config.validation_digits
+    if kept < 1:
+        raise ConfigError(
+            f"data.validation_digits: got {config.validation_digits}, wanted fewer than "
+            f"{len(train)}, all there are"
+        )
     validation = None
     if config.validation_digits:
         validation = regenerate(train[kept:], 1, SEED + 1)

@@ -1,6 +1,5 @@
 """Runs the whole AffNIST experiment, side by side where that is faster, and writes the report."""
 
-import shutil
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ from trainers.affnist import dataset, report
 from trainers.affnist.config import Config, Way
 from trainers.affnist.dataset import Data
 from trainers.affnist.run import AffNISTRun
+from trainers.output import claimed
 from trainers.side_by_side import Workers, at_once
 
 Job = tuple[Way, int]
@@ -22,9 +22,11 @@ def run(config: Config) -> None:
     """Get the data, start or resume every run, and write the report."""
     began = time.perf_counter()
     state = PartialState(cpu=config.cpu)
-    if config.restart and state.is_main_process:
-        for name in ("checkpoints", "tensorboard"):
-            shutil.rmtree(config.output / name, ignore_errors=True)
+    with claimed(config.output, state, config.restart):
+        _run_all(config, state, began)
+
+
+def _run_all(config: Config, state: PartialState, began: float) -> None:
     with state.main_process_first():
         data = dataset.prepare(config.data)
     count = at_once(config.side_by_side, state)

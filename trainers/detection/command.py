@@ -6,16 +6,13 @@ from typing import TypeVar
 
 import tyro
 
-from trainers.checkpoint import OtherRunError
-from trainers.config import ConfigError
+from trainers.command import one_line
 from trainers.detection import experiment
 from trainers.detection.backbones import WeightsError
 from trainers.detection.config import Config
 from trainers.detection.experiment import Read
 from trainers.detection.report import Layout
 from trainers.detection.targets import TargetError
-from trainers.files import DataError
-from trainers.loop import NonFiniteLossError
 
 ConfigType = TypeVar("ConfigType", bound=Config)
 SCALES = """
@@ -51,14 +48,5 @@ def main(
     layout: Layout,
 ) -> None:
     """Run an experiment; an error that the user can fix is one line, not a traceback."""
-    try:
+    with one_line(TargetError, WeightsError):
         experiment.run(config, read, layout)
-    except (
-        ConfigError,
-        DataError,
-        NonFiniteLossError,
-        OtherRunError,
-        TargetError,
-        WeightsError,
-    ) as error:
-        raise SystemExit(f"error: {error}") from error

@@ -1,10 +1,11 @@
 """The configuration of a detection experiment; each trainer adds its presets and its data."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from trainers.config import ConfigError, flatten, plain
+from trainers.config import SEEDS, ConfigError, check_limits, flatten, plain
 from trainers.detection.average_precision import Points
 from trainers.detection.backbones import BackboneName
 from trainers.detection.hardness import HARD, TRIES
@@ -111,6 +112,45 @@ class DiscriminatorConfig:
     """Weight decay of Adam; the paper gives none for D."""
 
 
+AT_LEAST_0, AT_LEAST_1, AT_LEAST_2 = (0, math.inf), (1, math.inf), (2, math.inf)
+PART = (0, 1)
+LIMITS: dict[str, tuple[float, float]] = {
+    "seeds": SEEDS,
+    **dict.fromkeys(("cycles", "images_per_cycle", "tries", "max_passes", "judged"), AT_LEAST_1),
+    "hard": AT_LEAST_0,
+    "size": AT_LEAST_1,
+    "artefacts": PART,
+    "side_by_side": AT_LEAST_1,
+    "workers": AT_LEAST_0,
+    "placement.angle": (0, 180),
+    "placement.shear": AT_LEAST_0,
+    "placement.scale": AT_LEAST_0,
+    "placement.aspect": AT_LEAST_1,
+    "random.smallest": AT_LEAST_0,
+    "target.learning_rate": AT_LEAST_0,
+    "target.momentum": PART,
+    "target.weight_decay": AT_LEAST_0,
+    "target.batch": AT_LEAST_2,
+    "target.start_iterations": AT_LEAST_0,
+    "target.start_learning_rate": AT_LEAST_0,
+    "target.iterations": AT_LEAST_0,
+    "target.averaged": AT_LEAST_1,
+    "synthesizer.dropout": PART,
+    "synthesizer.gain": AT_LEAST_0,
+    "synthesizer.learning_rate": AT_LEAST_0,
+    "synthesizer.weight_decay": AT_LEAST_0,
+    "synthesizer.batch": AT_LEAST_2,
+    "synthesizer.steps": AT_LEAST_0,
+    "synthesizer.realism": AT_LEAST_0,
+    "synthesizer.penalty": AT_LEAST_0,
+    "synthesizer.visibility.covered": PART,
+    "discriminator.width": AT_LEAST_1,
+    "discriminator.learning_rate": AT_LEAST_0,
+    "discriminator.weight_decay": AT_LEAST_0,
+}
+"""Of the numbers; those of nested rules that check themselves are not here."""
+
+
 @dataclass(frozen=True)
 class Config:
     """Composites added in cycles, by a synthesizer or by plain random sampling.
@@ -125,6 +165,9 @@ class Config:
     """Folder for decoded pictures, so that each is decoded only once."""
     restart: bool = False
     """Discard an earlier run in the output folder."""
+    check: bool = False
+    """Read all data and train nothing: print how many objects each class has, and write data.json,
+    which names everything that was left out and why."""
     table2: bool = False
     """Run table 2's ablation instead: six columns, all with S, each turning on one more switch."""
     ways: tuple[Way, ...] = WAYS
@@ -165,6 +208,9 @@ class Config:
     """Processes that load pictures; 0: load in the training process."""
     cpu: bool = False
     """Use the CPU even if there is an accelerator."""
+    profile: bool = False
+    """Measure how long each part of a step takes, and the gradients between the parts. This waits
+    for the accelerator after each part; torch.profiler shows the parts by name without it."""
     precision: Literal["no", "bf16"] = "no"
     """bf16: autocast, for hardware that supports it."""
     placement: Range = field(default_factory=Range)
@@ -177,25 +223,12 @@ class Config:
         for name, value in (("ways", self.ways), ("seeds", self.seeds)):
             if not value or len(set(value)) < len(value):
                 raise ConfigError(f"{name}: got {list(value)}, wanted one or more, none twice")
-        for name, least, number in (
-            ("cycles", 1, self.cycles),
-            ("images_per_cycle", 1, self.images_per_cycle),
-            ("judged", 1, self.judged),
-            ("side_by_side", 1, self.side_by_side),
-            ("synthesizer.batch", 2, self.synthesizer.batch),
-            ("target.batch", 2, self.target.batch),
-            ("target.averaged", 1, self.target.averaged),
-            ("discriminator.width", 1, self.discriminator.width),
-        ):
-            if number < least:
-                raise ConfigError(f"{name}: got {number}, wanted {least} or more")
+        check_limits(self, LIMITS)
         if min(self.size) < 112:
             raise ConfigError(f"size: got {self.size}, wanted 112 or more, which S needs")
-        if not 0 <= self.artefacts <= 1:
-            raise ConfigError(f"artefacts: got {self.artefacts}, wanted a number in [0, 1]")
 
     def identity(self) -> dict[str, Any]:
         """The fields that a run's numbers depend on, flat; a run resumes only if they match."""
         others = {"output", "cache", "restart", "table2", "ways", "seeds", "cycles"}
-        others |= {"side_by_side", "workers"}
+        others |= {"side_by_side", "workers", "check", "profile"}
         return {name: value for name, value in flatten(plain(self)).items() if name not in others}

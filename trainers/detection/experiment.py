@@ -1,6 +1,5 @@
 """Runs a whole detection experiment and writes the report."""
 
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, redirect_stdout
@@ -21,6 +20,7 @@ from trainers.detection.gallery import Gallery
 from trainers.detection.report import Layout
 from trainers.detection.run import DetectionRun, checkpoint_path
 from trainers.detection.sources import Data
+from trainers.output import claimed
 from trainers.side_by_side import Workers, at_once
 
 ConfigType = TypeVar("ConfigType", bound=Config)
@@ -43,44 +43,50 @@ def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
     """
     began = time.perf_counter()
     state = PartialState(cpu=config.cpu)
-    with state.main_process_first():
-        players.check(config)
-    if config.restart and state.is_main_process:
-        for name in ("checkpoints", "tensorboard"):
-            shutil.rmtree(config.output / name, ignore_errors=True)
-    state.wait_for_everyone()
-    columns = _columns(config)
-    here = _Worker(read, columns)
-    # Table 2's last column has the config's own data.
-    data = here.data(list(columns)[-1])
-    jobs = [(name, seed) for name in columns for seed in config.seeds]
-    with Workers(
-        at_once(config.side_by_side, state), here, partial(_Worker, read, columns)
-    ) as runs:
+    with claimed(config.output, state, config.restart and not config.check):
+        if not config.check:
+            with state.main_process_first():
+                players.check(config)
+        here = _Worker(read, _columns(config))
+        # Table 2's last column has the config's own data.
+        data = here.data(list(here.columns)[-1])
+        if state.is_main_process:
+            data.tell(config.output)
+        if config.check:
+            return
+        histories = _run_all(config, state, here)
+        if state.is_main_process:
+            results = report.summarise(
+                "table 2" if config.table2 else layout,
+                plain(config),
+                data.sources,
+                data.test.ignored,
+                histories,
+            )
+            results["seconds"] = shares(histories) | {"all": round(time.perf_counter() - began, 1)}
+            report.write(config.output, results)
+            if config.profile:
+                print(timing_table(results["seconds"]))
+            draw(config, data, histories)
+            print(f"{config.output}: results.json, data.json, tables.md and pictures")
+
+
+def _run_all(config: Config, state: PartialState, here: "_Worker[Any]") -> Histories:
+    """Finish every run."""
+    jobs = [(name, seed) for name in here.columns for seed in config.seeds]
+    side_by_side = at_once(config.side_by_side, state)
+    with Workers(side_by_side, here, partial(_Worker, here.read, here.columns)) as runs:
         # For each seed, one run trains T on real pictures alone; the others start from that T.
         runs.run(partial(_run, cycles=0), jobs[: len(config.seeds)])
         done = runs.run(_run, jobs)
-    histories = {name: {seed: done[name, seed] for seed in config.seeds} for name in columns}
-    if state.is_main_process:
-        results = report.summarise(
-            "table 2" if config.table2 else layout,
-            plain(config),
-            data.sources,
-            data.test.ignored,
-            histories,
-        )
-        results["seconds"] = shares(histories) | {"all": round(time.perf_counter() - began, 1)}
-        report.write(config.output, results)
-        print(timing_table(results["seconds"]))
-        draw(config, data, histories)
-        print(f"{config.output}: results.json, tables.md and pictures")
+    return {name: {seed: done[name, seed] for seed in config.seeds} for name in here.columns}
 
 
 class _Worker(Generic[ConfigType]):
     """What a process keeps between runs: the data it has read, which table 2's columns share."""
 
     def __init__(self, read: Read[ConfigType], columns: Columns[ConfigType], line: int = 0) -> None:
-        self.columns, self.line, self._read = columns, line, read
+        self.columns, self.line, self.read = columns, line, read
         self._data: dict[tuple[bool, float], Data] = {}
 
     def data(self, name: str) -> Data:
@@ -91,7 +97,7 @@ class _Worker(Generic[ConfigType]):
             # Of runs side by side, only one reports what it reads.
             told = nullcontext() if parent_process() is None else redirect_stdout(StringIO())
             with PartialState(cpu=config.cpu).main_process_first(), told:
-                self._data[key] = self._read(config)
+                self._data[key] = self.read(config)
         return self._data[key]
 
 

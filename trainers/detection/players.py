@@ -1,5 +1,7 @@
 """The three players with their optimizers."""
 
+import math
+
 import torch
 from accelerate import Accelerator
 from torch import nn
@@ -7,7 +9,7 @@ from torch.optim import SGD, Adam
 
 from trainers.detection import targets
 from trainers.detection.backbones import BACKBONES
-from trainers.detection.config import Config
+from trainers.detection.config import Config, TargetConfig
 from trainers.detection.networks import Discriminator, Synthesizer
 from trainers.loop import Player
 
@@ -54,6 +56,21 @@ def check(config: Config) -> None:
     targets.build(config.target.network, 2, config.target.weights, config.size, "--target.weights")
     if config.table2 or any(way.startswith("synthesizer") for way in config.ways):
         BACKBONES[config.synthesizer.backbone](config.synthesizer.weights, "--synthesizer.weights")
+
+
+def learning_rate(config: TargetConfig, cycle: int, number: int) -> float:
+    """T's: on real pictures alone, in cycle 0, warmed up and then along a cosine to 0.
+
+    Args:
+        config: Of T.
+        cycle: Which.
+        number: Of its iteration, from 1.
+    """
+    if cycle:
+        return config.learning_rate
+    warm = min(1.0, number / (0.05 * config.start_iterations + 1))
+    part = (number - 1) / config.start_iterations
+    return config.start_learning_rate * warm * (1 + math.cos(math.pi * part)) / 2
 
 
 def _fast(network: nn.Module) -> nn.Module:

@@ -1,34 +1,35 @@
 """One detection run: one way to add composites, one seed."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object, send_to_device, set_seed
+from accelerate.utils import set_seed
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from trainers.cache import HardExampleCache
 from trainers.detection import players
 from trainers.detection.augmentation import distort_and_crop, mirror
 from trainers.detection.average_precision import average_precision
-from trainers.detection.batches import Lessons, Pairs, loader
+from trainers.detection.batches import Lessons, Pairs
 from trainers.detection.config import Config, Way
 from trainers.detection.gallery import Gallery
 from trainers.detection.hardness import Tally
-from trainers.detection.scenes import NOTHING, Batch, Recipes, composite, with_artefacts
+from trainers.detection.progress import Progress
+from trainers.detection.scenes import NOTHING, Batch, Recipes, with_artefacts
 from trainers.detection.sources import Data
-from trainers.detection.steps import discriminator_loss, synthesizer_step
+from trainers.detection.steps import discriminator_loss, shown, spread, synthesizer_step
 from trainers.detection.synthesis import (
     confidences,
+    gathered,
     judge,
     propose_by,
     propose_randomly,
+    rendered,
     search,
 )
 from trainers.detection.targets import training_loss
@@ -39,16 +40,12 @@ from trainers.loop import Loop
 SHOWN = 8
 """Composites a cycle that the contact sheet shows."""
 STARTS_FROM = (
-    "seed",
-    "size",
-    "precision",
-    "train",
+    *("seed", "size", "precision", "train"),
     *(f"target.{name}" for name in ("network", "weights", "optimizer", "momentum", "batch")),
     *(f"target.{name}" for name in ("weight_decay", "start_iterations", "start_learning_rate")),
     *("target.augmentation", "target.averaged"),
 )
 """What the T that the cycles start from depends on; train is both the source and its data."""
-T = TypeVar("T")
 
 
 def checkpoint_path(config: Config, name: str, seed: int) -> Path:
@@ -78,7 +75,7 @@ class DetectionRun(Loop):
         line: int = 0,
     ) -> None:
         accelerator = Accelerator(cpu=config.cpu, mixed_precision=config.precision)
-        self.config, self.way, self.seed, self.data, self.line = config, way, seed, data, line
+        self.config, self.way, self.seed, self.data = config, way, seed, data
         self._seed()
         judged = way == "synthesizer_discriminator"
         super().__init__(
@@ -99,7 +96,10 @@ class DetectionRun(Loop):
         self.cache = HardExampleCache(1)
         self.gallery = Gallery()
         self.parts |= {"cache": self.cache, "average": self.average, "gallery": self.gallery}
-        self.clock = Clock(accelerator.device)
+        self.clock = Clock(accelerator.device, config.profile)
+        self._progress = Progress(
+            config, f"{way}, seed {seed}", line, accelerator.is_main_process, self.clock
+        )
         self._process = (accelerator.process_index, accelerator.num_processes)
         self._record: dict[str, Any] = {}
 
@@ -131,11 +131,8 @@ class DetectionRun(Loop):
             self.way, config, self.data.scenes, propose, self.target.network, self._device, batch
         )
         if not self.way.endswith("_hard"):
-            judged = judge(found, self.target.network, -(-config.judged // self._process[1]))
-            everything = gather_object([judged])
-            self._record["confidences"] = {
-                name: [value for part in everything for value in part[name]] for name in judged
-            }
+            count = -(-config.judged // self._process[1])
+            self._record["confidences"] = judge(found, self.target.network, count)
         self.cache.open(config.images_per_cycle)
         share, passes = (
             -(-n // self._process[1]) for n in (config.images_per_cycle, config.max_passes)
@@ -149,16 +146,10 @@ class DetectionRun(Loop):
 
     def evaluate(self) -> dict[str, Any]:
         """AP of T's averaged weights on the test pictures, and what happened in the cycle."""
-        detections = detect_all(
-            self.average.eval(), self.data.test, self._device, self._process, self._bar
-        )
-        test = self.data.test
+        test, points = self.data.test, self.config.points
+        detections = detect_all(self.average.eval(), test, self._device, self._process, self._bar)
         ap = average_precision(
-            detections,
-            test.targets,
-            test.classes,
-            points=self.config.points,
-            ignored=test.ignored,
+            detections, test.targets, test.classes, points=points, ignored=test.ignored
         )
         self.gallery.tested(detections, first=not self.history)
         record = {"added": len(self.cache), "ap": ap, **self._record}
@@ -173,7 +164,7 @@ class DetectionRun(Loop):
         iou, ap = next(iter(last["ap"]["mean"].items()))
         score = "none" if ap is None else f"{100 * ap:.1f} %"
         return (
-            f"{self._doing(len(self.history) - 1)}: AP at IoU {iou:g} {score}, "
+            f"{self._progress.doing(len(self.history) - 1)}: AP at IoU {iou:g} {score}, "
             f"{last['added']} composites added"
         )
 
@@ -184,19 +175,18 @@ class DetectionRun(Loop):
     def _train_synthesizer(self) -> None:
         """S against the frozen T and D (supplement A.2)."""
         assert self.synthesizer is not None
-        config, clock = self.config.synthesizer, self.clock
+        config, clock, cycle = self.config.synthesizer, self.clock, len(self.history)
         pairs = Pairs(
-            self.data.scenes, self.seed, len(self.history), config.steps, config.batch,
+            self.data.scenes, self.seed, cycle, config.steps, config.batch,
             self._process,
         )  # fmt: skip
         means = {"invalid": 0.0, "spread": 0.0}
-        for batch in self._loaded(pairs, "S"):
-            with torch.no_grad():
+        for batch in self._progress.loaded(cycle, pairs, "S"):
+            with clock.part("artefacts"), torch.no_grad():
                 backgrounds = with_artefacts(batch)
-            clock.mark("artefacts")
-            position = self.synthesizer.model(_shown(batch), backgrounds)
-            theta = self.config.placement.theta(position, self.config.size)
-            clock.mark("S")
+            with clock.part("S"):
+                position = self.synthesizer.model(shown(batch), backgrounds)
+                theta = self.config.placement.theta(position, self.config.size)
             composites, stakes = synthesizer_step(
                 batch,
                 backgrounds,
@@ -209,15 +199,18 @@ class DetectionRun(Loop):
                 penalty=config.penalty,
                 clock=clock,
             )
-            self.update(self.synthesizer, stakes.loss, "synthesizer")
-            clock.mark("S")
+            with clock.part("S"):
+                self.update(self.synthesizer, stakes.loss, "synthesizer")
             seen = {
-                "invalid": 1 - float(composites.valid.float().mean()),
-                "spread": _spread(position[:, self.config.placement.free()]),
+                "invalid": 1 - composites.valid.float().mean(),
+                "spread": spread(position[:, self.config.placement.free()]),
+                **{name: value for name, value in vars(stakes).items() if name != "loss"},
             }
-            means = {name: means[name] + value / config.steps for name, value in seen.items()}
-            paid = {name: float(v) for name, v in vars(stakes).items() if name != "loss"}
-            self.log({f"synthesizer/{name}": value for name, value in (seen | paid).items()})
+            # All at once, since each read waits for the device.
+            read = torch.stack([value.float() for value in seen.values()]).tolist()
+            values = dict(zip(seen, read, strict=True))
+            means = {name: mean + values[name] / config.steps for name, mean in means.items()}
+            self.log({f"synthesizer/{name}": value for name, value in values.items()})
             # T's and D's reach the composites, the limits' and the blend's S's theta.
             self.log({f"gradient/{path}": norm for path, norm in clock.norms.items()})
         self._record["synthesizer"] = means
@@ -227,20 +220,16 @@ class DetectionRun(Loop):
         """S's placements; in train mode, as it was trained."""
         assert self.synthesizer is not None
         # The bare network: processes search for as long as each needs, in no step with the others.
-        position = self.synthesizer.network(_shown(batch), backgrounds)
+        position = self.synthesizer.network(shown(batch), backgrounds)
         return self.config.placement.theta(position, self.config.size)
 
     def _keep(self, tally: Tally, recipes: Recipes | None) -> None:
         """Add what all processes found, and show some."""
-        total = Tally(0, 0, 0, 0, 0, 0, 0)
-        everything = gather_object([(vars(tally), None if recipes is None else vars(recipes))])
+        total, everything = gathered(tally, recipes)
         before = len(self.cache)
-        for counts, fields in everything:
-            for name, count in counts.items():
-                setattr(total, name, getattr(total, name) + count)
-            if fields is not None:
-                labels = torch.zeros(len(fields["background"]), dtype=torch.int64)
-                self.cache.add(labels, **fields)
+        if everything is not None:
+            labels = torch.zeros(len(everything), dtype=torch.int64)
+            self.cache.add(labels, **vars(everything))
         total.taken = len(self.cache) - before
         total.shortfall = self.config.images_per_cycle - total.taken
         self._record["search"] = vars(total)
@@ -250,9 +239,7 @@ class DetectionRun(Loop):
 
     def _show(self, recipes: Recipes) -> None:
         batch = self.data.scenes.load(recipes).to(self._device)
-        with torch.no_grad():
-            theta, rules = batch.recipes.theta, self.config.synthesizer.visibility
-            composites = composite(batch, with_artefacts(batch), theta, rules)
+        composites = rendered(batch, self.config.synthesizer.visibility)
         scores = confidences(self.target.network, composites.images, composites.boxes, batch.labels)
         boxes = [target["boxes"].cpu() for target in composites.targets]
         sheet = self.gallery.add(f"cycle {len(self.history)}", composites.images, boxes, scores)
@@ -265,92 +252,48 @@ class DetectionRun(Loop):
     def _teach(self, iterations: int) -> None:
         """T's and D's updates of a cycle; cycle 0 is T's on real pictures alone."""
         config, clock, cycle = self.config.target, self.clock, len(self.history)
+        added = self._added() if len(self.cache) else None
         lessons = Lessons(
-            self.data.scenes,
-            self._added() if len(self.cache) else None,
-            config.mix == "half",
-            self.seed,
-            cycle,
-            iterations,
-            config.batch,
-            self._process,
-        )
+            self.data.scenes, added, config.mix == "half", self.seed, cycle, iterations,
+            config.batch, self._process,
+        )  # fmt: skip
         self.average.n_averaged.zero_()
-        for number, (batch, mirrored, seeds) in enumerate(self._loaded(lessons, "T"), 1):
+        batches = self._progress.loaded(cycle, lessons, "T")
+        for number, (batch, mirrored, seeds) in enumerate(batches, 1):
             for group in self.target.optimizer.param_groups:
-                group["lr"] = config.learning_rate if cycle else self._falling(number, iterations)
-            with torch.no_grad():
-                composites = composite(
-                    batch,
-                    with_artefacts(batch),
-                    batch.recipes.theta,
-                    self.config.synthesizer.visibility,
-                )
+                group["lr"] = players.learning_rate(config, cycle, number)
+            with clock.part("blend"):
+                composites = rendered(batch, self.config.synthesizer.visibility)
                 images, targets = mirror(composites.images, composites.targets, mirrored)
-            clock.mark("blend")
             seen: Sequence[Tensor] = images.unbind()
             if config.augmentation == "ssd":
-                # T's alone: D compares pictures of one size.
-                seen, targets = distort_and_crop(images, targets, seeds.tolist())
-                clock.mark("augmentation")
-            self.update(self.target, training_loss(self.target.model, seen, targets), "target")
-            if number > iterations - config.averaged:
-                self.average.update_parameters(self.target.network)
-            clock.mark("T")
+                with clock.part("augmentation"):
+                    # T's alone: D compares pictures of one size.
+                    seen, targets = distort_and_crop(images, targets, seeds.tolist())
+            with clock.part("T"):
+                loss = training_loss(self.target.model, seen, targets)
+                self.update(self.target, loss, "target")
+                if number > iterations - config.averaged:
+                    self.average.update_parameters(self.target.network)
             real = batch.recipes.foreground == NOTHING
             if self.discriminator is not None and bool(real.any()) and not bool(real.all()):
-                loss = discriminator_loss(self.discriminator.model, images, real)
-                self.update(self.discriminator, loss, "discriminator")
-                clock.mark("D")
+                with clock.part("D"):
+                    loss = discriminator_loss(self.discriminator.model, images, real)
+                    self.update(self.discriminator, loss, "discriminator")
         if not iterations:
             self.average.update_parameters(self.target.network)
         self._took("learning")
 
-    def _falling(self, number: int, iterations: int) -> float:
-        """The learning rate on real pictures alone: warmed up, then along a cosine to 0."""
-        warm = min(1.0, number / (0.05 * iterations + 1))
-        part = (number - 1) / iterations
-        return self.config.target.start_learning_rate * warm * (1 + math.cos(math.pi * part)) / 2
-
-    def _loaded(self, batches: "Dataset[T]", who: str) -> Iterator[T]:
-        """A phase's batches on the device, with a progress bar; what waiting takes is "data"."""
-        self.clock.start()
-        for item in self._bar(loader(batches, self.config.workers, self._device), None, who):
-            moved = send_to_device(item, self._device)
-            self.clock.mark("data")
-            yield moved
-
     def _bar(self, work: Any, total: int | None = None, who: str = "search") -> "tqdm[Any]":
-        return tqdm(
-            work,
-            f"{self._doing(len(self.history))}, {who}",
-            total,
-            leave=False,
-            position=self.line,
-            # None: no bar where there is no terminal.
-            disable=None if self.accelerator.is_main_process else True,
-        )
-
-    def _doing(self, cycle: int) -> str:
-        part = f"cycle {cycle}/{self.config.cycles}" if cycle else "start"
-        return f"{self.way}, seed {self.seed}, {part}"
+        return self._progress.bar(len(self.history), work, total, who)
 
     def _took(self, phase: str) -> None:
-        """Record where the time of a phase's steps went."""
-        seconds = self.clock.take()
+        """Record where the time of a phase's steps went, where that was measured."""
+        if not (seconds := self.clock.take()):
+            return
         self._record.setdefault("seconds", {})[phase] = seconds
         self.log({f"seconds/{phase}/{part}": value for part, value in seconds.items()})
 
     def _seed(self) -> None:
         # Each process its own noise; all start from the main process's weights.
         set_seed(self.seed, device_specific=True)
-
-
-def _shown(batch: Batch) -> Tensor:
-    """The objects as S sees them: black around."""
-    return batch.colours() * batch.masks()
-
-
-def _spread(position: Tensor) -> float:
-    """Standard deviation over that of the uniform law, mean of the numbers: 0 is a collapse."""
-    return float(position.detach().std(0, correction=0).mean()) * 3**0.5

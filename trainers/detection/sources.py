@@ -1,22 +1,25 @@
-"""All that a detection run reads, and what is told of it."""
+"""The data that a detection run reads, and its summary."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
+from trainers import files
 from trainers.detection.data.prepared import Photographs, Prepared
 from trainers.detection.scenes import Scenes
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a run reads.
+    """The data that a run reads.
 
     Attributes:
-        scenes: What T learns from and composites are made of.
-        test: What it is tested on.
-        note: Goes before every source in words.
+        scenes: What T learns from and what composites are made of.
+        test: What T is tested on.
+        note: Precedes each source's description.
 
     Raises:
-        ValueError: The test has not the classes learnt, in their order.
+        ValueError: The test's classes, or their order, are not those that T learns.
     """
 
     scenes: Scenes
@@ -31,7 +34,7 @@ class Data:
 
     @property
     def parts(self) -> dict[str, Prepared]:
-        """What there is of each: ``train``, ``backgrounds``, ``cutouts``, ``test``."""
+        """The data sets by name: ``train``, ``backgrounds``, ``cutouts``, ``test``."""
         return {
             "train": self.scenes.real,
             "backgrounds": self.scenes.backgrounds,
@@ -41,10 +44,34 @@ class Data:
 
     @property
     def sources(self) -> dict[str, str]:
-        """In words where the parts came from."""
+        """Where each part came from, in words."""
         return {name: self.note + part.source for name, part in self.parts.items()}
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Of the parts: other data has others."""
+        """A fingerprint of each part's content."""
         return {name: part.fingerprint for name, part in self.parts.items()}
+
+    def tell(self, folder: Path) -> None:
+        """Write data.json to a folder, and print how many objects each class has."""
+        found = {name: part.summary for name, part in self.parts.items()}
+        files.write(folder / "data.json", json.dumps(found, indent=1) + "\n")
+        for name, summary in found.items():
+            objects = ", ".join(f"{kind} {count}" for kind, count in summary["objects"].items())
+            left_out = sum(map(len, summary["left_out"].values()))
+            print(
+                f"{name}: {summary['pictures']} pictures; objects: {objects or 'none'}; "
+                f"left out: {left_out}"
+            )
+        if untested := self._untested():
+            print(f"test: no object that counts of {', '.join(untested)}: there will be no AP")
+        print(f"{folder / 'data.json'}: the names of all that was left out, by reason", flush=True)
+
+    def _untested(self) -> list[str]:
+        """Classes without AP: the test has no object of theirs that counts."""
+        tested = {
+            label
+            for target in self.test.targets
+            for label in target["labels"][~target["ignore"]].tolist()
+        }
+        return [n for label, n in enumerate(self.test.classes) if label and label not in tested]

@@ -56,25 +56,26 @@ def synthesizer_step(
         mode: Of T's normalisation and dropout.
         realism: Weight of fooling D.
         penalty: Weight of the price of objects that hardly show.
-        clock: Told where the time goes, the backward pass included.
+        clock: Told of the parts, and of the backward pass through them.
     """
-    composites = composite(batch, backgrounds, clock.watch(theta, "blend"), visibility)
-    clock.mark("blend")
+    with clock.part("blend"):
+        composites = composite(batch, backgrounds, clock.watch(theta, "blend"), visibility)
     size = (backgrounds.shape[-2], backgrounds.shape[-1])
-    paid = visibility.price(batch.masks(), clock.watch(theta, "limits"), size).mean()
-    clock.mark("limits")
+    with clock.part("limits"):
+        paid = visibility.price(batch.masks(), clock.watch(theta, "limits"), size).mean()
     hard = fooled = paid.new_zeros(())
-    valid = composites.valid.nonzero()[:, 0]
-    if len(valid):
-        images = clock.watch(composites.images, "T")[valid]
-        with giving_losses(target, mode):
-            hard = training_loss(target, images, [composites.targets[i] for i in valid.tolist()])
-    clock.mark("T")
+    with clock.part("T"):
+        valid = composites.valid.nonzero()[:, 0]
+        if len(valid):
+            images = clock.watch(composites.images, "T")[valid]
+            targets = [composites.targets[i] for i in valid.tolist()]
+            with giving_losses(target, mode):
+                hard = training_loss(target, images, targets)
     if discriminator is not None:
-        logits = discriminator(clock.watch(composites.images, "D"))
-        # The non-saturating form: where D is sure, log(1 - D) is flat.
-        fooled = binary_cross_entropy_with_logits(logits, torch.ones_like(logits))
-        clock.mark("D")
+        with clock.part("D"):
+            logits = discriminator(clock.watch(composites.images, "D"))
+            # The non-saturating form: where D is sure, log(1 - D) is flat.
+            fooled = binary_cross_entropy_with_logits(logits, torch.ones_like(logits))
     loss = realism * fooled - hard + penalty * paid
     return composites, Stakes(loss, hard.detach(), fooled.detach(), paid.detach())
 
@@ -93,3 +94,13 @@ def discriminator_loss(discriminator: nn.Module, images: Tensor, real: Tensor) -
         logits, real.to(logits).view(-1, 1, 1, 1).expand_as(logits), reduction="none"
     ).mean((1, 2, 3))
     return (losses[real].mean() + losses[~real].mean()) / 2
+
+
+def shown(batch: Batch) -> Tensor:
+    """The objects (n, 3, H, W) as S sees them: black around."""
+    return batch.colours() * batch.masks()
+
+
+def spread(position: Tensor) -> Tensor:
+    """Standard deviation of positions (n, k) over the uniform law's, mean of k: 0 is a collapse."""
+    return position.detach().std(0, correction=0).mean() * 3**0.5

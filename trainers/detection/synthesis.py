@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 import compositor
 from trainers.detection.config import Config, Way
-from trainers.detection.hardness import Proposals, Search, confidence, presence
+from trainers.detection.hardness import Proposals, Search, Tally, confidence, presence
 from trainers.detection.placement import Range, Visibility
 from trainers.detection.random_placement import PlacementRules, random_placement
 from trainers.detection.scenes import Batch, Composites, Recipes, Scenes, composite, with_artefacts
@@ -141,6 +142,23 @@ def search(
     )
 
 
+def gathered(tally: Tally, recipes: Recipes | None) -> tuple[Tally, Recipes | None]:
+    """The sums of all processes' tallies, and all recipes that they found; None: none was."""
+    total = Tally(0, 0, 0, 0, 0, 0, 0)
+    everything = gather_object([(tally, recipes)])
+    for tally, _ in everything:
+        for name, count in vars(tally).items():
+            setattr(total, name, getattr(total, name) + count)
+    found = [recipes for _, recipes in everything if recipes is not None]
+    return total, Recipes.cat(found) if found else None
+
+
+@torch.no_grad()
+def rendered(batch: Batch, visibility: Visibility) -> Composites:
+    """The pictures that a batch's recipes are of."""
+    return composite(batch, with_artefacts(batch), batch.recipes.theta, visibility)
+
+
 @torch.no_grad()
 def judge(found: Search[Batch], target: nn.Module, count: int) -> dict[str, list[float]]:
     """What T makes of a way's proposals, hard or not (figure 8); counted in no tally.
@@ -148,11 +166,11 @@ def judge(found: Search[Batch], target: nn.Module, count: int) -> dict[str, list
     Args:
         found: The way's search.
         target: T, frozen.
-        count: How many valid proposals; fewer where nearly none are valid.
+        count: How many valid proposals in each process; fewer where nearly none are valid.
 
     Returns:
         Of each proposal T's :func:`confidence` for the pasted ``object``, and its :func:`presence`
-        of the object's class in the ``picture``.
+        of the object's class in the ``picture``; those of all processes.
     """
     values: dict[str, list[float]] = {"object": [], "picture": []}
     for _ in range(4 * -(-count // found.batch)):
@@ -165,4 +183,5 @@ def judge(found: Search[Batch], target: nn.Module, count: int) -> dict[str, list
             labels = shown.labels.tolist()
             values["object"] += map(confidence, detections, shown.boxes, labels)
             values["picture"] += map(presence, detections, labels)
-    return {name: scores[:count] for name, scores in values.items()}
+    everything = gather_object([values])
+    return {name: [s for part in everything for s in part[name][:count]] for name in values}

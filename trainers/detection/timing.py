@@ -1,48 +1,56 @@
 """Where the time of a training step goes, and how strong the gradient is on each path."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
 
 class Clock:
-    """Adds up seconds by part: what has passed since the last mark belongs to the part marked.
+    """Names the parts of a step for torch.profiler and, on request, adds up their seconds.
 
     Args:
-        device: Its queue is waited for at every mark, so that work counts where it is asked for.
+        device: Measuring synchronises with it after each part, so that work counts for the part
+            that requested it.
+        measures: Whether to measure; if not, nothing is synchronised.
 
     Attributes:
         seconds: By part, since they were last taken.
         norms: Of the last gradient that came back through each watched part.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, measures: bool) -> None:
+        self.device, self._measures = device, measures
         self.seconds: dict[str, float] = {}
         self.norms: dict[str, float] = {}
-        self._last = time.perf_counter()
+        self._last = 0.0
 
     def start(self) -> None:
         """Begin a step: what passed before belongs to nothing."""
-        self._last = self._now()
+        if self._measures:
+            self._last = self._now()
 
-    def mark(self, part: str) -> None:
-        """Give the time since the last mark to ``part``."""
-        now = self._now()
-        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
-        self._last = now
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """A part of a step; the time since the last one's end is this one's."""
+        with record_function(name):
+            yield
+            self._mark(name)
 
     def watch(self, tensor: Tensor, part: str) -> Tensor:
         """A view of ``tensor`` whose users' backward pass is given to ``part``."""
+        if not (self._measures and tensor.requires_grad):
+            return tensor
         view = tensor.view_as(tensor)
 
         def arrived(gradient: Tensor) -> None:
             self.norms[part] = float(gradient.norm())
-            self.mark(part)
+            self._mark(part)
 
-        if view.requires_grad:
-            view.register_hook(arrived)
+        view.register_hook(arrived)
         return view
 
     def take(self) -> dict[str, float]:
@@ -50,7 +58,13 @@ class Clock:
         seconds, self.seconds = self.seconds, {}
         return seconds
 
+    def _mark(self, part: str) -> None:
+        if self._measures:
+            now = self._now()
+            self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
+            self._last = now
+
     def _now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
         return time.perf_counter()

@@ -43,7 +43,8 @@ def same(first: list[Tensor], second: list[Tensor]) -> bool:
 def play(
     pairs: Batch, theta: Tensor, target: Any, discriminator: Any = None, **options: Any
 ) -> Any:
-    weights = {"mode": "eval", "realism": 0.5, "penalty": 3.0, "clock": Clock(CPU)} | options
+    clock = Clock(CPU, measures=False)
+    weights = {"mode": "eval", "realism": 0.5, "penalty": 3.0, "clock": clock} | options
     return synthesizer_step(
         pairs, with_artefacts(pairs), theta, target, discriminator, RULES, **weights
     )
@@ -195,7 +196,7 @@ def test_the_targets_step_moves_it_alone() -> None:
 def test_the_clock_gives_each_part_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    clock = Clock(CPU)
+    clock = Clock(CPU, measures=True)
 
     class Slow(torch.autograd.Function):
         @staticmethod
@@ -211,14 +212,36 @@ def test_the_clock_gives_each_part_its_time(monkeypatch: pytest.MonkeyPatch) -> 
     leaf = torch.ones(3, requires_grad=True)
     now[0] = 100
     clock.start()
-    first = Slow.apply(clock.watch(leaf, "blend"))
-    clock.mark("blend")
-    second = Slow.apply(clock.watch(first, "T"))
-    clock.mark("T")
-    now[0] += 5
-    second.sum().backward()
-    now[0] += 0.5
-    clock.mark("S")
+    with clock.part("blend"):
+        first = Slow.apply(clock.watch(leaf, "blend"))
+    with clock.part("T"):
+        second = Slow.apply(clock.watch(first, "T"))
+    with clock.part("S"):
+        now[0] += 5
+        second.sum().backward()
+        now[0] += 0.5
     assert clock.take() == {"blend": 11, "T": 16, "S": 0.5}
     assert clock.norms == {"T": pytest.approx(3**0.5), "blend": pytest.approx(3**0.5)}
     assert clock.take() == {}
+
+
+def test_the_clock_waits_for_nothing_unless_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = []
+    monkeypatch.setattr("torch.cuda.synchronize", waits.append)
+    device = torch.device("cuda")
+    for measures in (False, True):
+        clock = Clock(device, measures)
+        leaf = torch.ones(3, requires_grad=True)
+        with torch.profiler.profile() as profiler:
+            clock.start()
+            with clock.part("blend"):
+                value = clock.watch(leaf, "blend") * 2
+            with clock.part("S"):
+                value.sum().backward()
+        assert {"blend", "S"} <= {event.key for event in profiler.key_averages()}
+        assert leaf.grad is not None
+        assert leaf.grad.tolist() == [2, 2, 2]
+        # The start, two parts' ends, and the gradient that comes back.
+        assert waits == [device] * (4 * measures)
+        assert set(clock.take()) == set(("blend", "S") * measures)
+        assert set(clock.norms) == set(("blend",) * measures)

@@ -1,0 +1,153 @@
+"""What the trainers ask of their settings, their data and their output folder, and tell of them."""
+
+import errno
+import json
+import os
+from copy import deepcopy
+from dataclasses import replace
+from math import inf, nan
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detection import tiny_data
+from detection.test_trainers import arguments, people, person
+from trainers import coco, gmu_kitchen, voc_person
+from trainers.config import flatten, plain
+
+
+def test_data_that_changed_since_is_not_gone_on_with(tmp_path: Path) -> None:
+    data, output = tmp_path / "data", tmp_path / "out"
+    tiny_data.coco(data, {f"{n:02}.jpg": [person(10 + n)] for n in range(10)})
+    line = arguments(data, output, "--ways", "baseline")
+    coco.main(line)
+    # The same at another time is the same.
+    os.utime(data / "images" / "03.jpg", (1, 1))
+    coco.main(line)
+    results = (output / "results.json").read_bytes()
+
+    annotations = data / "annotations" / "instances_tiny.json"
+    whole = json.loads(annotations.read_text())
+    mended, fewer = deepcopy(whole), deepcopy(whole)
+    mended["annotations"][0]["bbox"][0] += 5
+    del fewer["images"][-1]
+    for changed, what in (
+        (mended, r"train was 8 items \(\w+\), is 8 items"),
+        (fewer, r"test was 2 items \(\w+\), is 1 item "),
+    ):
+        annotations.write_text(json.dumps(changed))
+        message = rf"error: .*baseline.pt: the data has changed since .*{what}.*\(--restart\)"
+        with pytest.raises(SystemExit, match=message):
+            coco.main(line)
+        assert (output / "results.json").read_bytes() == results
+    coco.main([*line, "--restart"])
+    assert (output / "results.json").read_bytes() != results
+
+
+def test_a_check_reads_everything_and_trains_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people(tmp_path)
+    (tmp_path / "VOCdevkit" / "VOC2007" / "JPEGImages" / "000003.jpg").write_bytes(b"broken")
+    tiny_data.coco(tmp_path / "own", {f"{n:02}.jpg": [person(10 + n)] for n in range(5)})
+    kitchen = tmp_path / "kitchen"
+    tiny_data.gmu(kitchen, pictures=1)
+    tiny_data.bigbird(kitchen / "bigbird", ("hunts_sauce", "red_bull"))
+    tiny_data.uw(kitchen / "rgbd-scenes-v2")
+    found = {}
+    for name, trainer, data, more in (
+        ("voc", voc_person, tmp_path, ()),
+        ("coco", coco, tmp_path / "own", ()),
+        ("gmu", gmu_kitchen, kitchen, ("--classes", "hunts_sauce", "red_bull")),
+    ):
+        output = tmp_path / name
+        # No weights are looked for either.
+        more = (*more, "--check", "--target.weights", "absent.pth")
+        trainer.main(arguments(data, output, *more))
+        assert not (output / "checkpoints").exists()
+        assert not (output / "results.json").exists()
+        found[name] = json.loads((output / "data.json").read_text())
+        assert list(found[name]) == ["train", "backgrounds", "cutouts", "test"]
+    broken = {"broken .jpg file": ["VOC2007/000003"]}
+    assert found["voc"]["train"] == {"pictures": 3, "objects": {"person": 3}, "left_out": broken}
+    assert found["voc"]["cutouts"] == {"pictures": 3, "objects": {"person": 3}, "left_out": broken}
+    assert found["voc"]["test"] == {"pictures": 2, "objects": {"person": 2}, "left_out": {}}
+    assert found["voc"]["backgrounds"]["pictures"] == 3
+    assert found["coco"]["train"]["objects"] == {"person": 4, "dog": 0}
+    assert found["gmu"]["test"]["objects"] == {"hunts_sauce": 3, "red_bull": 3}
+    printed = capsys.readouterr().out
+    assert "train: 3 pictures; objects: person 3; left out: 1\n" in printed
+    assert "left out: 1 broken .jpg file (VOC2007/000003)" in printed
+    assert "test: no object that counts of dog: there will be no AP\n" in printed
+
+
+def test_the_tests_classes_go_by_name(tmp_path: Path) -> None:
+    """Ids swapped, one of the classes learnt missing, one that was not learnt."""
+    data = tmp_path / "data"
+    dog = person(60) | {"category_id": 6}
+    tiny_data.coco(data, {f"{n}.jpg": [person(), dog] for n in range(3)}, split="learnt")
+    # Of ids 3, 6 and 9, and so of another order: dog, cat, person.
+    swapped = [dog | {"category_id": 3}, person(5) | {"category_id": 6}]
+    swapped.append(person() | {"category_id": 9})
+    tests = {"swapped": ("dog", "cat", "person"), "fewer": ("dog", "cat")}
+    for split, categories in tests.items():
+        images = {f"{n}.jpg": swapped[: len(categories)] for n in range(3)}
+        tiny_data.coco(data, images, categories, split=split)
+    for split, wanted in (("swapped", [2, 1]), ("fewer", [2])):
+        line = arguments(data, tmp_path / "out", "--split", "learnt", "--test-split", split)
+        config = coco.command.parse("coco", "", coco.SCALES, line)
+        read = coco.read(config)
+        assert read.test.classes == ("__background__", "person", "dog")
+        assert [target["labels"].tolist() for target in read.test.targets] == [wanted] * 3
+        assert read.test.left_out == {"class that is not learnt": ["cat"]}
+        assert read._untested() == ["person"] * (split == "fewer")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("file", "File exists"),
+        ("long", "File name too long"),
+        ("null", "embedded null byte"),
+        ("locked", "Permission denied"),
+    ],
+)
+def test_an_output_that_cannot_be_written_to_is_one_line(
+    tmp_path: Path, kind: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / {"long": "x" * 300, "null": "a\0b"}.get(kind, kind)
+    if kind == "file":
+        output.write_text("a file")
+    elif kind == "locked":  # for root no folder is
+
+        def refused(*arguments: Any, **options: Any) -> None:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output))
+
+        monkeypatch.setattr("trainers.files.tempfile.TemporaryFile", refused)
+    message = rf"error: .*: is no folder that can be written to \({reason}\)$"
+    with pytest.raises(SystemExit, match=message) as stopped:
+        voc_person.main(arguments(tmp_path, output))
+    assert "\n" not in str(stopped.value)
+
+
+def test_every_number_has_its_limits() -> None:
+    """What cannot be a count, a rate or a part is refused, in every trainer's config."""
+    for config in (coco.FULL, voc_person.FULL, gmu_kitchen.FULL):
+        for name, value in flatten(plain(config)).items():
+            first = value[0] if isinstance(value, list) else value
+            if isinstance(first, bool) or not isinstance(first, int | float) or name == "points":
+                continue
+            for bad in (-1e9, nan, inf) if isinstance(first, float) else (-(10**9),):
+                given = (bad, *value[1:]) if isinstance(value, list) else bad
+                # Told by its last name alone where its own rules refuse it.
+                message = f"{name.rpartition('.')[2]}: got .*, wanted"
+                with pytest.raises(ValueError, match=message):
+                    changed(config, name, given)
+                    pytest.fail(f"{name} may be {given}")
+
+
+def changed(config: Any, name: str, value: Any) -> Any:
+    """A config with one field changed, by its dotted name."""
+    head, _, rest = name.partition(".")
+    return replace(config, **{head: changed(getattr(config, head), rest, value) if rest else value})

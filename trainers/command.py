@@ -1,0 +1,30 @@
+"""What the trainers' command lines have in common."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from trainers.checkpoint import OtherRunError
+from trainers.config import ConfigError
+from trainers.files import DataError
+from trainers.loop import NonFiniteLossError
+
+
+@contextmanager
+def one_line(*errors: type[Exception]) -> Iterator[None]:
+    """Turn an error that the user can fix into one line, without a traceback.
+
+    Args:
+        errors: Such errors, in addition to those of every trainer.
+
+    Raises:
+        SystemExit: With the line.
+    """
+    known: tuple[type[Exception], ...] = ConfigError, DataError, NonFiniteLossError, OtherRunError
+    try:
+        yield
+    except (*known, *errors) as error:
+        raise SystemExit(f"error: {error}") from error
+    except OSError as error:
+        if error.filename is None:  # not about a path that the user named
+            raise
+        raise SystemExit(f"error: {error.filename}: {error.strerror}") from error

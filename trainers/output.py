@@ -1,0 +1,58 @@
+"""The folder that a run writes to, which no other run may use meanwhile."""
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+
+from trainers.files import DataError, check_writable
+
+
+@contextmanager
+def claimed(folder: Path, state: PartialState, restart: bool) -> Iterator[None]:
+    """Reserve a folder for one run, which may have several processes.
+
+    Args:
+        folder: The output folder; it is created if it is missing.
+        state: This process's state; every process of the run has to call this.
+        restart: Discard an earlier run in the folder.
+
+    Raises:
+        DataError: Another run is using the folder, or it cannot be written to. Every process of
+            the run raises it.
+    """
+    refusal: list[str | None] = [None]
+    with ExitStack() as stack:
+        if state.is_main_process:
+            try:
+                stack.enter_context(_locked(folder))
+                for name in ("checkpoints", "tensorboard"):
+                    if restart and (folder / name).exists():
+                        shutil.rmtree(folder / name)
+            except (DataError, OSError) as error:
+                refusal = [str(error)]
+        # Otherwise the others would wait for a main process that has ended.
+        broadcast_object_list(refusal)
+        if refusal[0] is not None:
+            raise DataError(refusal[0])
+        yield
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    check_writable(folder)
+    with (folder / "lock").open("a") as file:
+        try:
+            # Unlike flock's, this lock belongs to the process, not to the open file, so a killed
+            # run's data loaders do not keep it.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise DataError(
+                f"{folder}: another run is writing there; wait for it to end, or write to another "
+                "folder (--output)"
+            ) from None
+        yield
