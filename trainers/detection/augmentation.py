@@ -1,4 +1,4 @@
-"""How pictures are varied before T learns from them: mirrored, or as torchvision does for SSD."""
+"""Varies pictures before T learns from them: mirrors them, or does as torchvision does for SSD."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,16 +10,16 @@ from torchvision.transforms import v2
 from trainers.detection.scenes import Target
 
 FILL = (123 / 255, 117 / 255, 104 / 255)
-"""Around a picture that is zoomed out: ImageNet's mean, as the reference has it."""
+"""Colour around a picture that is zoomed out: ImageNet's mean, as in torchvision's reference."""
 
 
 def mirror(images: Tensor, targets: list[Target], mirrored: Tensor) -> tuple[Tensor, list[Target]]:
-    """Turn some pictures left to right, with their boxes.
+    """Mirror some pictures left to right, with their boxes.
 
     Args:
         images: (n, 3, H, W).
-        targets: Of each ``boxes`` (k, 4) and more.
-        mirrored: (n,) bool, which.
+        targets: For each picture, ``boxes`` (k, 4) and anything else.
+        mirrored: (n,) bool, which pictures to mirror.
     """
     width = images.shape[-1]
     turned = [
@@ -35,13 +35,13 @@ def distort_and_crop(
 ) -> tuple[list[Tensor], list[Target]]:
     """Vary pictures as torchvision's references/detection does for SSD, which mirrors them too.
 
-    Colours are distorted, the picture is shrunk on a larger canvas or not, and a crop of it is
-    taken that shows an object to some IoU; an object whose centre is cut off is gone.
+    Colours are distorted, the picture may be shrunk on a larger canvas, and it may be cropped so
+    that some object keeps a minimum IoU; objects whose centre is cut off are dropped.
 
     Args:
         images: (n, 3, H, W) in [0, 1], without gradient.
-        targets: Of each ``boxes`` (k, 4) in pixels, ``labels`` (k,) and ``ignore`` (k,).
-        seeds: Of each picture: what becomes of it depends on this alone.
+        targets: For each picture, ``boxes`` (k, 4) in pixels, ``labels`` (k,) and ``ignore`` (k,).
+        seeds: For each picture, the seed that alone determines its changes.
 
     Returns:
         Pictures (3, h, w), each of its own size, and their targets.
@@ -61,7 +61,7 @@ def distort_and_crop(
     with torch.random.fork_rng(devices=[]):
         for image, target, seed in zip(images, targets, seeds, strict=True):
             torch.default_generator.manual_seed(seed)
-            # The search for a crop looks at the boxes again and again: on the CPU.
+            # On the CPU, because the search for a crop reads the boxes again and again.
             boxes = tv_tensors.BoundingBoxes(
                 target["boxes"].detach().cpu(), format="XYXY", canvas_size=image.shape[-2:]
             )

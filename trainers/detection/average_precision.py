@@ -12,14 +12,14 @@ from torchvision.ops import box_area, box_iou
 from trainers.detection.data.records import Ignored
 
 IOUS = (0.5, 0.6, 0.7, 0.8)
-"""Of the paper's table 4."""
+"""The IoUs of the paper's table 4."""
 LIMIT = 100
-"""By COCO's rules only so many of an image's detections of a class count, the best."""
+"""By COCO's rules, only the best so many detections per image and class count."""
 WRONG, RIGHT, LEFT_OUT = 0, 1, 2
-"""What a detection is found to be."""
+"""Verdicts on a detection."""
 
 Points = Literal[11, 101]
-"""Recalls at which precision is read: VOC 2007's 0, 0.1, ..., 1 or COCO's 0, 0.01, ..., 1."""
+"""How many recalls to read precision at: VOC 2007's 0, 0.1, ..., 1 or COCO's 0, 0.01, ..., 1."""
 Boxes = Mapping[str, Tensor]
 PerIoU = dict[float, float | None]
 
@@ -35,35 +35,35 @@ def average_precision(
 ) -> dict[str, Any]:
     """Compute the average precision of each class at each IoU, and their mean over the classes.
 
-    Precision is interpolated: at each of the ``points`` recalls it is the best from there on. A
-    recall exactly on a point reaches it (pycocotools, which compares floats, misses 0.35 and a few
-    more).
+    Precision is interpolated: at each of the ``points`` recalls it is the best at that recall or
+    above. A recall exactly on a point reaches it (pycocotools, which compares floats, misses 0.35
+    and a few more).
 
-    ``ignored`` says what an object is that is neither right nor wrong to find, and with it whose
-    rules match detections, the best first, with objects:
+    ``ignored`` says which objects are neither right nor wrong to find, and so whose rules match
+    detections, best first, with objects:
 
-    - ``"difficult"``: VOC's development kit. A detection goes to the object it overlaps most. It is
-      left out where that one is difficult, and wrong where it is taken. Boxes are exclusive here,
-      so areas are without the kit's + 1.
-    - ``"crowd"``: COCO's. A detection takes the free object it overlaps most. Where none is left it
-      is left out if a crowd covers enough of its own area, as any number of them may be.
+    - ``"difficult"``: the rules of VOC's development kit. A detection goes to the object it
+      overlaps most. It is left out if that object is difficult, and wrong if it is already taken.
+      Boxes are exclusive here, so their sides lack the kit's + 1.
+    - ``"crowd"``: COCO's rules. A detection takes the free object it overlaps most. If there is
+      none, it is left out if a crowd covers enough of its area; a crowd excuses any number.
 
     Args:
-        detections: Of each image ``boxes`` (n, 4), (x1, y1, x2, y2) in pixels, right and bottom
+        detections: For each image, ``boxes`` (n, 4), (x1, y1, x2, y2) in pixels, right and bottom
             exclusive, ``scores`` (n,) and ``labels`` (n,) int64.
-        targets: Of each image ``boxes`` (m, 4), ``labels`` (m,) int64 and ``ignore`` (m,) bool.
-        classes: Names; index 0 is the background, labels count from 1.
-        ious: Least IoU of a detection with its object.
-        points: How many recalls.
-        ignored: What the objects are that ``ignore`` marks.
+        targets: For each image, ``boxes`` (m, 4), ``labels`` (m,) int64 and ``ignore`` (m,) bool.
+        classes: Names by label; index 0 is the background, labels count from 1.
+        ious: The least IoUs of a detection with its object.
+        points: The number of recalls.
+        ignored: The kind of objects that ``ignore`` marks.
 
     Returns:
-        ``{"per_class": {name: {iou: ap}}, "mean": {iou: ap}}``, in [0, 1]. None for a class without
-        any object that counts, which the mean leaves out; a mean over no class is None.
+        ``{"per_class": {name: {iou: ap}}, "mean": {iou: ap}}``, in [0, 1]. A class without objects
+        that count has None and is left out of the mean; a mean over no class is None.
 
     Raises:
         ValueError: The numbers of images differ, a label is not a class, a score or box is not
-            finite, or ``points`` or ``ignored`` is none of those above.
+            finite, or ``points`` or ``ignored`` has another value than those above.
     """
     if len(detections) != len(targets):
         raise ValueError(f"detections: got {len(detections)} images, wanted {len(targets)}")
@@ -102,7 +102,7 @@ def _checked(argument: str, image: Boxes, classes: int) -> Boxes:
 
 
 def _of_class(image: Boxes, label: int) -> Boxes:
-    """What of an image has the label."""
+    """The part of an image's boxes with this label."""
     kept = image["labels"] == label
     return {name: value[kept] for name, value in image.items()}
 
@@ -113,7 +113,7 @@ def _mean(per_class: Mapping[str, PerIoU], iou: float) -> float | None:
 
 
 class _Tally:
-    """The judged detections of a class in all images."""
+    """The verdicts on a class's detections in all images."""
 
     def __init__(self, ious: int) -> None:
         self.objects = 0
@@ -145,7 +145,7 @@ class _Tally:
 
 
 def _overlaps(boxes: Tensor, objects: Tensor, ignore: Tensor, ignored: Ignored) -> Tensor:
-    """Of each detection (D, G) its IoU with each object, with a crowd its share in that."""
+    """IoU of each detection with each object, (D, G); for a crowd, the detection's share in it."""
     overlaps = box_iou(boxes, objects)
     if ignored == "crowd" and ignore.any():
         crowds = objects[ignore]
@@ -162,7 +162,7 @@ def _verdicts(
     ious: NDArray[np.float64],
     ignored: Ignored,
 ) -> NDArray[np.int8]:
-    """What each detection is, (I, D), of their overlaps (D, G) with the objects, the best first."""
+    """The verdict on each detection at each IoU, (I, D), from overlaps (D, G), best first."""
     verdicts = np.full((len(ious), len(overlaps)), WRONG, np.int8)
     rows, last = np.arange(len(ious)), len(ignore) - 1
     free = np.tile(~ignore, (len(ious), 1))
@@ -171,7 +171,7 @@ def _verdicts(
         if ignored == "difficult":
             near &= np.arange(len(ignore)) == overlap.argmax()
         able = near & free
-        # Of equal ones the last, as COCO has it.
+        # The last of equals, as in COCO's code.
         taken = last - np.where(able, overlap, -1)[:, ::-1].argmax(1)
         hit = able.any(1)
         free[rows[hit], taken[hit]] = False
@@ -181,10 +181,10 @@ def _verdicts(
 
 
 def _interpolated(right: NDArray[np.bool_], objects: int, points: int) -> float:
-    """AP of detections (n,), best first: whether each is right."""
+    """AP of detections (n,), best first, given whether each is right."""
     hits = np.cumsum(right)
     precision = hits / np.arange(1, len(hits) + 1)
     best = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
-    # In whole numbers: as a float, a recall of 3/10 misses the third point of ten.
+    # In integers: as a float, a recall of 3/10 would miss the third point of ten.
     reached = np.searchsorted((points - 1) * hits, objects * np.arange(points))
     return float(best[reached].mean())

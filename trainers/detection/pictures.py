@@ -1,4 +1,4 @@
-"""The pictures of a detection experiment: the paper's figures 8, 11, 9 and 14 with our results."""
+"""Draws a detection experiment's pictures: the paper's figures 8, 9, 11 and 14 for our results."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,18 +28,18 @@ def hardness(
     limit: float,
     title: str,
 ) -> None:
-    """Draw figure 8: in which share of each way's composites T sees the class with which p.
+    """Draw figure 8: the distribution of T's p of seeing the class, over each way's composites.
 
-    One minus p is the paper's hardness (section 4.2.1). It is of the picture; what a search takes
-    for hard goes by the confidence for the object, which is no higher.
+    The paper's hardness is 1 - p (section 4.2.1). It is about the picture; a search for hard
+    composites goes by the confidence for the object, which is never higher.
 
     Args:
-        path: Of the picture.
-        presences: Of each panel (such as before and after T learnt), of each way, a tensor (n,)
-            a seed: T's p of the picture showing the pasted object's class. All ways make the same
-            number.
-        limit: The share below this p is told.
-        title: Above the picture.
+        path: Where to write the picture.
+        presences: For each panel (such as before and after T learnt) and each way, one tensor (n,)
+            per seed: T's p that the picture shows the pasted object's class. All ways have the
+            same number.
+        limit: The legend gives the share below this p.
+        title: The picture's title.
     """
     figure, panels = plt.subplots(
         1,
@@ -66,9 +66,7 @@ def hardness(
                 label=f"{NAMES.get(way, way)}: {hard:.0f} % below {limit:g}",
             )
         axes.axvline(limit, color="black", lw=0.8, ls=":")
-        axes.set(
-            xlabel="p of the picture showing the object's class, by T", title=panel, xlim=(0, 1)
-        )
+        axes.set(xlabel="T's p that the picture shows the object's class", title=panel, xlim=(0, 1))
         axes.set_xticks(edges)
         axes.grid(axis="y", alpha=0.3)
         axes.set_axisbelow(True)
@@ -80,7 +78,7 @@ def hardness(
 
 
 def _shares(values: Tensor, edges: np.ndarray) -> np.ndarray:
-    """Share of the values in each bin; the last one holds 1 too."""
+    """Share of the values in each bin; the last bin includes 1."""
     return np.histogram(values.double().cpu().numpy(), edges)[0] / max(len(values), 1)
 
 
@@ -89,10 +87,10 @@ class Sheet:
     """A row of composites.
 
     Attributes:
-        label: Beside the row, such as "cycle 3".
+        label: The row's label, such as "cycle 3".
         composites: (n, 3, H, W) uint8.
-        boxes: Of each composite all objects (k, 4), pixels; the last is the pasted one.
-        confidences: (n,), T's for the pasted object.
+        boxes: For each composite, the boxes of all objects (k, 4) in pixels, the pasted one last.
+        confidences: (n,), T's confidence for each pasted object.
     """
 
     label: str
@@ -102,9 +100,9 @@ class Sheet:
 
 
 def composites(path: Path, rows: Sequence[Sheet], title: str, columns: int = 8) -> None:
-    """Draw figure 11: composites over the cycles, the pasted object's box with T's confidence.
+    """Draw figure 11: composites over the cycles, with the pasted objects' boxes and confidences.
 
-    The first ``columns`` of each row are shown, as they were found: none is picked.
+    Each row shows the first ``columns`` that were found, with none hand-picked.
     """
     if not rows:
         return
@@ -136,20 +134,20 @@ def detections(
     columns: int = 8,
     score: float = 0.5,
 ) -> None:
-    """Draw figures 9 and 14: the test images on which most objects changed hands.
+    """Draw figures 9 and 14: the test images on which the most objects were gained or lost.
 
-    Two rows a line, before and after: objects found in green, missed in red; detections of nothing
-    in yellow, dashed. Gains and losses are chosen alike, by the number of objects that were found
-    in one and missed in the other, and the title counts both over all test images.
+    Two rows, before and after: found objects are green, missed ones red, and detections of nothing
+    yellow and dashed. Images are chosen by the number of objects found in one and missed in the
+    other, gains and losses alike; the title counts both over all test images.
 
     Args:
-        path: Of the picture.
-        photograph: The image (3, H, W) uint8 of a number and its target: ``boxes``, ``labels`` and
-            ``ignore``.
-        before: Of each test image T's detections: ``boxes``, ``scores``, ``labels``.
-        after: The same of the T that learnt.
-        title: Above the picture.
-        columns: How many images.
+        path: Where to write the picture.
+        photograph: Returns the image (3, H, W) uint8 of an index, and its target: ``boxes``,
+            ``labels`` and ``ignore``.
+        before: T's detections in each test image: ``boxes``, ``scores``, ``labels``.
+        after: The same after T has learnt.
+        title: The picture's title.
+        columns: The number of images.
         score: Least score of a detection that is drawn and counted.
     """
     if len(before) != len(after):
@@ -180,8 +178,8 @@ def detections(
                 if not ignored:
                     _draw(axes, box, FOUND if found_one else MISSED)
     figure.suptitle(
-        f"{title}: {sum(gained)} objects gained, {sum(lost)} lost on {len(before)} images; "
-        "those that changed most\n"
+        f"{title}: {sum(gained)} objects gained, {sum(lost)} lost on {len(before)} images, of "
+        "which these changed most\n"
         f"green: found, red: missed, yellow: no object (score at least {score:g}, IoU 0.5)",
         fontsize="medium",
     )
@@ -189,14 +187,14 @@ def detections(
 
 
 def found(image: Detections, target: Detections, score: float = 0.5) -> tuple[Tensor, Tensor]:
-    """Which objects of an image are found, and which detections are of nothing.
+    """Determine which objects of an image are found, and which detections are of nothing.
 
     Detections of at least ``score``, best first, each take the free object of their class that they
     overlap most, at an IoU of at least 0.5.
 
     Returns:
-        found: (m,) bool, of the target's objects; ignored ones can be found too.
-        false: (n,) bool, of the detections.
+        found: (m,) bool, for the target's objects; ignored ones can be found too.
+        false: (n,) bool, for the detections.
     """
     hit = torch.zeros(len(target["labels"]), dtype=torch.bool)
     false = torch.zeros(len(image["labels"]), dtype=torch.bool)
@@ -215,7 +213,7 @@ def found(image: Detections, target: Detections, score: float = 0.5) -> tuple[Te
 
 
 def _panels(rows: int, columns: int, size: Sequence[int]) -> tuple[Any, Any]:
-    """A figure of pictures of that size (H, W) without ticks, and their axes (rows, columns)."""
+    """A figure for pictures of this size (H, W), without ticks, and its axes (rows, columns)."""
     width = 1.7
     figure, panels = plt.subplots(
         rows,
@@ -235,12 +233,12 @@ def _picture(image: Tensor) -> np.ndarray:
 
 
 def _draw(axes: Any, box: Tensor, colour: str, text: str = "", dashed: bool = False) -> None:
-    """A box (x1, y1, x2, y2); a pixel's square is centred on its index, hence the half."""
+    """Draw a box (x1, y1, x2, y2); a pixel's square is centred on its index, hence the half."""
     x1, y1, x2, y2 = (float(v) - 0.5 for v in box)
     style = "--" if dashed else "-"
     axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=colour, lw=1.2, ls=style))
     if text:
-        # Inside the picture: what sticks out would move its neighbours.
+        # Inside the picture: text sticking out would shift its neighbours.
         right = x1 > 0.8 * axes.get_xlim()[1]
         axes.text(
             x2 if right else max(x1, 0),

@@ -1,4 +1,4 @@
-"""Where an object may be put, and when too little of it shows for its label to be right."""
+"""Where objects may be placed, and how much of them must show for their labels to be right."""
 
 from dataclasses import dataclass
 from math import log
@@ -11,30 +11,30 @@ import compositor
 from compositor import affine
 
 EARLY = 1.5
-"""S begins to pay this far before a limit, so that it turns back in time."""
+"""S starts to pay this factor before a limit, so that it turns back in time."""
 TRUNCATION = 0.25
-"""Largest part of an object's box that may leave the canvas, along x and along y: Cut, Paste and
-Learn's."""
+"""Largest part of an object's box that may leave the canvas along x and along y, as in Cut, Paste
+and Learn."""
 MASK_SIDE = 64
-"""Masks are averaged down to this for the visible fraction: it is linear in the mask."""
+"""Masks are averaged down to this side for the visible fraction, which is linear in the mask."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """The shapes in which objects are placed, by chance and by S; in frames as large as the canvas.
+    """The shapes in which random placement and S place objects, in frames as large as the canvas.
 
-    The defaults are Cut, Paste and Learn's, which the paper compares with; it gives no limits for
-    S. Both choose from the same range, or what is compared is the range: objects of another size
-    are harder or easier however they were found.
+    The defaults are those of Cut, Paste and Learn, with which the paper compares itself; it gives
+    no limits for S. Both use the same range, or the ranges would be compared: objects of another
+    size are harder or easier however they were found.
     """
 
     angle: float = 30.0
-    """Largest turn either way, degrees."""
+    """Largest turn either way, in degrees."""
     shear: float = 0.0
-    """Largest shear either way, a slope."""
+    """Largest shear either way, as a slope."""
     scale: tuple[float, float] = (0.15, 0.6)
-    """Least and largest scale; 1 lays the foreground's frame on the whole canvas. Theirs counts
-    pixels of photographs in which an object is, by their demo's masks, 0.4 to 1 of the canvas's
+    """Least and largest scale; 1 makes the foreground's frame fill the canvas. Theirs is relative
+    to photographs in which an object, going by their demo's masks, takes 0.4 to 1 of the canvas's
     height: much as in our frames, where it takes 0.7."""
     aspect: float = 1.0
     """Largest ratio of the two scales either way."""
@@ -47,13 +47,13 @@ class Range:
             raise ValueError(f"aspect: got {self.aspect}, wanted 1 or more")
 
     def start(self) -> Tensor:
-        """The position (6,) of the identity; of the middle scale where the range leaves 1 out."""
+        """The position (6,) of the identity, or of the middle scale if the range excludes 1."""
         low, high = map(log, self.scale)
         scale = -(low + high) / (high - low) if low < 0 < high else 0
         return torch.tensor([0, 0, scale, 0, 0, 0])
 
     def free(self) -> Tensor:
-        """Which of a position's numbers (6,) bool change anything; others have no room."""
+        """Which of a position's numbers have any effect, (6,) bool: those with some range."""
         low, high = self.scale
         shape = (self.angle > 0, self.shear > 0, low < high, self.aspect > 1)
         return torch.tensor([*shape, True, True])
@@ -63,7 +63,7 @@ class Range:
 
         Args:
             scale: (N,).
-            angle: (N,) in [-1, 1], of its limit, as the others.
+            angle: (N,) in [-1, 1], relative to its limit, like the others.
             shear: (N,).
             aspect: (N,).
         """
@@ -76,8 +76,8 @@ class Range:
         """Turn S's positions into placements.
 
         Args:
-            position: (N, 6) in [-1, 1]: angle, shear, scale and aspect (both geometric), and where
-                the frame's centre goes, from edge to edge along x and y; differentiable.
+            position: (N, 6) in [-1, 1], differentiable: angle, shear, scale and aspect (both
+                geometric), and the frame's centre, from edge to edge along x and y.
             size: (H, W) in pixels, of the foregrounds' frames and of the canvas.
 
         Returns:
@@ -93,20 +93,20 @@ class Range:
 
 @dataclass(frozen=True)
 class Visibility:
-    """When a composite's label is right: else it is neither trained on nor counted as hard."""
+    """When a composite's label is right; otherwise it is neither trained on nor counted as hard."""
 
     fraction: float = 0.55
-    """Least part of the object's area that is on the canvas: about what random placement leaves of
-    a box that it cuts by a quarter on two sides. At 0.3 S learns to cut most of its objects."""
+    """Least part of the object's area that must be on the canvas: about what random placement
+    leaves of a box cut by a quarter on two sides. At 0.3 S learns to cut most of its objects."""
     truncation: float = TRUNCATION
-    """Largest part of the object's box that may leave the canvas at any edge. Random placement
-    draws within it, so S and chance choose from the same places. Without it S works at the edges,
-    where test objects seldom are."""
+    """Largest part of the object's box that may leave the canvas at any edge. It limits random
+    placement too, so that both choose from the same places. Without it S favours the edges, where
+    test objects seldom are."""
     side: float = 0.06
-    """Least width and height of the visible object, as parts of the canvas's."""
+    """Least width and height of the visible object, relative to the canvas's."""
     covered: float = 0.75
-    """An object of the background that the pasted one covers by more than this part of its box is
-    no longer asked for."""
+    """An object of the background is ignored if the pasted one covers more than this part of its
+    box."""
 
     def __post_init__(self) -> None:
         for name in ("fraction", "truncation", "side"):
@@ -117,9 +117,9 @@ class Visibility:
         """Which composites (N,) show enough of their object.
 
         Args:
-            boxes: (N, 4) in pixels, of what alpha shows; zeros where it shows nothing.
-            fraction: (N,), of the object's area on the canvas, :func:`visible_fraction`.
-            cut: (N,), of its box beyond an edge, :func:`truncation`.
+            boxes: (N, 4) in pixels, of what alpha shows; zeros if it shows nothing.
+            fraction: (N,), the part of the object's area on the canvas, :func:`visible_fraction`.
+            cut: (N,), the part of its box beyond an edge, :func:`truncation`.
             size: (H, W) of the canvas in pixels.
         """
         least = self.side * boxes.new_tensor([size[1], size[0]])
@@ -127,7 +127,7 @@ class Visibility:
         return wide & (fraction >= self.fraction) & (cut <= self.truncation)
 
     def price(self, masks: Tensor, theta: Tensor, size: tuple[int, int]) -> Tensor:
-        """What S pays for each composite (N,): 0 where enough shows, a third at a limit.
+        """What S pays for each composite, (N,): 0 if enough shows, a third at a limit.
 
         Args:
             masks: (N, 1, h, w) in [0, 1].
@@ -170,7 +170,7 @@ def covered(boxes: Tensor, alpha: Tensor) -> Tensor:
         (n,) in [0, 1].
     """
     height, width = alpha.shape[-2:]
-    # Sums over a box are four values of the sums over all that is above and to the left.
+    # The sum over a box follows from four values of the cumulative sums.
     sums = torch.nn.functional.pad(alpha[0].double().cumsum(0).cumsum(1), (1, 0, 1, 0))
     low = boxes[:, :2].floor().long().clamp_min(0)
     high = boxes[:, 2:].ceil().long().clamp(max=boxes.new_tensor([width, height]).long())
@@ -180,7 +180,7 @@ def covered(boxes: Tensor, alpha: Tensor) -> Tensor:
 
 
 def truncation(masks: Tensor, theta: Tensor) -> Tensor:
-    """The largest part (N,) of the width or height of :func:`outlines` beyond an edge.
+    """The largest part of an object's width or height beyond an edge, (N,).
 
     Args:
         masks: (N, 1, h, w) in [0, 1].
@@ -192,7 +192,7 @@ def truncation(masks: Tensor, theta: Tensor) -> Tensor:
 
 
 def outlines(masks: Tensor, theta: Tensor, size: tuple[int, int]) -> Tensor:
-    """Boxes (N, 4) on the canvas of what the masks' boxes become, in pixels; differentiable.
+    """The masks' boxes when placed on the canvas and cut at its edges, (N, 4) in pixels.
 
     Args:
         masks: (N, 1, h, w) in [0, 1].
@@ -204,7 +204,7 @@ def outlines(masks: Tensor, theta: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _ends(masks: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-    """What the masks' boxes become, cut nowhere: least and largest (x, y), normalised, (N, 2)."""
+    """The masks' boxes when placed, uncut: least and largest (x, y), normalised, each (N, 2)."""
     frame = masks.new_tensor([masks.shape[-1], masks.shape[-2]])
     boxes = compositor.boxes(masks)[0].to(theta.dtype)
     corners = boxes[:, [0, 1, 2, 1, 0, 3, 2, 3]].unflatten(1, (4, 2)) * 2 / frame - 1

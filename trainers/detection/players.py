@@ -15,7 +15,7 @@ from trainers.loop import Player
 
 
 def target(accelerator: Accelerator, config: Config, classes: int) -> Player:
-    """T, for so many classes, the background included."""
+    """Make T for so many classes, the background included."""
     ours = config.target
     network = targets.build(ours.network, classes, ours.weights, config.size, "--target.weights")
     parameters = [p for p in network.parameters() if p.requires_grad]
@@ -29,7 +29,7 @@ def target(accelerator: Accelerator, config: Config, classes: int) -> Player:
 
 
 def synthesizer(accelerator: Accelerator, config: Config) -> Player:
-    """S."""
+    """Make S."""
     ours = config.synthesizer
     backbone = BACKBONES[ours.backbone](ours.weights, "--synthesizer.weights")
     network = Synthesizer(backbone, config.placement.start(), ours.dropout, ours.gain)
@@ -40,7 +40,7 @@ def synthesizer(accelerator: Accelerator, config: Config) -> Player:
 
 
 def discriminator(accelerator: Accelerator, config: Config) -> Player:
-    """D."""
+    """Make D."""
     network = Discriminator(config.discriminator.width)
     optimizer = Adam(
         network.parameters(),
@@ -52,7 +52,7 @@ def discriminator(accelerator: Accelerator, config: Config) -> Player:
 
 
 def check(config: Config) -> None:
-    """Build T, and S where it plays, so that what is amiss with weights is told before all else."""
+    """Build T, and S if it plays, so that faulty weights are reported before anything else."""
     targets.build(config.target.network, 2, config.target.weights, config.size, "--target.weights")
     if config.table2 or any(way.startswith("synthesizer") for way in config.ways):
         BACKBONES[config.synthesizer.backbone](config.synthesizer.weights, "--synthesizer.weights")

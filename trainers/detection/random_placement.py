@@ -1,10 +1,10 @@
-"""The classical baseline: objects placed at random, by the rules of Cut, Paste and Learn.
+"""The classical baseline: objects placed at random by the rules of Cut, Paste and Learn.
 
 Dwibedi et al., "Cut, Paste and Learn: Surprisingly Easy Synthesis for Instance Detection", ICCV
-2017, as their code has it (github.com/debidatta/syndata-generation, ``dataset_generator.py`` and
-``defaults.py`` of the release): the object is cropped to its mask, scaled, turned, and put where at
-most a quarter of its width and of its height leave the canvas; with their ``--dontocclude`` a place
-is drawn anew where it covers too much of an object that is there.
+2017, following their code (github.com/debidatta/syndata-generation, ``dataset_generator.py`` and
+``defaults.py`` of the release): the object is cropped to its mask, scaled, turned, and placed so
+that at most a quarter of its width and of its height leaves the canvas; with their
+``--dontocclude``, a place that covers too much of an existing object is drawn again.
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ from trainers.detection.placement import TRUNCATION, Range
 
 @dataclass(frozen=True)
 class PlacementRules:
-    """How places are drawn; the defaults are Cut, Paste and Learn's."""
+    """How placements are drawn; the defaults are those of Cut, Paste and Learn."""
 
     overlap: float = 0.75
-    """Largest part of an existing box that the object's box may cover; 1: any. Theirs is called an
-    IoU, but their code divides by the existing box's area, and so does this."""
+    """Largest part of an existing box that the object's box may cover; 1: any. They call it an IoU,
+    but their code divides by the existing box's area, as this does."""
     smallest: float = 6.0
     """Masks with fewer pixels than this along x or y are not placed."""
     attempts: int = 20
-    """How often a shape, and then a place, is drawn before the object is given up."""
+    """How often to draw a shape, and then a place, before giving up on the object."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap <= 1:
@@ -47,35 +47,35 @@ def random_placement(
 ) -> tuple[Tensor, Tensor]:
     """Draw a placement for each object.
 
-    Its shape is uniform (its aspect geometrically) among those with which the object's box is
-    smaller than the canvas; the place is uniform within the truncation limit. Where their code
-    starts the picture anew once the attempts are used up, this says so and leaves it to the caller.
+    The shape is uniform (the aspect geometrically) among those that make the object's box smaller
+    than the canvas; the place is uniform within the truncation limit. When the attempts are used
+    up, their code starts the picture again, while this reports it and leaves that to the caller.
 
     Args:
         mask_boxes: (N, 4) tight boxes of the masks in their frames, as ``compositor.boxes`` gives
             them: (x1, y1, x2, y2) in pixels, right and bottom exclusive.
         size: (H, W) in pixels, of the foregrounds' frames and of the canvas.
-        limits: Of the shapes.
+        limits: The range of the shapes.
         rules: How to draw.
-        generator: On the CPU; None: the global one.
-        existing: Of each canvas the (k, 4) boxes that are there; None: nowhere any.
+        generator: A CPU generator; None: the global one.
+        existing: For each canvas, the boxes (k, 4) of existing objects; None: there are none.
         truncation: Largest part of the turned object's box, along x and along y, that may leave
             the canvas.
 
     Returns:
         theta: (N, 2, 3) float32, output to input, normalised, on the device of ``mask_boxes``.
-        placed: (N,) bool, there too. Where False, no attempt kept the limits or the mask is too
-            small, and theta is the identity.
+        placed: (N,) bool, on the same device. Where False, no attempt met the limits or the mask is
+            too small, and theta is the identity.
 
     Raises:
-        ValueError: ``mask_boxes`` is not (N, 4), ``existing`` has not N entries, or ``truncation``
-            is not in [0, 1].
+        ValueError: ``mask_boxes`` is not (N, 4), ``existing`` does not have N entries, or
+            ``truncation`` is not in [0, 1].
     """
     count = len(mask_boxes)
     if mask_boxes.shape != (count, 4):
         raise ValueError(f"mask_boxes: got shape {tuple(mask_boxes.shape)}, wanted (N, 4)")
     if existing is not None and len(existing) != count:
-        raise ValueError(f"existing: got {len(existing)} entries, wanted {count}, one a mask")
+        raise ValueError(f"existing: got {len(existing)} entries, wanted {count}, one per mask")
     if not 0 <= truncation <= 1:
         raise ValueError(f"truncation: got {truncation}, wanted a number in [0, 1]")
     boxes = mask_boxes.detach().to("cpu", torch.float64)
@@ -109,8 +109,8 @@ def _shapes(
     rules: PlacementRules,
     generator: torch.Generator | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Angle, shear and scales (N, 4), the object's box so placed with the frames' centres together,
-    and whether it is smaller than the canvas."""
+    """Draw angle, shear and scales (N, 4); return them, the object's box (N, 4) when the frame is
+    centred on the canvas, and whether it is smaller than the canvas."""
     canvas = boxes.new_tensor([size[1], size[0]])
     shapes = boxes.new_tensor([0.0, 0, 1, 1]).repeat(len(boxes), 1)
     pending = (boxes[:, 2:] - boxes[:, :2] >= rules.smallest).all(1)
@@ -131,7 +131,7 @@ def _shapes(
 
 
 def _outline(boxes: Tensor, shapes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Box (N, 4) on the canvas of what the mask's box becomes, the frames' centres together."""
+    """The mask's box (N, 4) on the canvas when the frame is centred on it."""
     half = boxes.new_tensor([size[1], size[0]]) / 2
     centred = torch.cat((shapes, torch.zeros_like(shapes[:, :2])), 1)
     forward = affine.invert(affine.from_parameters(centred, size, size))
@@ -141,7 +141,7 @@ def _outline(boxes: Tensor, shapes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _padded(existing: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """The boxes (N, K, 4), short lists filled with boxes nothing covers, and their areas (N, K)."""
+    """The boxes (N, K, 4), padded with boxes that nothing covers, and their areas (N, K)."""
     longest = max(map(len, existing), default=0)
     there = torch.zeros(len(existing), longest, 4, dtype=torch.float64)
     for row, boxes in zip(there, existing, strict=True):
@@ -150,7 +150,7 @@ def _padded(existing: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def _covers(boxes: Tensor, there: Tensor, areas: Tensor, rules: PlacementRules) -> Tensor:
-    """Whether each box (N, 4) covers too much of any of those that are there (N, K, 4)."""
+    """Whether each box (N, 4) covers too much of any existing one (N, K, 4)."""
     low = torch.maximum(boxes[:, None, :2], there[..., :2])
     high = torch.minimum(boxes[:, None, 2:], there[..., 2:])
     covered = (high - low).clamp_min(0).prod(-1)

@@ -1,4 +1,4 @@
-"""What a detection experiment leaves behind: results.json, and tables in the paper's layout."""
+"""Writes a detection experiment's results: results.json, and tables in the paper's layout."""
 
 import json
 import math
@@ -15,12 +15,12 @@ from trainers.detection.paper import GMU_CLASSES, SWITCHES, TABLE_2, TABLE_3, TA
 from trainers.provenance import provenance
 
 History = Sequence[Mapping[str, Any]]
-"""A run's records, one a cycle, the first from before any synthetic image."""
+"""A run's records, one per cycle; the first predates any synthetic image."""
 Layout = Literal["table 2", "table 3", "table 4", "plain"]
-"""Of the tables: as the paper's, with its figures beside ours; plain: table 4's, ours alone."""
+"""Layout of the tables: the paper's, with its figures beside ours; plain: table 4's, ours only."""
 
 RULES: Mapping[Ignored, str] = {"difficult": "VOC's", "crowd": "COCO's"}
-"""Whose an AP follows, by what is ignored."""
+"""Whose rules an AP follows, by what is ignored."""
 BEFORE = "before"
 NAMES = {
     BEFORE: "before",
@@ -43,21 +43,21 @@ def summarise(
     """All of results.json.
 
     Args:
-        layout: Which table to print. Table 2 takes the ablation's columns for ways: ``"1"`` with
+        layout: Which table to print. For table 2 the ways are the ablation's columns: ``"1"`` with
             nothing on, up to ``"6"`` with all of :data:`trainers.detection.paper.SWITCHES`.
-        config: Of the experiment; ``points`` (101 or 11) is how the AP was interpolated.
-        data: Its sources in words; ``test`` is what was tested on.
-        ignored: What of its objects is neither right nor wrong to find.
-        runs: The history of each way and seed, all ways with the same seeds. A record holds
-            ``ap``, as :func:`~trainers.detection.average_precision.average_precision` returns it
-            (the first and the last must), ``search``, the cycle's
-            :class:`~trainers.detection.hardness.Tally` as a dictionary, where there was one, and
-            whatever else is to be kept.
+        config: The experiment's config; ``points`` (101 or 11) says how AP was interpolated.
+        data: Descriptions of the data's sources; ``test`` is the test set's.
+        ignored: Which of its objects are neither right nor wrong to find.
+        runs: The history of each way and seed, all ways with the same seeds. A record holds ``ap``,
+            as :func:`~trainers.detection.average_precision.average_precision` returns it (the first
+            and the last must), ``search``, the cycle's
+            :class:`~trainers.detection.hardness.Tally` as a dictionary, if there was a search, and
+            anything else to keep.
 
     Returns:
-        Plain values only, so that what is read back from results.json gives the same tables. AP is
-        in percent there: mean and standard deviation over the seeds, and of the gain over the
-        same run's first record; None where there is one seed, or no AP.
+        Plain values only, so that results.json, when read back, gives the same tables. AP is in
+        percent: its mean and standard deviation over the seeds, and those of the gain over the same
+        run's first record; None if there is only one seed, or no AP.
 
     Raises:
         ValueError: The ways' seeds differ.
@@ -94,7 +94,7 @@ def write(folder: Path, results: Mapping[str, Any]) -> None:
 
 
 def tables(results: Mapping[str, Any]) -> str:
-    """The tables in Markdown, from what :func:`summarise` returns or results.json holds."""
+    """Format the tables in Markdown, from what :func:`summarise` returns or results.json holds."""
     layout, seeds = results["layout"], len(results["seeds"])
     over = f"mean {'± standard deviation ' if seeds > 1 else ''}of {seeds} seed{'s' * (seeds > 1)}"
     how = f"{results['config']['points']} points, {RULES[results['ignored']]} rules"
@@ -110,7 +110,7 @@ def tables(results: Mapping[str, Any]) -> str:
 
 
 def _average(ends: list[Mapping[str, Any]], starts: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Figures over the seeds: of the mean at each IoU, and of each class."""
+    """Figures over the seeds, for the mean and for each class, at each IoU."""
 
     def figures(rows: list[Mapping[float, Any]], first: list[Mapping[float, Any]]) -> Any:
         return {
@@ -129,7 +129,7 @@ def _average(ends: list[Mapping[str, Any]], starts: list[Mapping[str, Any]]) -> 
 
 
 def _figure(ends: list[float | None], starts: list[float | None]) -> dict[str, Any]:
-    """Mean and spread, in percent, of an AP and of its gain, each seed's against its own start."""
+    """Mean and spread, in percent, of an AP and of its gain, each seed's over its own start."""
     values = [100 * end for end in ends if end is not None]
     pairs = zip(ends, starts, strict=True)
     gains = [100 * (end - start) for end, start in pairs if end is not None and start is not None]
@@ -143,7 +143,7 @@ def _figure(ends: list[float | None], starts: list[float | None]) -> dict[str, A
 
 
 def _search(histories: list[History]) -> dict[str, Any]:
-    """What finding the composites cost, summed over cycles and seeds."""
+    """The cost of finding the composites, summed over cycles and seeds."""
     tallies = [r["search"] for history in histories for r in history if r.get("search")]
     names = tallies[0] if tallies else ()
     total: dict[str, Any] = {name: sum(tally[name] for tally in tallies) for name in names}
@@ -154,7 +154,7 @@ def _search(histories: list[History]) -> dict[str, Any]:
 
 
 def _per_iou(results: Mapping[str, Any]) -> list[list[str]]:
-    """Table 4: a row an IoU, a column a way, and what the search cost."""
+    """Table 4: one row per IoU, one column per way, then the search's cost."""
     ap, search = results["ap"], results["search"]
     theirs = TABLE_4 if results["layout"] == "table 4" else {}
     rows = [["IoU", *map(_name, ap), *(f"paper: {name}" for name in theirs)]]
@@ -163,7 +163,7 @@ def _per_iou(results: Mapping[str, Any]) -> list[list[str]]:
         rows.append([iou, *ours, *(_number(column.get(iou), 2) for column in theirs.values())])
     for name, key in (
         ("composites", "taken"),
-        ("passes of T a hard one", "passes_per_accepted"),
+        ("passes of T per hard one", "passes_per_accepted"),
         ("shortfall", "shortfall"),
     ):
         costs = [search.get(way, {}).get(key) for way in ap]
@@ -174,7 +174,7 @@ def _per_iou(results: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _per_class(results: Mapping[str, Any], iou: str) -> list[list[str]]:
-    """Table 3: a row a way, a column a class, and their mean."""
+    """Table 3: one row per way, one column per class, then their mean."""
     ap = results["ap"]
     classes = list(ap[BEFORE]["per_class"])
     rows = [["", *classes, "mAP"]]
@@ -190,13 +190,13 @@ def _per_class(results: Mapping[str, Any], iou: str) -> list[list[str]]:
 
 
 def _gmu_column(name: str) -> int | None:
-    """Which of table 3's classes this is."""
+    """The index of this class in table 3."""
     found = [i for i, prefixes in enumerate(GMU_CLASSES) if name.lower().startswith(prefixes)]
     return found[0] if found else None
 
 
 def _ablation(results: Mapping[str, Any]) -> list[list[str]]:
-    """Table 2: a column a way, what it has on, and its AP at two IoUs."""
+    """Table 2: one column per way, with its switches and its AP at two IoUs."""
     ap = results["ap"]
     rows = [["Column No.", *map(_name, ap)]]
     for number, switch in enumerate(SWITCHES, 1):
@@ -228,7 +228,7 @@ def _cell(figure: Mapping[str, Any], gain: bool = False) -> str:
 
 
 def _grid(rows: list[list[str]]) -> str:
-    """Rows as a Markdown table whose columns line up; the first is the header."""
+    """Format rows as a Markdown table with aligned columns; the first is the header."""
     widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "| " + " | ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) + " |"
@@ -239,7 +239,7 @@ def _grid(rows: list[list[str]]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The value in what JSON holds: keys as strings, tensors as lists, None for NaN and inf."""
+    """Convert a value for JSON: keys as strings, tensors as lists, NaN and inf as None."""
     if isinstance(value, Mapping):
         return {f"{k:g}" if isinstance(k, float) else str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -9,9 +9,10 @@ from trainers.detection.placement import Range
 from trainers.detection.targets import LIGHT
 
 EVERYTHING = CleanUp(min_iou=0, min_side=0, min_piece=0, max_cut=4)
-"""No clean-up: any mask with a pixel (table 2)."""
+"""No clean-up: keeps any mask that is not empty (table 2)."""
 SCALE = (0.3, 1.0)
-"""Least and largest of a small run: objects of a fifth to two thirds of the canvas."""
+"""Least and largest scale of a small run, which give objects a fifth to two thirds of the
+canvas."""
 ConfigType = TypeVar("ConfigType", bound=Config)
 
 
@@ -22,12 +23,12 @@ def small(config: ConfigType) -> ConfigType:
         cycles=3,
         images_per_cycle=240,
         max_passes=4000,
-        # Of so light a T nearly all composites would be hard at 0.5.
+        # At 0.5 nearly all composites would be hard for so light a T.
         hard=0.2,
         size=(160, 160),
         side_by_side=2,
         workers=0,
-        # On smaller objects it is lost anyway.
+        # It misses smaller objects anyway.
         placement=Range(scale=SCALE),
         target=TargetConfig(
             network=LIGHT,

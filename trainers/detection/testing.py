@@ -1,4 +1,4 @@
-"""Detections on all test pictures, shared out over the processes."""
+"""Detects on all test pictures, split over the processes."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -25,12 +25,12 @@ def detect_all(
     Args:
         network: T, in eval mode.
         photographs: To detect on.
-        device: T's.
-        process: This process's number, and how many there are.
+        device: T's device.
+        process: This process's index, and the number of processes.
         bar: Wraps an iterable in a progress bar.
 
     Returns:
-        Of each photograph its detections, on the CPU; the same on every process.
+        The detections in each photograph, on the CPU; the same on every process.
     """
     mine = range(process[0], len(photographs), process[1])
     found: list[dict[str, Tensor]] = []

@@ -104,7 +104,7 @@ def test_table_4_has_the_papers_figures_in_their_own_columns() -> None:
     assert table[1][4:] == ["78.93", "76.65", "76.81", "79.61", "79.53"]
     assert table[4][4:] == ["29.54", "28.82", "28.14", "31.96", "32.22"]
     assert table[5][:4] == ["composites", "-", "36", "16"]
-    assert table[6][:4] == ["passes of T a hard one", "-", "4.0", "0.0"]
+    assert table[6][:4] == ["passes of T per hard one", "-", "4.0", "0.0"]
     assert table[7][:4] == ["shortfall", "-", "3", "0"]
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(line) for line in lines}) == 1
