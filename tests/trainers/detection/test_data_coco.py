@@ -209,9 +209,9 @@ def test_what_is_no_coco_data_set_is_an_error(folder: Path, tmp_path_factory: An
     path = folder / "annotations" / "instances_tiny.json"
     whole = json.loads(path.read_text())
     contents = [
-        ("{", "is no COCO annotation file"),
-        ("[]", "is no COCO annotation file"),
-        ("[" * 100_000, "is no COCO annotation file"),
+        ("{", "is not a COCO annotation file"),
+        ("[]", "is not a COCO annotation file"),
+        ("[" * 100_000, "is not a COCO annotation file"),
         (json.dumps(whole | {"annotations": {}}), "which has lists images, annotations, categ"),
         (json.dumps(whole | {"annotations": []}), "its annotations are empty"),
         (json.dumps(whole | {"images": []}), "its images are empty"),

@@ -49,7 +49,7 @@ def test_the_first_fold_of_gmu(kitchen: Path) -> None:
 
 
 def test_other_folds_are_read_from_a_file(kitchen: Path) -> None:
-    with pytest.raises(DataError, match="folds.txt: want the scenes that fold 2 is tested on in"):
+    with pytest.raises(DataError, match="folds.txt: wanted the scenes that fold 2 is tested on in"):
         gmu.photographs(kitchen, 2, "test")
     (kitchen / "folds.txt").write_text(
         "gmu_scene_001 gmu_scene_002 gmu_scene_003\ngmu_scene_004 gmu_scene_009\n\n"
@@ -61,7 +61,7 @@ def test_other_folds_are_read_from_a_file(kitchen: Path) -> None:
         with pytest.raises(DataError, match="only 2 folds are known"):
             gmu.photographs(kitchen, fold, "test")
     (kitchen / "folds.txt").write_text("kitchen_1\n")
-    with pytest.raises(DataError, match="has kitchen_1, want gmu_scene_001 to gmu_scene_009"):
+    with pytest.raises(DataError, match="got kitchen_1, wanted gmu_scene_001 to gmu_scene_009"):
         gmu.photographs(kitchen, 1, "test")
 
 

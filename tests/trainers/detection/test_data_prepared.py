@@ -141,7 +141,7 @@ def test_cutouts_and_their_labels(tmp_path: Path) -> None:
         "objects": {"a": 1, "b": 1},
         "left_out": {"too small": ["x/2"]},
     }
-    with pytest.raises(ValueError, match=r"fill: got 1.5, want a number in \(0, 1\]"):
+    with pytest.raises(ValueError, match=r"fill: got 1.5, wanted a number in \(0, 1\]"):
         prepared.prepare_cutouts(records, tmp_path, SIZE, fill=1.5)
 
 
@@ -313,7 +313,7 @@ def test_a_source_of_which_nothing_is_left_is_an_error_each_time(tmp_path: Path)
 def test_a_damaged_cache_is_an_error(tmp_path: Path) -> None:
     photographs = prepared.prepare_photographs(source(tmp_path / "s"), tmp_path / "c", SIZE)
     (photographs.folder / "images.u8").write_bytes(b"short")
-    with pytest.raises(DataError, match=r"is not what its progress.json says; delete the folder"):
+    with pytest.raises(DataError, match=r"does not match its progress.json; delete the folder"):
         prepared.prepare_photographs(source(tmp_path / "s"), tmp_path / "c", SIZE)
 
 

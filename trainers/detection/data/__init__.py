@@ -1,1 +1,1 @@
-"""Data sets in the layouts that users have on disk, prepared once to one canvas size."""
+"""Reads data sets in the layouts users have on disk, and prepares them once at one canvas size."""

@@ -1,10 +1,10 @@
-"""BigBIRD, and the layout that Cut-Paste-Learn made of it: objects on a turntable, with masks.
+"""BigBIRD, in its own or Cut-Paste-Learn's layout: objects on a turntable, with masks.
 
-A folder an object, named as the instance. The layouts are confirmed by public code that reads them:
+One folder per object, named after it. The layouts are confirmed by public code that reads them:
 ``OBJECT/NP1_0.jpg`` with ``OBJECT/masks/NP1_0_mask.pbm`` (BigBIRD's own; ``FCN/FCN.py`` of
 zeldrinn/syndata-generation), and ``OBJECT/NP1_0.jpg`` with ``OBJECT/NP1_0.pbm`` beside it
 (``dataset_generator.py`` of debidatta/syndata-generation). Masks are inverted in both: the object
-is 0, what is around it 255.
+is 0, its surroundings 255.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,15 +22,15 @@ WHERE = "unpack each object's rgbd.tgz there, from rll.berkeley.edu/bigbird"
 def cutouts(
     folder: Path, names: Sequence[str] | None = None, clean_up: CleanUp = DEFAULT
 ) -> Records[Cutout]:
-    """List all viewpoints of objects.
+    """List all views of the objects.
 
     Args:
-        folder: Holds a folder an object.
-        names: Of the objects, their labels from 1; None: all there are, in alphabetical order.
-        clean_up: Which of the views to leave out.
+        folder: Holds one folder per object.
+        names: The objects, labelled from 1; None: all of them, in alphabetical order.
+        clean_up: Decides which views to leave out.
 
     Raises:
-        DataError: The folder or an object's is missing or has no picture, or none has a mask.
+        DataError: The folder or an object's is missing or has no picture, or no picture has a mask.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: is no folder; {WHERE}")

@@ -1,4 +1,4 @@
-"""Annotation clean-up: which objects are good enough to be pasted (the paper's section A.2)."""
+"""Annotation clean-up: decides which objects are good enough to paste (the paper's section A.2)."""
 
 from dataclasses import dataclass
 
@@ -11,18 +11,18 @@ from trainers.detection.data.records import Cutout, Skip
 
 @dataclass(frozen=True)
 class CleanUp:
-    """The rule. The paper gives none: it inspected the masks by eye and dropped about 10 %."""
+    """The rule. The paper gives none: its authors inspected masks by eye and dropped about 10 %."""
 
     min_iou: float = 0.7
-    """Of the mask's tight box with the annotated one; below, the two disagree. VOC's void border
-    takes about 5 pixels off a mask's sides, which leaves 0.7 to an object 31 pixels wide and high.
-    """
+    """Least IoU of the mask's tight box with the annotated one; below it the two disagree. VOC's
+    void border takes about 5 pixels off a mask's sides, which leaves an object of 31 x 31 pixels an
+    IoU of 0.7."""
     min_side: int = 32
-    """Pixels of the larger side: a smaller object scaled to 0.7 of 300 is more blur than object."""
+    """Least larger side in pixels: a smaller object, scaled to 0.7 of 300, is mostly blur."""
     min_piece: float = 0.8
-    """Of the mask, in its largest connected piece: below, something stands in front of it."""
+    """Least share of the mask in its largest connected piece; below it the object is occluded."""
     max_cut: int = 1
-    """Sides of the photograph that may cut the object: more leave a limb or a torso."""
+    """Most sides of the photograph that may cut the object: more leave only a limb or a torso."""
 
     def __str__(self) -> str:
         return (
@@ -31,7 +31,7 @@ class CleanUp:
         )
 
     def judge(self, cutout: Cutout) -> Cutout | Skip:
-        """Give back an object to keep, or say why not; a mask without a pixel is none to keep."""
+        """Return an object to keep, or the reason to leave it out, such as an empty mask."""
         mask = cutout.mask
         if not mask.any():
             return Skip("empty mask", cutout.name)

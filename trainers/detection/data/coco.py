@@ -1,4 +1,4 @@
-"""COCO and any data set in its format: photographs, backgrounds, and instances by their masks."""
+"""COCO and data sets in its format: photographs, backgrounds, and objects cut out by masks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -18,7 +18,7 @@ from trainers.detection.data.records import (
 from trainers.files import DataError
 
 Labels = Mapping[str, int]
-"""By the classes' names."""
+"""Labels by class name."""
 
 
 def photographs(
@@ -31,13 +31,13 @@ def photographs(
 
     Args:
         file: As :func:`trainers.detection.data.coco_layouts.find` gives it.
-        names: Of the classes to find, their labels from 1; None: all, in the order of their ids.
-        keep_empty: Keep images without an object of these classes: AP counts what is found there.
-        absent: The names are those that were learnt from another file: one that is absent from
-            this file is untested, one that only this file has is left out.
+        names: The classes to detect, labelled from 1; None: all, in the order of their ids.
+        keep_empty: Keep images without an object of these classes, in which AP counts detections.
+        absent: The names were learnt from another file: a class that this file lacks is untested,
+            and one that only this file has is left out.
 
     Raises:
-        DataError: A class is not in the file; with ``absent``, none is.
+        DataError: A class is not in the file, or, with ``absent``, none is.
     """
     left_out = dict(file.left_out)
     if absent and names is not None and set(names) & set(file.categories):
@@ -60,12 +60,11 @@ def photographs(
 
 
 def backgrounds(file: COCOFile, without: Sequence[str] = ("person",)) -> Records[Photograph]:
-    """List the photographs that show nothing of some classes, as backgrounds to paste on.
+    """List the photographs that show nothing of these classes, as backgrounds to paste on.
 
     Args:
         file: As :func:`trainers.detection.data.coco_layouts.find` gives it.
-        without: Names of classes, crowds of them included: what is pasted of these is then all
-            that there is to find.
+        without: The classes to exclude, crowds included: pasted objects are then the only ones.
 
     Raises:
         DataError: A class is not in the file, or all images show one.
@@ -93,8 +92,8 @@ def cutouts(
 
     Args:
         file: As :func:`trainers.detection.data.coco_layouts.find` gives it.
-        names: Of the classes to cut out, their labels from 1; None: all, in the order of their ids.
-        clean_up: Which of the objects to leave out.
+        names: The classes to cut out, labelled from 1; None: all, in the order of their ids.
+        clean_up: Decides which objects to leave out.
 
     Raises:
         DataError: A class is not in the file, or nothing there has a mask.
@@ -156,7 +155,7 @@ def _without_objects(picture: Listed) -> Skip:
 
 
 def _classes(file: COCOFile, names: Sequence[str] | None) -> tuple[tuple[str, ...], Labels]:
-    """The classes' names by label, and the labels by name."""
+    """Class names by label, and labels by class name."""
     names = file.categories if names is None else names
     if missing := [name for name in names if name not in file.categories]:
         raise DataError(

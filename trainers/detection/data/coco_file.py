@@ -1,7 +1,7 @@
-"""A COCO annotation file, read as one from a stranger: checked once, its ids matched.
+"""Reads a COCO annotation file without trusting it: checks it once, and matches its ids.
 
-Ids are numbers or names, and ``"7"`` is 7. Classes go by their names. What cannot be matched with a
-picture or a class is counted; what could be matched in two ways is refused.
+Ids are numbers or names, and ``"7"`` is 7. Classes go by their names. Anything that matches no
+picture or class is counted; anything ambiguous is refused.
 """
 
 import json
@@ -17,18 +17,18 @@ from trainers.files import DataError, number, there
 
 Id = int | str
 SINGULAR = {"images": "image", "annotations": "annotation", "categories": "category"}
-"""The lists in a file, and what one of each is called."""
+"""The lists in a file, and the name of one entry of each."""
 
 
 class Instance(NamedTuple):
     """An annotation.
 
     Attributes:
-        name: Of its picture and its own id, unique in the file.
+        name: Its picture's name and its own id, unique in the file.
         category: The class's name.
-        box: None: what the file has is no box.
-        crowd: Several objects under one box.
-        segmentation: As it stands in the file.
+        box: None if the file has no valid box.
+        crowd: Whether it is several objects in one box.
+        segmentation: As in the file, unchecked.
     """
 
     name: str
@@ -42,9 +42,9 @@ class Listed(NamedTuple):
     """A picture.
 
     Attributes:
-        name: As the file has it.
+        name: As in the file.
         path: Where it should be.
-        size: (H, W) as annotated; None: not told.
+        size: (H, W) as annotated; None if the file does not give it.
         instances: Its annotations, in the file's order.
     """
 
@@ -59,10 +59,10 @@ class COCOFile:
     """What a file lists.
 
     Attributes:
-        path: Of the file.
-        categories: Names of the classes, in the order of their ids.
-        pictures: In the order of their ids.
-        left_out: Names of what could not be matched, by reason.
+        path: The file.
+        categories: The classes' names, in the order of their ids.
+        pictures: The pictures, in the order of their ids.
+        left_out: Names of whatever could not be matched, by reason.
     """
 
     path: Path
@@ -75,12 +75,12 @@ def read(path: Path, folders: Sequence[Path]) -> COCOFile:
     """Read and check an annotation file, and find its pictures.
 
     Args:
-        path: Of the file.
-        folders: The pictures are in the first of them that holds any.
+        path: The file.
+        folders: The pictures are in the first of these that holds any.
 
     Raises:
-        DataError: It is no COCO annotation file, two pictures or two classes have one id, or none
-            of its pictures is in any of the folders.
+        DataError: It is not a COCO annotation file, two pictures or two classes share an id, or
+            none of its pictures is in any of the folders.
     """
     content = _content(path)
     left_out: defaultdict[str, list[str]] = defaultdict(list)
@@ -94,7 +94,7 @@ def read(path: Path, folders: Sequence[Path]) -> COCOFile:
             sizes.setdefault(names.get(_id(entry.get("id")), ""), size)
     instances = _instances(content["annotations"], names, categories, left_out)
     place = _place(path, list(names.values()), folders)
-    # A picture that is listed twice, under two ids, is one with the annotations of both.
+    # A picture listed under two ids is one picture with the annotations of both.
     pictures = [
         Listed(name, place / name, sizes.get(name), instances[name])
         for name in dict.fromkeys(names.values())
@@ -106,13 +106,13 @@ def read(path: Path, folders: Sequence[Path]) -> COCOFile:
 
 def _content(path: Path) -> dict[str, list[Any]]:
     try:
-        # From bytes, since some tools put a byte order mark in front.
+        # From bytes, since some tools write a byte order mark.
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is no COCO annotation file ({error!r})") from error
+        raise DataError(f"{path}: is not a COCO annotation file ({error!r})") from error
     if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in SINGULAR):
         raise DataError(
-            f"{path}: is no COCO annotation file, which has lists {', '.join(SINGULAR)}"
+            f"{path}: is not a COCO annotation file, which has lists {', '.join(SINGULAR)}"
         )
     if empty := [name for name in SINGULAR if not content[name]]:
         raise DataError(f"{path}: its {', '.join(empty)} are empty")
@@ -126,7 +126,7 @@ def _named(
     path: Path,
     left_out: defaultdict[str, list[str]],
 ) -> dict[Id | None, str]:
-    """Names by id, in the order of the ids.
+    """Names by id, ordered by id.
 
     Raises:
         DataError: An id has two names.
@@ -140,7 +140,7 @@ def _named(
             left_out[f"{what} without id or {field}"].append(f"{kind}[{position}]")
             continue
         name = str(name)
-        if field == "file_name":  # from Windows, perhaps
+        if field == "file_name":  # perhaps from Windows
             name = name.replace("\\", "/")
         if names.setdefault(key, name) != name:
             raise DataError(
@@ -156,7 +156,7 @@ def _instances(
     categories: Mapping[Id | None, str],
     left_out: defaultdict[str, list[str]],
 ) -> defaultdict[str, list[Instance]]:
-    """The annotations of each picture."""
+    """Each picture's annotations."""
     by_picture: defaultdict[str, list[Instance]] = defaultdict(list)
     taken: Counter[str] = Counter()
     for position, entry in enumerate(entries):
@@ -195,7 +195,7 @@ def _place(path: Path, names: Sequence[str], folders: Sequence[Path]) -> Path:
 
 
 def _unlisted(pictures: Sequence[Listed], place: Path) -> list[str]:
-    """Pictures beside those that are listed."""
+    """Pictures in the same folders that are not listed."""
     listed = {picture.path for picture in pictures}
     beside = (path for folder in {path.parent for path in listed} for path in _files(folder))
     return sorted(
@@ -213,7 +213,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _id(value: Any) -> Id | None:
-    """A number where it is one, else a name; None: it is neither."""
+    """An id as a number if it is one, otherwise as a name; None if it is neither."""
     if isinstance(value, str):
         return int(value) if value.isdecimal() and len(value) < 4000 else value or None
     if isinstance(value, float) and value.is_integer():

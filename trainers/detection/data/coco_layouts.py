@@ -1,4 +1,4 @@
-"""Where a data set in COCO's format keeps its files: as COCO, Roboflow and Label Studio do."""
+"""Finds the files of a data set in COCO format, laid out as by COCO, Roboflow or Label Studio."""
 
 from pathlib import Path
 
@@ -12,18 +12,18 @@ TRIED = f"annotations/instances_SPLIT.json, SPLIT/{ROBOFLOW}, {LABEL_STUDIO}"
 
 
 def find(folder: Path, split: str | None = None) -> COCOFile:
-    """Find the annotations of a split, read them and find their pictures.
+    """Find a split's annotations, read them, and find their pictures.
 
     Args:
         folder: Holds ``annotations/instances_SPLIT.json`` with the pictures in ``images/SPLIT``,
             ``images`` or ``SPLIT`` (COCO); or ``SPLIT/_annotations.coco.json`` with the pictures
             beside it (Roboflow); or ``result.json`` and ``images``, the split "result" (Label
             Studio).
-        split: Such as "val2017"; None where the folder has only one.
+        split: Such as "val2017"; None if the folder has only one.
 
     Raises:
-        DataError: There is no such file or split, the file is no COCO, or none of its pictures is
-            there.
+        DataError: There is no such file or split, the file is not in COCO format, or none of its
+            pictures is there.
     """
     splits = {
         path.stem.removeprefix("instances_"): path

@@ -1,4 +1,4 @@
-"""Plain folders: of backgrounds, of cut-outs, and of the frames of UW's RGB-D Scenes v2.
+"""Reads plain folders: of backgrounds, of cut-outs, and of the frames of UW's RGB-D Scenes v2.
 
 The layout of RGB-D Scenes v2, ``rgbd-scenes-v2/imgs/scene_01/00000-color.png`` with scenes 01 to 14
 and a depth map beside each frame, is confirmed by public code that reads it, ``image_extractor.py``
@@ -27,12 +27,12 @@ from trainers.detection.data.records import (
 from trainers.files import DataError, there
 
 STRIDE = 8
-"""Frames of a video from one background to the next: neighbours show the same. About as many are
-left of RGB-D Scenes v2 as Cut-Paste-Learn used (1548)."""
+"""Video frames from one background to the next, since neighbours look the same. RGB-D Scenes v2
+yields about as many as Cut-Paste-Learn used (1548)."""
 
 
 def backgrounds(folder: Path) -> Records[Photograph]:
-    """List all pictures of a folder and of those in it.
+    """List all pictures in a folder and its sub-folders.
 
     Raises:
         DataError: The folder is missing or holds no picture.
@@ -45,12 +45,12 @@ def cutouts(folder: Path, names: Sequence[str], clean_up: CleanUp = DEFAULT) -> 
     """List cut-out objects: pictures whose alpha channel is their mask.
 
     Args:
-        folder: Holds a sub-folder a class, named as it.
-        names: Of the classes, their labels from 1.
-        clean_up: Which of the objects to leave out. The frame cuts none: it is the object's own.
+        folder: Holds one sub-folder per class, named after it.
+        names: The classes, labelled from 1.
+        clean_up: Decides which objects to leave out. The frame is the object's own and cuts none.
 
     Raises:
-        DataError: The folder is missing, or no sub-folder of a class holds a picture.
+        DataError: The folder is missing, or no class's sub-folder holds a picture.
     """
     paths, others = _pictures(folder)
     labels = {name: label for label, name in enumerate(names, 1)}
@@ -75,10 +75,10 @@ def uw_scenes(folder: Path, stride: int = STRIDE) -> Records[Photograph]:
 
     Args:
         folder: ``rgbd-scenes-v2``, the folder that holds it, or its ``imgs``.
-        stride: From 1.
+        stride: At least 1.
 
     Raises:
-        DataError: No scene is there.
+        DataError: There is no scene.
     """
     paths: list[Path] = []
     for place in (folder / "rgbd-scenes-v2" / "imgs", folder / "imgs", folder):
@@ -93,7 +93,7 @@ def uw_scenes(folder: Path, stride: int = STRIDE) -> Records[Photograph]:
 
 
 def _pictures(folder: Path) -> tuple[list[Path], dict[str, list[str]]]:
-    """All files in a folder that are pictures by their names, and the others, as left out."""
+    """All files in a folder whose names are pictures', and the others, as left out."""
     if not folder.is_dir():
         raise DataError(f"{folder}: is no folder")
     files = sorted(path for path in folder.rglob("*") if there(path))
@@ -126,12 +126,12 @@ def _load_cutout(name: str, path: Path, label: int, clean_up: CleanUp) -> Iterat
     pixels, alpha = images.read_alpha(path, name)
     if alpha.min() == alpha.max():
         raise Skip("alpha of a single level", name)
-    # Two levels are a mask, whatever they are; of a soft edge the mask is the opaque half.
+    # Any two levels are a mask; with a soft edge, the mask is what is at least half opaque.
     soft = len(np.unique(alpha)) > 2
     mask = alpha >= 128 if soft else alpha == alpha.max()
     if not mask.any():
         raise Skip("empty mask", name)
-    # What is transparent has any colour, often black, which would show in the object's soft edge.
+    # Transparent pixels have any colour, often black, which would show in the blurred edge.
     rows, columns = scipy.ndimage.distance_transform_edt(
         ~mask, return_distances=False, return_indices=True
     )

@@ -2,10 +2,10 @@
 
 The layout is confirmed by public code that reads it, ``convert_GMU_Kitchen_COCO.py`` of
 zeldrinn/syndata-generation: ``gmu_scene_00N/{Images/rgb_M.png, Annotations/rgb_M.xml}``, N from 1
-to 9, the XML as Pascal VOC's. The same code has the scenes that fold 1 is tested on (2, 4, 5) and
-leaves boxes of up to 50 x 30 pixels out of the evaluation, as Cut-Paste-Learn does (its page 7).
+to 9, with XML as in Pascal VOC. The same code names the scenes that fold 1 is tested on (2, 4, 5)
+and leaves boxes of up to 50 x 30 pixels out of the evaluation, as Cut-Paste-Learn does (page 7).
 
-No public code confirmed the other folds. They are read from ``folds.txt`` beside the scenes: line K
+No public code confirms the other folds. They are read from ``folds.txt`` beside the scenes: line K
 names the scenes that fold K is tested on, such as ``gmu_scene_001 gmu_scene_003``.
 """
 
@@ -38,12 +38,12 @@ NAMES = (
     "pringles_bbq",
     "red_bull",
 )
-"""The instances' names, which are BigBIRD's; labels from 1."""
+"""The instances' names, as in BigBIRD; labels from 1."""
 SCENES = tuple(f"gmu_scene_{number:03}" for number in range(1, 10))
 FIRST_FOLD = ("gmu_scene_002", "gmu_scene_004", "gmu_scene_005")
-"""What fold 1 is tested on."""
+"""The scenes that fold 1 is tested on."""
 MIN_AREA = 50 * 30
-"""Pixels: an object whose box is not larger is neither right nor wrong to find."""
+"""Square pixels: an object whose box is no larger is neither right nor wrong to find."""
 
 
 def photographs(
@@ -55,13 +55,13 @@ def photographs(
     """List the photographs of a fold's training or test scenes, those without objects included.
 
     Args:
-        folder: Holds the nine scenes, and ``folds.txt`` for the folds other than the first.
-        fold: From 1.
+        folder: Holds the nine scenes, and ``folds.txt`` for the folds after the first.
+        fold: The fold's number, from 1.
         split: "test": the scenes that the fold names; "train": all others.
-        names: Of the instances to find, their labels from 1.
+        names: The instances to detect, labelled from 1.
 
     Raises:
-        DataError: A scene is missing or has no picture, or the fold is not known.
+        DataError: A scene is missing or has no picture, or the fold is unknown.
     """
     tested = _tested(folder, fold)
     scenes = [scene for scene in SCENES if (scene in tested) == (split == "test")]
@@ -103,10 +103,10 @@ def _tested(folder: Path, fold: int) -> tuple[str, ...]:
     folds = [tuple(line.split()) for line in lines(path)] if path.is_file() else [FIRST_FOLD]
     if not 1 <= fold <= len(folds):
         raise DataError(
-            f"{path}: want the scenes that fold {fold} is tested on in line {fold}, such as "
+            f"{path}: wanted the scenes that fold {fold} is tested on in line {fold}, such as "
             f"'{' '.join(FIRST_FOLD)}'; only {len(folds)} folds are known"
         )
     scenes = folds[fold - 1]
     if unknown := [scene for scene in scenes if scene not in SCENES]:
-        raise DataError(f"{path}: has {', '.join(unknown)}, want {SCENES[0]} to {SCENES[-1]}")
+        raise DataError(f"{path}: got {', '.join(unknown)}, wanted {SCENES[0]} to {SCENES[-1]}")
     return scenes

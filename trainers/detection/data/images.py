@@ -1,4 +1,4 @@
-"""Reading pictures, and bringing photographs and objects to one canvas size."""
+"""Reads pictures, and brings photographs and objects to one canvas size."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,10 +12,10 @@ from trainers.detection.data.records import Annotation, Box, Cutout, Found, Phot
 from trainers.files import there
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
-"""Of files that are taken for pictures."""
+"""Suffixes of files that count as pictures."""
 DIFFERENT = "image and annotation differ in size"
 ORIENTATION = 0x0112
-"""EXIF's tag: how the stored pixels are to be turned for looking at."""
+"""The EXIF tag for how to turn the stored pixels upright."""
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -25,23 +25,23 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""By its values; from 5 on they exchange width and height."""
+"""The turn for each value of the tag; from 5 on they exchange width and height."""
 
 
 def read(path: Path, name: str) -> NDArray[np.uint8]:
     """Decode a picture without annotations, turned as its EXIF orientation says.
 
-    Of an animation the first frame. Alpha is dropped, 16 bits are scaled to 8.
+    Takes the first frame of an animation, drops alpha, and scales 16 bits to 8.
 
     Args:
-        path: Of the picture.
-        name: For the report.
+        path: The picture's file.
+        name: Its name in reports.
 
-    Returns:
+        Returns:
         (H, W, 3) uint8, RGB.
 
     Raises:
-        Skip: The file is missing, or cannot be decoded to its end.
+        Skip: The file is missing, or cannot be decoded completely.
     """
     image, turn = _load(path, name)
     return _rgb(_turned(image, turn), name)
@@ -56,15 +56,15 @@ def read_annotated(
 ) -> NDArray[np.uint8]:
     """Decode a picture with annotations in its pixels, as :func:`read` does.
 
-    Whether those follow its EXIF orientation is seen by their size; where that cannot tell, the
-    picture is left out.
+    The annotated size shows whether the annotations follow the EXIF orientation; if it cannot tell,
+    the picture is left out.
 
     Args:
-        path: Of the picture.
-        name: For the report.
-        size: (H, W) that the annotation tells; None: it tells none.
-        objects: Whether any annotation counts on the pixels' places.
-        different: Reason where the sizes differ.
+        path: The picture's file.
+        name: Its name in reports.
+        size: (H, W) given by the annotation; None if it gives none.
+        objects: Whether any annotation depends on where pixels lie.
+        different: The reason to give if the sizes differ.
     """
     image, turn = _load(path, name)
     stored = (image.height, image.width)
@@ -77,15 +77,15 @@ def read_annotated(
 
 
 def read_levels(path: Path, name: str, palette: bool = False) -> NDArray[Any]:
-    """Decode a mask's levels as they are stored: (H, W) numbers.
+    """Decode a mask's levels as stored: (H, W) numbers.
 
     Args:
-        path: Of the mask.
-        name: For the report.
-        palette: Give a palette's indices, which number objects, not the brightness of its colours.
+        path: The mask's file.
+        name: Its name in reports.
+        palette: Return a palette's indices, which number objects, not its colours' brightness.
 
     Raises:
-        Skip: The file is missing or broken, or has colours where indices are wanted.
+        Skip: The file is missing or broken, or has colours instead of the indices wanted.
     """
     image, _ = _load(path, name)
     if image.mode in ("1", "L") or image.mode.startswith("I"):
@@ -109,9 +109,9 @@ def read_alpha(path: Path, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uin
 
 
 def _load(path: Path, name: str) -> tuple[Image.Image, int]:
-    """A picture decoded whole, and its EXIF orientation, from 1 (as stored) to 8.
+    """A completely decoded picture, and its EXIF orientation, from 1 (as stored) to 8.
 
-    Whatever decoding raises becomes a Skip with its reason.
+    Any error in decoding becomes a Skip with a reason.
     """
     kind = f"{path.suffix} file".lstrip()
     if not there(path):
@@ -124,14 +124,14 @@ def _load(path: Path, name: str) -> tuple[Image.Image, int]:
         raise Skip(f"{kind} without permission to read it", name) from None
     except Image.DecompressionBombError:
         raise Skip("more pixels than Pillow decodes", name) from None
-    except Exception:  # decoders raise whatever comes to them on a stranger's bytes
+    except Exception:  # given arbitrary bytes, decoders can raise anything
         raise Skip(f"broken {kind}", name) from None
 
 
 def _orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(ORIENTATION)
-    except Exception:  # a broken tag does not make a broken picture
+    except Exception:  # a picture with a broken tag is still usable
         return 1
     return value if value in TURNS else 1
 
@@ -143,13 +143,13 @@ def _turned(image: Image.Image, turn: int) -> Image.Image:
 def _rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
     if image.mode == "F":
         raise Skip("picture of floating-point numbers", name)
-    if image.mode.startswith("I"):  # which Pillow would clip at 255
+    if image.mode.startswith("I"):  # Pillow would clip it at 255
         levels = np.asarray(image).astype(np.int64)
         if levels.min() < 0 or levels.max() > 0xFFFF:
             raise Skip("picture of more than 16 bits", name)
         grey = (levels * 255 + 0x7FFF) // 0xFFFF
         return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
-    if image.mode == "P":  # by way of alpha, without which Pillow warns
+    if image.mode == "P":  # through RGBA, or Pillow may warn
         image = image.convert("RGBA")
     return np.asarray(image.convert("RGB"))
 
@@ -177,13 +177,13 @@ def ious(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.flo
 def with_objects(
     name: str, image: NDArray[np.uint8], found: Sequence[Found], keep_empty: bool = True
 ) -> Iterator[Photograph | Skip]:
-    """A photograph with those of its objects that can be used, their boxes cut at its edges.
+    """A photograph with its usable objects, their boxes cut at its edges.
 
     Args:
-        name: Of the photograph.
+        name: The photograph's name.
         image: (H, W, 3) uint8.
         found: Its objects; one without a box in the image is skipped.
-        keep_empty: Keep the photograph where none is left.
+        keep_empty: Keep the photograph if no object is left.
     """
     kept = []
     for name_of, box, label, ignore in found:
@@ -201,14 +201,14 @@ def clipped(box: Box | None, image: NDArray[np.uint8], name: str) -> Box:
     """Cut an object's box at the image's edges.
 
     Raises:
-        Skip: There is no box, or it is empty, turned round or outside.
+        Skip: There is no box, or it is empty, reversed or outside.
     """
     if box is None:
         raise Skip("no usable box", name)
     height, width = image.shape[:2]
     limits = (width, height, width, height)
     inside = [min(max(side, 0), limit) for side, limit in zip(box, limits, strict=True)]
-    # In the precision in which it is kept.
+    # In the precision it is stored in.
     x1, y1, x2, y2 = np.array(inside, np.float32).tolist()
     if not (x1 < x2 and y1 < y2):
         raise Skip("box without area in the image", name)
@@ -216,7 +216,7 @@ def clipped(box: Box | None, image: NDArray[np.uint8], name: str) -> Box:
 
 
 def stretch(photograph: Photograph, size: tuple[int, int]) -> tuple[NDArray[np.uint8], Annotation]:
-    """Bring a photograph to ``size`` (H, W) without keeping its shape, its boxes with it."""
+    """Stretch a photograph and its boxes to ``size`` (H, W), ignoring its aspect ratio."""
     height, width = size
     image = Image.fromarray(photograph.image)
     factors = np.array([width / image.width, height / image.height] * 2, np.float32)
@@ -228,15 +228,15 @@ def stretch(photograph: Photograph, size: tuple[int, int]) -> tuple[NDArray[np.u
 
 
 def centre(cutout: Cutout, size: tuple[int, int], fill: float) -> NDArray[np.uint8]:
-    """Centre an object in a frame and scale it, keeping its shape (the paper's section A.2).
+    """Centre an object in a frame and scale it, keeping its aspect ratio (section A.2).
 
-    Around the object stays what the photograph shows there, beyond the photograph its edge. The
-    mask stays binary, as the operation's threshold wants it.
+    The object keeps its surroundings in the photograph, continued by the photograph's edge. The
+    mask stays binary, as the op's threshold requires.
 
     Args:
-        cutout: With at least one pixel of mask.
+        cutout: The object; its mask must not be empty.
         size: (H, W) of the frame.
-        fill: What the larger of the object's sides takes of the frame's, in (0, 1].
+        fill: Share of the frame's side that the object's larger side takes, in (0, 1].
 
     Returns:
         (H, W, 4) uint8: the colours, and the mask as 0 or 255.
@@ -255,7 +255,7 @@ def centre(cutout: Cutout, size: tuple[int, int], fill: float) -> NDArray[np.uin
     box = (
         middle_x - half_x - left,
         middle_y - half_y - top,
-        # Rounding may carry the far edges past the crop's, which Pillow refuses.
+        # Rounding may push the far edges past the crop, which Pillow refuses.
         min(middle_x + half_x - left, right - left),
         min(middle_y + half_y - top, bottom - top),
     )

@@ -1,4 +1,4 @@
-"""Masks as files have them, checked before a decoder in C sees them: it trusts what it is given."""
+"""Decodes masks from files, checking them first because pycocotools' C code trusts its input."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,23 +12,23 @@ from trainers.files import number
 
 BROKEN = "broken mask"
 REACH = 10
-"""A polygon's point farther out than so many times the picture's longer side is none: the decoder
-walks the outline in steps of a fifth of a pixel, and keeps them all."""
+"""A polygon's point farther out than so many times the picture's longer side is invalid: the
+decoder walks the outline in steps of a fifth of a pixel, and stores them all."""
 
 
 def decode(segmentation: Any, size: tuple[int, int], name: str) -> tuple[NDArray[np.bool_], bool]:
-    """Decode a COCO segmentation: polygons, or run lengths as numbers or as COCO's string.
+    """Decode a COCO segmentation: polygons, or run lengths as numbers or in COCO's string.
 
     Args:
-        segmentation: As the file has it.
+        segmentation: As in the file.
         size: (H, W) of the picture.
-        name: Of the object, for the report.
+        name: The object's name in reports.
 
     Returns:
-        The mask (H, W), and whether it is whole: a bad polygon beside a good one is passed over.
+        The mask (H, W), and whether it is complete: a bad polygon beside a good one is skipped.
 
     Raises:
-        Skip: Nothing of it can be used, or it belongs to a picture of another size.
+        Skip: No part of it is usable, or it belongs to a picture of another size.
     """
     if isinstance(segmentation, dict):
         return _run_lengths(segmentation, size, name), True
@@ -38,18 +38,18 @@ def decode(segmentation: Any, size: tuple[int, int], name: str) -> tuple[NDArray
     polygons = [points for each in segmentation if (points := _polygon(each, reach))]
     if not polygons:
         raise Skip(BROKEN, name)
-    # One by one: it takes a list whose first has 4 numbers for boxes.
+    # One by one, because it takes a list whose first item has 4 numbers for boxes.
     pieces = [coco_mask.frPyObjects([points], *size)[0] for points in polygons]
     mask = coco_mask.decode(coco_mask.merge(pieces)).astype(bool)
     return mask, len(polygons) == len(segmentation)
 
 
 def levels_mask(levels: NDArray[Any], name: str) -> NDArray[np.bool_]:
-    """The higher of a mask's two levels, whatever they are.
+    """Where a mask of any two levels has the higher one: (H, W) bool.
 
     Args:
         levels: (H, W) numbers.
-        name: For the report.
+        name: The mask's name in reports.
 
     Raises:
         Skip: It has one level, or more than two.
@@ -82,17 +82,17 @@ def _run_lengths(found: dict[str, Any], size: tuple[int, int], name: str) -> NDA
         raise Skip(BROKEN, name)
     if sum(runs) != size[0] * size[1]:
         raise Skip(BROKEN, name)
-    # Runs go down the columns, those of zeros first.
+    # Runs go down the columns, starting with zeros.
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size[::-1]).T
 
 
 def _uncompressed(text: str) -> Sequence[int] | None:
-    """The run lengths in COCO's string: 5 bits a character, from the third the change since two."""
+    """The run lengths in COCO's string: 5 bits per character, later runs less the last but one."""
     runs: list[int] = []
     value = shift = 0
     for character in text:
         bits = ord(character) - 48
-        # Ten characters are 50 bits, more than any run has.
+        # Ten characters are 50 bits, more than any run needs.
         if not 0 <= bits < 64 or shift > 45:
             return None
         value |= (bits & 31) << shift

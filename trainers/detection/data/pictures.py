@@ -1,4 +1,4 @@
-"""Contact sheets: the cut-outs that were kept, and those whose annotations disagree (figure 10)."""
+"""Draws contact sheets: the cut-outs kept, and those whose annotations disagree (figure 10)."""
 
 import contextlib
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from trainers.detection.data.records import Cutout, Record, Records, Skip
 from trainers.files import replacing
 
 TILE = 128
-"""Pixels a side."""
+"""Side in pixels."""
 COLUMNS = 12
 GREY, GREEN, YELLOW = (128, 128, 128), (0, 220, 0), (255, 210, 0)
 
@@ -23,7 +23,7 @@ Colour = tuple[int, int, int]
 
 
 def contact_sheet(cutouts: Cutouts, path: Path, rows: int = 8) -> None:
-    """Draw cut-outs evenly spread over the set, on grey, the box of each mask in green."""
+    """Draw cut-outs spread evenly over the set, on grey, with each mask's box in green."""
     tiles = []
     for index in _spread(len(cutouts), COLUMNS * rows):
         pixels = cutouts.image(index).numpy().transpose(1, 2, 0)
@@ -35,16 +35,16 @@ def contact_sheet(cutouts: Cutouts, path: Path, rows: int = 8) -> None:
 def clean_up_sheet(
     records: Records[Cutout], cutouts: Cutouts, path: Path, objects: int = 12
 ) -> None:
-    """Draw objects that the clean-up left out, by reason, and some kept (the paper's figure 10).
+    """Draw objects that the clean-up left out, by reason, and some it kept (the paper's figure 10).
 
-    A row is four objects of three tiles: the photograph with the annotated box in yellow; the
-    mask; the object cut out, with the mask's own box in green.
+    A row has four objects of three tiles each: the photograph with the annotated box in yellow, the
+    mask, and the cut-out with the mask's own box in green.
 
     Args:
         records: What the cut-outs were prepared from.
-        cutouts: They say which were left out.
-        path: Of the picture.
-        objects: How many of each reason.
+        cutouts: The cut-outs, which know what was left out.
+        path: Where to write the picture.
+        objects: How many to draw for each reason.
     """
     kept = [cutouts.names[index] for index in _spread(len(cutouts), objects)]
     left_out = {reason: names[:objects] for reason, names in cutouts.left_out.items()}
@@ -52,7 +52,7 @@ def clean_up_sheet(
     tiles: list[Image.Image] = []
     for reason, names in (left_out | {"kept": kept}).items():
         for name in names:
-            # An object's name is its image's, and a number where an image can have several.
+            # An object's name is its image's, with a number if an image can have several.
             record = by_name.get(name) or by_name.get(name.rpartition("/")[0])
             if record is not None and (cutout := _find(record, name)) is not None:
                 tiles += _three(cutout, reason)
@@ -61,7 +61,7 @@ def clean_up_sheet(
 
 
 def _find(record: Record[Cutout], name: str) -> Cutout | None:
-    with contextlib.suppress(Skip):  # of the whole image: there is no object to show
+    with contextlib.suppress(Skip):  # the whole image is skipped: there is no object to show
         for item in record.load():
             cutout = item.cutout if isinstance(item, Skip) else item
             if cutout is not None and cutout.name == name:
@@ -89,7 +89,7 @@ def _on_grey(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.ui
 
 
 def _tile(image: NDArray[np.uint8], boxes: Sequence[tuple[Box, Colour]]) -> Image.Image:
-    """Shrink a picture to a tile, keeping its shape, and draw boxes of its pixels there."""
+    """Shrink a picture to a tile, keeping its aspect ratio, and draw boxes given in its pixels."""
     height, width = image.shape[:2]
     scale = (TILE - 2) / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

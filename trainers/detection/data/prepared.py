@@ -1,4 +1,4 @@
-"""Data sets decoded once to one canvas size and kept as memory-mapped arrays."""
+"""Data sets decoded once at one canvas size and kept as memory-mapped arrays."""
 
 import hashlib
 import json
@@ -14,19 +14,19 @@ from trainers.detection.data import images, storage
 from trainers.detection.data.records import Cutout, Photograph, Records
 
 FILL = 0.7
-"""What the larger side of an object takes of its frame (the paper's section A.2)."""
+"""Share of its frame that an object's larger side takes (the paper's section A.2)."""
 
 
 class Prepared(Dataset[Any]):
-    """What both kinds have in common; opened from the folder that preparing filled.
+    """The common part of both kinds, opened from the folder that preparing filled.
 
     Attributes:
-        names: Of the items.
+        names: The items' names.
         classes: Names by label; index 0 is ``__background__``.
         size: (H, W) of the images in pixels.
-        source: In words where they came from.
-        left_out: All names of what could not be used, by reason.
-        ignored: What the objects are that annotations say to ignore.
+        source: A description of where they came from.
+        left_out: Names of everything that could not be used, by reason.
+        ignored: The kind of objects that annotations say to ignore.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,21 +43,21 @@ class Prepared(Dataset[Any]):
         return len(self.items)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A worker process maps the file itself, instead of being sent gigabytes.
+        # A worker process maps the file itself instead of receiving gigabytes.
         return type(self), (self.folder,)
 
     @cached_property
     def fingerprint(self) -> str:
-        """The same for the same items in the same order, wherever their files lie."""
+        """Identifies the items and their order, wherever their files are."""
         content = json.dumps([self.classes, self.size, self.items])
         count = f"{len(self)} item{'s' * (len(self) != 1)}"
         return f"{count} ({hashlib.sha256(content.encode()).hexdigest()[:16]})"
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What data.json tells: ``pictures``; ``objects``, by class; ``left_out``, by reason.
+        """The content of data.json: ``pictures``; ``objects`` by class; ``left_out`` by reason.
 
-        Pictures are those that something was kept of; objects include those to ignore.
+        Pictures are those of which something was kept; objects include those to ignore.
         """
         counts = torch.bincount(self._labels(), minlength=len(self.classes)).tolist()
         return {
@@ -67,7 +67,7 @@ class Prepared(Dataset[Any]):
         }
 
     def _labels(self) -> Tensor:
-        """(n,) int64: of all objects."""
+        """Labels of all objects, (n,) int64."""
         raise NotImplementedError
 
     def image(self, index: int) -> Tensor:
@@ -76,13 +76,13 @@ class Prepared(Dataset[Any]):
 
 
 class Photographs(Prepared):
-    """Photographs with the objects that a detector is to find in them.
+    """Photographs with the objects that a detector should find in them.
 
     An item is the image, (3, H, W) uint8 RGB, and its target: ``boxes`` (n, 4) float32 in its
     pixels, ``labels`` (n,) int64, ``ignore`` (n,) bool.
 
     Attributes:
-        targets: Those of all images, for what needs no image.
+        targets: The targets of all images, for uses that need no image.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -109,7 +109,7 @@ class Cutouts(Prepared):
     An item is (4, H, W) uint8, RGB and the mask (0 or 255), and the label.
 
     Attributes:
-        labels: (n,) int64, of all objects.
+        labels: (n,) int64, the labels of all objects.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -126,12 +126,12 @@ class Cutouts(Prepared):
 def prepare_photographs(
     records: Records[Photograph], folder: Path, size: tuple[int, int]
 ) -> Photographs:
-    """Decode photographs and stretch them to one size, or open what an earlier call left.
+    """Decode photographs and stretch them to one size, or open what an earlier call prepared.
 
     Args:
         records: What to read.
-        folder: Holds all caches; this one's name there covers the source and every file's size
-            and time, ``size`` and the format's version, so that a changed source is prepared anew.
+        folder: Holds all caches; this one's name depends on the source, every file's size and time,
+            ``size`` and the format's version, so that a changed source is prepared again.
         size: (H, W) in pixels.
 
     Raises:
@@ -152,20 +152,20 @@ def prepare_photographs(
 def prepare_cutouts(
     records: Records[Cutout], folder: Path, size: tuple[int, int], fill: float = FILL
 ) -> Cutouts:
-    """Decode cut-outs and centre each in a frame, or open what an earlier call left.
+    """Decode cut-outs and centre each in a frame, or open what an earlier call prepared.
 
     Args:
         records: What to read.
         folder: Holds all caches, as for :func:`prepare_photographs`.
         size: (H, W) of the frame in pixels.
-        fill: What the larger side of an object takes of the frame's (section A.2), in (0, 1].
+        fill: Share of the frame's side that an object's larger side takes (section A.2), in (0, 1].
 
     Raises:
         DataError: Nothing of the source can be used.
         ValueError: ``fill`` is not in (0, 1].
     """
     if not 0 < fill <= 1:
-        raise ValueError(f"fill: got {fill}, want a number in (0, 1]")
+        raise ValueError(f"fill: got {fill}, wanted a number in (0, 1]")
 
     def encode(cutout: Cutout) -> storage.Encoded:
         return images.centre(cutout, size, fill), {"name": cutout.name, "label": cutout.label}

@@ -1,7 +1,7 @@
-"""What a reader yields: photographs with their annotations, and cut-outs with their masks.
+"""What readers yield: photographs with their annotations, and cut-outs with their masks.
 
-A reader checks its folder, lists the images cheaply and gives :class:`Records`; files are decoded
-only when a record is loaded, which ``prepared.py`` does once for each.
+A reader checks its folder, lists the images cheaply and returns :class:`Records`. Files are decoded
+only when a record is loaded, which ``prepared.py`` does once.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,25 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 BACKGROUND = "__background__"
-"""The class at index 0, which no object has."""
+"""The class at index 0, to which no object belongs."""
 
 Box = tuple[float, float, float, float]
 """(x1, y1, x2, y2) in pixels, right and bottom exclusive."""
 Item = TypeVar("Item", "Photograph", "Cutout")
 Ignored = Literal["difficult", "crowd"]
-"""What objects are that are neither right nor wrong to find: each is matched by rules of its own
+"""Kinds of objects that are neither right nor wrong to find. Each has its own matching rules
 (:func:`trainers.detection.average_precision.average_precision`)."""
 
 
 class Skip(Exception):
-    """An image or an object that cannot be used: left out, counted by its reason, reported.
+    """An image or an object that cannot be used; it is left out and reported by its reason.
 
-    Raised while a record is loaded it leaves out the rest of the record; yielded, one object.
+    Raised while a record is loaded, it leaves out the rest of the record; yielded, one object.
 
     Args:
-        reason: The same words for every image left out for it, so that they can be counted.
-        name: Of the image or object.
-        cutout: The object, where there is one to look at.
+        reason: The same words whenever it applies, so that it can be counted.
+        name: The image's or object's name.
+        cutout: The object, if there is one to show.
     """
 
     def __init__(self, reason: str, name: str, cutout: "Cutout | None" = None) -> None:
@@ -40,13 +40,13 @@ class Skip(Exception):
 
 
 class Found(NamedTuple):
-    """An object as a file has it, not yet held against the image.
+    """An object as a file gives it, not yet checked against the image.
 
     Attributes:
         name: Unique in its data set.
-        box: None: what the file has is no box.
+        box: None if the file has no valid box.
         label: Index into the classes, from 1.
-        ignore: Neither right nor wrong to find.
+        ignore: Whether it is neither right nor wrong to find.
     """
 
     name: str
@@ -61,8 +61,8 @@ class Annotation:
 
     Attributes:
         boxes: (n, 4) float32, (x1, y1, x2, y2) in pixels, right and bottom exclusive.
-        labels: (n,) int64, indices into the classes; 0 is the background and never comes.
-        ignore: (n,) bool, neither right nor wrong to find (VOC's difficult, COCO's crowd).
+        labels: (n,) int64, indices into the classes, never 0, which is the background.
+        ignore: (n,) bool, which are neither right nor wrong to find (VOC difficult, COCO crowd).
     """
 
     boxes: NDArray[np.float32]
@@ -74,12 +74,12 @@ class Annotation:
         if self.boxes.shape != (n, 4) or self.labels.shape != (n,) or self.ignore.shape != (n,):
             raise ValueError(
                 f"boxes {self.boxes.shape}, labels {self.labels.shape} and ignore "
-                f"{self.ignore.shape}: want (n, 4), (n,) and (n,)"
+                f"{self.ignore.shape}: wanted (n, 4), (n,) and (n,)"
             )
 
     @classmethod
     def of(cls, objects: Sequence[tuple[Sequence[float], int, bool]] = ()) -> "Annotation":
-        """Make one of (box, label, ignore) triples; without any: an image without objects."""
+        """Make one from (box, label, ignore) triples; none gives an image without objects."""
         return cls(
             np.array([box for box, _, _ in objects], np.float32).reshape(-1, 4),
             np.array([label for _, label, _ in objects], np.int64),
@@ -114,7 +114,7 @@ class Cutout:
         image: (H, W, 3) uint8, RGB.
         mask: (H, W) bool, True on the object.
         label: Index into the classes, from 1.
-        box: As annotated, (x1, y1, x2, y2) in pixels, where it was annotated.
+        box: The annotated box, (x1, y1, x2, y2) in pixels, if there is one.
     """
 
     name: str
@@ -129,9 +129,9 @@ class Record(Generic[Item]):
     """What can be loaded from an image: one photograph, or any number of cut-outs.
 
     Attributes:
-        name: Of the image, for reports.
-        files: Everything that loading reads: a change of any prepares the data anew.
-        load: Decodes; yields items, or a :class:`Skip` in an item's place, or raises one.
+        name: The image's name in reports.
+        files: All files that loading reads; if any changes, the data is prepared again.
+        load: Decodes them; yields items, or a :class:`Skip` in an item's place, or raises one.
     """
 
     name: str
@@ -144,12 +144,12 @@ class Records(Generic[Item]):
     """A data set, listed and checked but not yet decoded.
 
     Attributes:
-        source: In words, with every option that changes what is read.
+        source: A description, with every option that affects what is read.
         classes: Names by label; index 0 is ``__background__``.
-        records: An image each, in a fixed order.
-        left_out: Names of what listing already left out, by reason. What loading leaves out joins
-            them in :attr:`trainers.detection.data.prepared.Prepared.left_out`.
-        ignored: What the objects are that annotations say to ignore.
+        records: One per image, in a fixed order.
+        left_out: Names of whatever listing already left out, by reason. What loading leaves out
+            joins them in :attr:`trainers.detection.data.prepared.Prepared.left_out`.
+        ignored: The kind of objects that annotations say to ignore.
     """
 
     source: str

@@ -1,7 +1,7 @@
-"""A stand-in for GMU Kitchen where its scenes are not at hand: cut-outs pasted on photographs.
+"""A stand-in for GMU Kitchen if its scenes are not available: cut-outs pasted on photographs.
 
-It has GMU's layout and folds, so that everything else is the same code; its figures are no figures
-of GMU Kitchen and are called so. Views and photographs of the test scenes are in no other picture.
+It has GMU's layout and folds, so that all other code is the same. Figures on it are not GMU
+Kitchen's and are labelled so. Views and photographs in the test scenes are in no other picture.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ from trainers.detection.random_placement import PlacementRules, random_placement
 from trainers.files import replacing
 
 VERSION = 1
-"""Of how pictures are made by the rules below: another one makes them anew."""
+"""Version of how pictures are made by the rules below: changing it makes them again."""
 SIZE = (240, 320)
 PICTURES = 24
-"""In each of the nine scenes."""
+"""Pictures in each of the nine scenes."""
 OBJECTS = (2, 5)
-"""In a picture: at least, and fewer than."""
+"""Objects per picture: at least the first, fewer than the second."""
 TEST_VIEWS = 4
-"""One view of so many is kept for the test scenes."""
+"""One view in so many is kept for the test scenes."""
 LIMITS = Range(scale=(0.25, 0.6))
 RULES = PlacementRules(overlap=0.3)
 VISIBILITY = Visibility()
@@ -44,12 +44,12 @@ SEED = 20190618
 
 
 def make(cache: Path, objects: Records[Cutout], photographs: Records[Photograph]) -> Path:
-    """Write the nine scenes, unless they are there.
+    """Write the nine scenes unless they already exist.
 
     Args:
-        cache: Gets a folder with ``gmu_scene_001`` to ``_009``, named after all that they depend
-            on: what the sources hold, and the rules.
-        objects: Their views.
+        cache: Holds the folder of ``gmu_scene_001`` to ``_009``, whose name depends on the sources'
+            content and the rules.
+        objects: The views of the objects to paste.
         photographs: What they are pasted on.
 
     Returns:
@@ -68,7 +68,7 @@ def make(cache: Path, objects: Records[Cutout], photographs: Records[Photograph]
         cutouts = [cutout for record in views[tested] for cutout in _loaded(record)]
         for number in range(1, PICTURES + 1):
             ground: list[Photograph] = []
-            while not ground:  # a broken picture is passed over
+            while not ground:  # skips a broken picture
                 ground = _loaded(_one_of(grounds[tested], random))
             count = OBJECTS[0] + int(torch.randint(OBJECTS[1] - OBJECTS[0], (), generator=random))
             chosen = [_one_of(cutouts, random) for _ in range(count)]
@@ -82,7 +82,7 @@ def make(cache: Path, objects: Records[Cutout], photographs: Records[Photograph]
 def training(
     objects: Records[Cutout], photographs: Records[Photograph]
 ) -> tuple[Records[Cutout], Records[Photograph]]:
-    """The views and the photographs that are in no test scene."""
+    """The views and photographs that are in no test scene."""
     views = [record for n, record in enumerate(objects.records) if n % TEST_VIEWS]
     return (
         replace(objects, source=f"{objects.source}, without one in {TEST_VIEWS}", records=views),
@@ -95,7 +95,7 @@ def training(
 
 
 def _rules() -> str:
-    """All that the pictures depend on beside their sources."""
+    """Everything that the pictures depend on besides their sources."""
     layout = (gmu.SCENES, gmu.FIRST_FOLD, PICTURES, TEST_VIEWS, SEED)
     picture = (SIZE, OBJECTS, LIMITS, RULES, VISIBILITY, LIGHT, FILL)
     return repr((VERSION, layout, picture))
@@ -104,7 +104,7 @@ def _rules() -> str:
 def _compose(
     ground: NDArray[np.uint8], cutouts: Sequence[Cutout], random: torch.Generator
 ) -> tuple[Tensor, list[tuple[int, Tensor]]]:
-    """A picture (3, H, W) in [0, 1], and the label and box of each object that still shows."""
+    """Make a picture (3, H, W) in [0, 1]; also return the label and box of each visible object."""
     canvas = _picture(np.asarray(Image.fromarray(ground).resize(SIZE[::-1])))[None]
     shown: list[tuple[int, Tensor]] = []
     for cutout in cutouts:

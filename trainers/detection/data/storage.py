@@ -1,9 +1,9 @@
-"""The folder that prepared data is kept in, written so that a kill leaves nothing wrong.
+"""The folder that holds prepared data, written so that a kill leaves it valid.
 
-``images.u8`` holds the pixels one item after the other; ``items.jsonl`` a line for each item, and
-for each name that was left out; ``progress.json`` how much of both counts. Records are decoded in
-chunks, and a chunk counts only once it is on disk: preparing that was killed at any moment goes on
-from there.
+``images.u8`` holds the pixels of one item after another, ``items.jsonl`` a line for each item and
+for each name left out, and ``progress.json`` how much of both counts. Records are decoded in
+chunks, and a chunk counts only once it is on disk, so that preparing resumes from there whenever
+it was killed.
 """
 
 import fcntl
@@ -25,14 +25,14 @@ from trainers.detection.data.records import Ignored, Item, Record, Records, Skip
 from trainers.files import DataError, replacing, roomy
 
 VERSION = 3
-"""Of the format and of what is done to the pictures: another one prepares anew."""
+"""Version of the format and of the processing: changing it prepares everything again."""
 CHUNK = 64
-"""Records after which progress is saved."""
+"""Records between saves of the progress."""
 TOLD = 3
-"""Names that a message tells of each reason."""
+"""How many names a message gives for each reason."""
 
 Encoded = tuple[NDArray[np.uint8], dict[str, Any]]
-"""An item's pixels, and what else is known of it."""
+"""An item's pixels and its other data."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Content:
     """What a finished cache holds.
 
     Attributes:
-        source: In words.
+        source: A description.
         classes: Names by label.
         images: (n, H, W, C) uint8, mapped from the file.
-        items: What is known of each image; ``record`` is the name of the one it came from,
-            ``sha256`` of its pixels.
-        left_out: All names of what could not be used, by reason.
-        ignored: What the objects are that annotations say to ignore.
+        items: The data of each image; ``record`` is the name of the record it came from, ``sha256``
+            the digest of its pixels.
+        left_out: Names of everything that could not be used, by reason.
+        ignored: The kind of objects that annotations say to ignore.
     """
 
     source: str
@@ -68,7 +68,7 @@ class Content:
         shape = (progress["kept"], *progress["shape"])
         file = cache / "images.u8"
         if len(items) != shape[0] or file.stat().st_size != np.prod(shape):
-            raise DataError(f"{cache}: is not what its progress.json says; delete the folder")
+            raise DataError(f"{cache}: does not match its progress.json; delete the folder")
         pixels = np.memmap(file, np.uint8, "r", shape=shape)
         return cls(
             progress["source"],
@@ -87,14 +87,14 @@ def fill(
     kind: str,
     encode: Callable[[Item], Encoded],
 ) -> Path:
-    """Encode all records, or what an earlier call left of them, and tell what was left out.
+    """Encode all records that an earlier call has not, and report what was left out.
 
     Args:
         records: What to read.
-        folder: Holds all caches; this one's name there covers all that its content depends on.
+        folder: Holds all caches; this one's name depends on everything that its content does.
         shape: (H, W, C) of an item's pixels.
-        kind: Of the items, with every option of ``encode``.
-        encode: Makes an item what is kept of it.
+        kind: The kind of the items, with every option of ``encode``.
+        encode: Turns an item into what is stored.
 
     Returns:
         The cache.
@@ -114,7 +114,7 @@ def fill(
 
 
 def told(left_out: Mapping[str, Sequence[str]]) -> str:
-    """What was left out, in a line: how many for each reason, and the first of their names."""
+    """One line on what was left out: for each reason, how many and the first names."""
     return (
         "; ".join(
             f"{len(names)} {reason} ({', '.join(names[:TOLD])}{', ...' * (len(names) > TOLD)})"
@@ -127,7 +127,7 @@ def told(left_out: Mapping[str, Sequence[str]]) -> str:
 def _lines(
     cache: Path, progress: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
-    """The items, and by reason the names of what was left out, as far as they count."""
+    """The items, and the names left out by reason, as far as they count."""
     items: list[dict[str, Any]] = []
     left_out: dict[str, list[str]] = {}
     for line in (cache / "items.jsonl").read_bytes()[: progress["bytes"]].splitlines():
@@ -140,7 +140,7 @@ def _lines(
 
 
 class _Writer:
-    """Appends to a cache from where its progress stands."""
+    """Appends to a cache from its saved progress on."""
 
     def __init__(self, cache: Path, records: Records[Any], shape: tuple[int, int, int]) -> None:
         self.cache, self.records = cache, records
@@ -223,13 +223,13 @@ def _load(record: Record[Item], encode: Callable[[Item], Encoded]) -> Iterator[E
 
 
 def _key(records: Records[Item], shape: tuple[int, int, int], kind: str) -> str:
-    """A digest of all that the prepared arrays depend on."""
+    """A digest of everything that the prepared arrays depend on."""
     whole = json.dumps([VERSION, shape, kind, state(records)])
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
 def state(records: Records[Item]) -> str:
-    """A digest of what is listed, and of every file's size and time."""
+    """A digest of the list, and of every file's size and time."""
     digest = hashlib.sha256(
         json.dumps([records.source, records.classes, records.left_out, records.ignored]).encode()
     )
@@ -238,7 +238,7 @@ def state(records: Records[Item]) -> str:
             try:
                 status = file.stat()
                 found = f"{status.st_size} {status.st_mtime_ns}"
-            # No permission counts as missing, as does a name that no file can have.
+            # A file that may not be read counts as missing, as does an impossible name.
             except (OSError, ValueError):
                 found = "missing"
             digest.update(f"{record.name} {file} {found}\n".encode(errors="surrogatepass"))

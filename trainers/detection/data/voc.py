@@ -1,8 +1,8 @@
 """Pascal VOC 2007 and 2012: photographs with boxes, and people cut out by their instance masks.
 
 The layout is that of the development kit: ``VOCdevkit/VOC20xx/{JPEGImages, Annotations,
-SegmentationObject, ImageSets/{Main, Segmentation}}``. Boxes in the files are 1-based with the last
-pixel included; here they are 0-based with it excluded.
+SegmentationObject, ImageSets/{Main, Segmentation}}``. Boxes in the files are 1-based and include
+the last pixel; here they are 0-based and exclude it.
 """
 
 import xml.etree.ElementTree as ElementTree
@@ -30,7 +30,7 @@ from trainers.files import DataError, lines, number, there
 
 WHERE = "unpack VOCtrainval and VOCtest there, from host.robots.ox.ac.uk/pascal/VOC"
 VOID = 255
-"""In ``SegmentationObject``: the border between objects, neither one nor the other."""
+"""The border between objects in ``SegmentationObject``, which belongs to neither."""
 Set = tuple[str, str]
 """A year and an image set, such as ("2007", "trainval")."""
 
@@ -39,10 +39,10 @@ class Object(NamedTuple):
     """An object in a VOC XML.
 
     Attributes:
-        name: Of its image, and its place in the XML.
+        name: Its image's name, and its position in the XML.
         kind: Its class.
-        box: 0-based and exclusive; None: what the file has is no box.
-        difficult: Neither right nor wrong to find.
+        box: 0-based and exclusive; None if the file has no valid box.
+        difficult: Whether it is neither right nor wrong to find.
     """
 
     name: str
@@ -61,9 +61,9 @@ def photographs(
 
     Args:
         folder: ``VOCdevkit``.
-        sets: Years and image sets, read one after the other.
-        names: Of the classes to find, their labels from 1; objects of others are background.
-        keep_empty: Keep images without an object of these classes: AP counts what is found there.
+        sets: Years and image sets, read in order.
+        names: The classes to detect, labelled from 1; objects of other classes are background.
+        keep_empty: Keep images without an object of these classes, in which AP counts detections.
 
     Raises:
         DataError: A folder or an image set is missing or empty.
@@ -88,14 +88,14 @@ def cutouts(
 ) -> Records[Cutout]:
     """List the instance masks of image sets in ``ImageSets/Segmentation``, cleaned up.
 
-    The masks carry no class: the annotated box that overlaps a mask's tight box most gives it, each
-    box to one mask (the paper's section A.2 and figure 10).
+    The masks carry no class; each gets that of the annotated box that overlaps its tight box most,
+    one mask per box (the paper's section A.2 and figure 10).
 
     Args:
         folder: ``VOCdevkit``.
-        sets: Years and image sets, read one after the other.
-        name: Of the class to cut out, which gets label 1.
-        clean_up: Which of the objects to leave out.
+        sets: Years and image sets, read in order.
+        name: The class to cut out, which gets label 1.
+        clean_up: Decides which objects to leave out.
 
     Raises:
         DataError: A folder or an image set is missing or empty.
@@ -118,7 +118,7 @@ def cutouts(
 def load_photograph(
     name: str, image: Path, annotation: Path, classes: Sequence[str], keep_empty: bool
 ) -> Iterator[Photograph | Skip]:
-    """Read a photograph and its VOC XML, which other data sets use too."""
+    """Read a photograph and its VOC XML, a format that other data sets use too."""
     size, objects = read_objects(annotation, name)
     labels = {known: label for label, known in enumerate(classes)}
     found = [
@@ -133,10 +133,10 @@ def load_photograph(
 
 
 def read_objects(path: Path, name: str) -> tuple[tuple[int, int] | None, list[Object]]:
-    """Read a VOC XML: the image's size (H, W), None where it tells none, and the objects.
+    """Read a VOC XML: the image's size (H, W), or None if not given, and the objects.
 
     Raises:
-        Skip: The file is missing or no such XML.
+        Skip: The file is missing or is not such XML.
     """
     if not there(path):
         raise Skip("missing .xml file", name)
@@ -158,7 +158,7 @@ def read_objects(path: Path, name: str) -> tuple[tuple[int, int] | None, list[Ob
         kind = element.findtext("name", "").strip()
         difficult = number(element.findtext("difficult")) == 1
         objects.append(Object(f"{name}/object {position}", kind, box, difficult))
-    # Tools that do not know the size write 0 or -1.
+    # Tools that do not know the size may write 0 or -1.
     size = (int(height), int(width)) if height and width and min(height, width) > 0 else None
     return size, objects
 
@@ -207,7 +207,7 @@ def _load_cutouts(
 
 
 def _match(tight: NDArray[np.float32], boxes: NDArray[np.float32]) -> list[int | None]:
-    """Give each mask the box that overlaps it most, the best pairs first, each box once."""
+    """Match each mask with the box that overlaps it most, best pairs first, each box once."""
     overlaps = np.stack([images.ious(box, boxes) for box in tight])
     matches: list[int | None] = [None] * len(tight)
     while overlaps.size and overlaps.max() > 0:
@@ -228,7 +228,7 @@ def _identifiers(
         path = root / "ImageSets" / task / f"{image_set}.txt"
         if not path.is_file():
             raise DataError(f"{path}: is missing; {WHERE}")
-        # Some lists have a second column, which says whether a class is there.
+        # Some lists have a second column, which says whether a class is present.
         identifiers = dict.fromkeys(line.split()[0] for line in lines(path))
         if not identifiers:
             raise DataError(f"{path}: lists no image")
