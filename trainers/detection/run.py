@@ -38,31 +38,31 @@ from trainers.detection.timing import Clock
 from trainers.loop import Loop
 
 SHOWN = 8
-"""Composites a cycle that the contact sheet shows."""
+"""Composites per cycle on the contact sheet."""
 STARTS_FROM = (
     *("seed", "size", "precision", "train"),
     *(f"target.{name}" for name in ("network", "weights", "optimizer", "momentum", "batch")),
     *(f"target.{name}" for name in ("weight_decay", "start_iterations", "start_learning_rate")),
     *("target.augmentation", "target.averaged"),
 )
-"""What the T that the cycles start from depends on; train is both the source and its data."""
+"""What the T that the cycles start from depends on; "train" is both the source and its data."""
 
 
 def checkpoint_path(config: Config, name: str, seed: int) -> Path:
-    """The file of one run's state."""
+    """The checkpoint file of one run."""
     return config.output / "checkpoints" / f"seed{seed}" / f"{name}.pt"
 
 
 class DetectionRun(Loop):
-    """One way to add composites to what T learns from, from a T that learnt from real pictures.
+    """One way of adding composites, starting from a T trained on real pictures alone.
 
     Args:
-        config: Of the experiment.
+        config: The experiment's config.
         way: How composites are found.
-        seed: Of everything. Runs of one seed start from the same T.
-        data: What it reads.
-        name: Of its files; the way's, unless several runs go one way.
-        line: Of the terminal, for its progress bars.
+        seed: Seeds everything. Runs with one seed start from the same T.
+        data: What the run reads.
+        name: Names its files; the way by default, unless several runs share a way.
+        line: The terminal line for its progress bars.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class DetectionRun(Loop):
         self._record: dict[str, Any] = {}
 
     def start(self) -> None:
-        """Train T on real pictures alone, or take the T that another run of this seed trained."""
+        """Train T on real pictures alone, or load the T that another run with this seed trained."""
         iterations = self.config.target.start_iterations
         self.share_start(
             self.path.with_name("start.pt"),
@@ -113,12 +113,12 @@ class DetectionRun(Loop):
             lambda: self._teach(iterations),
         )
         self._record.clear()
-        # Trained here or read, the cycles have to see the same random numbers and a fresh momentum.
+        # Trained or loaded, T enters the cycles with no momentum and the same random numbers.
         self.target.optimizer.state.clear()
         self._seed()
 
     def synthesize(self) -> None:
-        """Let S learn, then find this cycle's composites."""
+        """Train S, then find this cycle's composites."""
         if self.way == "baseline":
             return
         config, rules = self.config, self.config.synthesizer.visibility
@@ -141,11 +141,11 @@ class DetectionRun(Loop):
         self._keep(found.tally, Recipes.cat(kept) if kept else None)
 
     def learn(self) -> None:
-        """Let T, and D where it plays, learn from real pictures and all composites found."""
+        """Train T, and D if it plays, on real pictures and all composites found."""
         self._teach(self.config.target.iterations)
 
     def evaluate(self) -> dict[str, Any]:
-        """AP of T's averaged weights on the test pictures, and what happened in the cycle."""
+        """Measure the AP of T's averaged weights on the test pictures; add the cycle's records."""
         test, points = self.data.test, self.config.points
         detections = detect_all(self.average.eval(), test, self._device, self._process, self._bar)
         ap = average_precision(
@@ -159,7 +159,7 @@ class DetectionRun(Loop):
         return record
 
     def summary(self) -> str:
-        """The history's last cycle in a line."""
+        """One line on the last cycle."""
         last = self.history[-1]
         iou, ap = next(iter(last["ap"]["mean"].items()))
         score = "none" if ap is None else f"{100 * ap:.1f} %"
@@ -173,7 +173,7 @@ class DetectionRun(Loop):
         return self.accelerator.device
 
     def _train_synthesizer(self) -> None:
-        """S against the frozen T and D (supplement A.2)."""
+        """Train S against the frozen T and D (supplement A.2)."""
         assert self.synthesizer is not None
         config, clock, cycle = self.config.synthesizer, self.clock, len(self.history)
         pairs = Pairs(
@@ -211,20 +211,21 @@ class DetectionRun(Loop):
             values = dict(zip(seen, read, strict=True))
             means = {name: mean + values[name] / config.steps for name, mean in means.items()}
             self.log({f"synthesizer/{name}": value for name, value in values.items()})
-            # T's and D's reach the composites, the limits' and the blend's S's theta.
+            # The norms for T and D are taken at the composites, those for the limits and the blend
+            # at S's theta.
             self.log({f"gradient/{path}": norm for path, norm in clock.norms.items()})
         self._record["synthesizer"] = means
         self._took("synthesis")
 
     def _place(self, batch: Batch, backgrounds: Tensor) -> Tensor:
-        """S's placements; in train mode, as it was trained."""
+        """S's placements, in train mode, as it was trained."""
         assert self.synthesizer is not None
-        # The bare network: processes search for as long as each needs, in no step with the others.
+        # The bare network, since each process searches for as long as it needs, out of step.
         position = self.synthesizer.network(shown(batch), backgrounds)
         return self.config.placement.theta(position, self.config.size)
 
     def _keep(self, tally: Tally, recipes: Recipes | None) -> None:
-        """Add what all processes found, and show some."""
+        """Add what all processes found to the cache, and show some."""
         total, everything = gathered(tally, recipes)
         before = len(self.cache)
         if everything is not None:
@@ -250,7 +251,7 @@ class DetectionRun(Loop):
         return Recipes(**{name: self.cache[name] for name in names})
 
     def _teach(self, iterations: int) -> None:
-        """T's and D's updates of a cycle; cycle 0 is T's on real pictures alone."""
+        """Train T and D for a cycle; in cycle 0, only T, on real pictures alone."""
         config, clock, cycle = self.config.target, self.clock, len(self.history)
         added = self._added() if len(self.cache) else None
         lessons = Lessons(
@@ -295,5 +296,5 @@ class DetectionRun(Loop):
         self.log({f"seconds/{phase}/{part}": value for part, value in seconds.items()})
 
     def _seed(self) -> None:
-        # Each process its own noise; all start from the main process's weights.
+        # Each process has its own noise; all start from the main process's weights.
         set_seed(self.seed, device_specific=True)

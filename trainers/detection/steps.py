@@ -1,4 +1,4 @@
-"""What each player gains and pays in a step (paper, sections 3.2 to 3.4)."""
+"""The players' losses in a step (paper, sections 3.2 to 3.4)."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ from trainers.detection.timing import Clock
 
 @dataclass(frozen=True)
 class Stakes:
-    """What S plays for.
+    """S's loss and its parts.
 
     Attributes:
-        loss: Of S, to go down: what it pays less what it gains.
-        target: T's loss on the valid composites, which S wants high; 0 where none is valid.
-        fooled: The loss of D taking composites for real; 0 without D.
-        price: Mean of what is paid for objects that hardly show.
+        loss: S's loss, to be minimised: what it pays less what it gains.
+        target: T's loss on the valid composites, which S maximises; 0 if none is valid.
+        fooled: The loss for D to take composites for real; 0 without D.
+        price: The mean price for objects that hardly show.
     """
 
     loss: Tensor
@@ -42,21 +42,21 @@ def synthesizer_step(
     penalty: float,
     clock: Clock,
 ) -> tuple[Composites, Stakes]:
-    """Composites for S's placements and S's loss on them (equation 3, S's side).
+    """Make composites with S's placements, and compute S's loss on them (equation 3, S's side).
 
     The gradient reaches theta alone, through :func:`compositor.blend`.
 
     Args:
         batch: Pairs of objects and backgrounds.
-        backgrounds: (n, 3, H, W) in [0, 1], :func:`with_artefacts` of it.
-        theta: (n, 2, 3), as S proposes them.
+        backgrounds: (n, 3, H, W) in [0, 1], from :func:`with_artefacts`.
+        theta: (n, 2, 3), S's placements.
         target: T, frozen.
         discriminator: D, frozen, or None.
-        visibility: Composites that break its limits are not shown to T; S pays for them.
-        mode: Of T's normalisation and dropout.
+        visibility: T does not see composites that break its limits; S pays for them.
+        mode: Mode of T's normalisation and dropout.
         realism: Weight of fooling D.
-        penalty: Weight of the price of objects that hardly show.
-        clock: Told of the parts, and of the backward pass through them.
+        penalty: Weight of the price for objects that hardly show.
+        clock: Marks the parts, and the backward pass through each.
     """
     with clock.part("blend"):
         composites = composite(batch, backgrounds, clock.watch(theta, "blend"), visibility)
@@ -74,21 +74,21 @@ def synthesizer_step(
     if discriminator is not None:
         with clock.part("D"):
             logits = discriminator(clock.watch(composites.images, "D"))
-            # The non-saturating form: where D is sure, log(1 - D) is flat.
+            # The non-saturating form, because log(1 - D) is flat where D is sure.
             fooled = binary_cross_entropy_with_logits(logits, torch.ones_like(logits))
     loss = realism * fooled - hard + penalty * paid
     return composites, Stakes(loss, hard.detach(), fooled.detach(), paid.detach())
 
 
 def discriminator_loss(discriminator: nn.Module, images: Tensor, real: Tensor) -> Tensor:
-    """D's loss (equation 2): binary cross-entropy on the logits of all patches, halves equal.
+    """D's loss (equation 2): binary cross-entropy on all patches' logits, equal for each half.
 
     Args:
         discriminator: D.
         images: (n, 3, H, W) in [0, 1], real ones and composites, without gradient.
         real: (n,) bool, at least one of each.
     """
-    # In one pass, since data-parallel training allows one before each backward.
+    # In a single pass, since data-parallel training allows one per backward.
     logits = discriminator(images)
     losses = binary_cross_entropy_with_logits(
         logits, real.to(logits).view(-1, 1, 1, 1).expand_as(logits), reduction="none"

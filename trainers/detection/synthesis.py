@@ -1,4 +1,4 @@
-"""The ways to find composites: by chance, by chance where hard, and by the synthesizer."""
+"""Ways of finding composites: random ones, only the hard ones of these, and the synthesizer's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Propose = Callable[[Batch], "Found"]
 
 @dataclass(frozen=True)
 class Found(Proposals):
-    """Proposals that can be made again.
+    """Proposals with what it takes to make them again.
 
     Attributes:
         foreground, shape, other, artefact: As in :class:`trainers.detection.scenes.Recipes`.
@@ -49,14 +49,14 @@ class Found(Proposals):
         )
 
     def recipes(self) -> Recipes:
-        """What to keep of them, on the CPU."""
+        """Their recipes, on the CPU."""
         return Recipes(
             self.background, self.foreground, self.theta, self.shape, self.other, self.artefact
         ).to(torch.device("cpu"))
 
 
 def propose_randomly(limits: Range, rules: PlacementRules, visibility: Visibility) -> Propose:
-    """Placements by chance, each object on its background as the rules allow."""
+    """Random placements that the rules allow for each object and its background."""
 
     def propose(batch: Batch) -> Found:
         size = (batch.backgrounds.shape[-2], batch.backgrounds.shape[-1])
@@ -75,7 +75,7 @@ def propose_by(place: Callable[[Batch, Tensor], Tensor], visibility: Visibility)
     """Placements by the synthesizer.
 
     Args:
-        place: Gives theta for a batch and its backgrounds.
+        place: Returns theta for a batch and its backgrounds.
         visibility: The limits.
     """
 
@@ -94,7 +94,7 @@ def confidences(target: nn.Module, images: Tensor, boxes: Tensor, labels: Tensor
     Args:
         target: T, in eval mode.
         images: (n, 3, H, W) in [0, 1].
-        boxes: (n, 4) of the objects, pixels.
+        boxes: (n, 4), the objects' boxes in pixels.
         labels: (n,) int64.
     """
     found = detect(target, images)
@@ -112,20 +112,20 @@ def search(
     device: torch.device,
     batch: int,
 ) -> Search[Batch]:
-    """The search that a way makes.
+    """Make the search of a way.
 
     Args:
-        way: Which.
-        config: Of the experiment.
+        way: The way.
+        config: The experiment's config.
         scenes: What pairs are drawn from, with the global generator.
-        propose: The way's placements.
+        propose: Makes the way's placements.
         target: T, frozen.
-        device: Where to compose.
+        device: Where to make composites.
         batch: Pairs at a time.
     """
 
     def draw(count: int) -> Batch:
-        # S sees batches of the size that it was trained with: its normalisation is the batch's.
+        # S needs batches of its training size, since it normalises by the batch's statistics.
         count = batch if way.startswith("synthesizer") else count
         return scenes.load(scenes.draw(count)).to(device)
 
@@ -161,7 +161,7 @@ def rendered(batch: Batch, visibility: Visibility) -> Composites:
 
 @torch.no_grad()
 def judge(found: Search[Batch], target: nn.Module, count: int) -> dict[str, list[float]]:
-    """What T makes of a way's proposals, hard or not (figure 8); counted in no tally.
+    """Score a way's proposals by T, hard or not (figure 8), without counting them in a tally.
 
     Args:
         found: The way's search.
