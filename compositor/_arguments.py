@@ -1,7 +1,7 @@
-"""How every public function checks what it is given: sizes, numbers and tensors.
+"""The checks of every public function's arguments: sizes, numbers and tensors.
 
-Each check raises one line that names the argument, what came and what is wanted, and returns the
-value to go on with. ``torch.compile`` traces them all.
+Each check returns the value to use, or raises an error whose one line names the argument, what it
+got and what it wanted. ``torch.compile`` can trace them all.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _SIZE = "(height, width), two integers of at least 1"
 
 
 def refused(name: str, value: object, wanted: str) -> ValueError:
-    """The error for an option that is not what is wanted."""
+    """Make the error for an option with an unwanted value."""
     if isinstance(value, Tensor):
         got = f"a {value.dtype} tensor of shape {tuple(value.shape)}"
     else:
-        got = " ".join(repr(value).split())  # an array's takes several lines
+        got = " ".join(repr(value).split())  # an array's spans several lines
     return ValueError(f"{name}: got {got}, wanted {wanted}")
 
 
 def integer(name: str, value: Any, wanted: str) -> int:
-    """Return whatever counts as an integer, NumPy's too, as one; a bool is none."""
+    """Return anything that counts as an integer, NumPy's included, as an int; a bool does not."""
     if isinstance(value, (int, torch.SymInt)) and not isinstance(value, bool):
         return value  # type: ignore[return-value]  # SymInt stays symbolic under a trace
     try:
@@ -42,7 +42,7 @@ def integer(name: str, value: Any, wanted: str) -> int:
 
 
 def number(name: str, value: Any, wanted: str) -> float:
-    """Return whatever is a real number, NumPy's or a tensor's too, as a float; a bool is none."""
+    """Return any real number, NumPy's or a tensor's included, as a float; a bool is not one."""
     if isinstance(value, Tensor) and value.numel() == 1:
         if value.requires_grad or _has_tangent(value):
             raise ValueError(
@@ -54,12 +54,12 @@ def number(name: str, value: Any, wanted: str) -> float:
         raise refused(name, value, wanted)
     try:
         return float(value)
-    except OverflowError:  # an int beyond all floats
+    except OverflowError:  # an int too large for a float
         raise refused(name, value, wanted) from None
 
 
 def threshold(value: Any, dtype: torch.dtype = torch.float64) -> float:
-    """Return a threshold in [0, 1), also once it is rounded to the computation's type."""
+    """Return a threshold that is in [0, 1) even when rounded to the computation type."""
     # In float32 1 - 1e-9 is 1 and would divide by zero.
     wanted, one = "a number in [0, 1)", 1.0
     if dtype == torch.float32:
@@ -82,7 +82,7 @@ def size(name: str, value: Any) -> tuple[int, int]:
 
 
 def image(name: str, value: Any) -> Tensor:
-    """Return an image as it is: a tensor of floating point, of one of :data:`IMAGE_DTYPES`."""
+    """Return an image unchanged: a tensor whose dtype is one of :data:`IMAGE_DTYPES`."""
     tensor = _tensor(name, value)
     if tensor.dtype in IMAGE_DTYPES:
         return tensor
@@ -95,7 +95,7 @@ def image(name: str, value: Any) -> Tensor:
 
 
 def mask(name: str, value: Any, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return a mask or alpha as it is, or as 0 and 1 in ``dtype`` where it is bool."""
+    """Return a mask or alpha unchanged, or, if it is bool, as 0 and 1 in ``dtype``."""
     tensor = _tensor(name, value)
     if tensor.dtype == torch.bool:
         return tensor.to(dtype)
@@ -118,7 +118,7 @@ def coverage(name: str, value: Any, dtype: torch.dtype = torch.float32) -> Tenso
 
 
 def precise(name: str, value: Any, *last: int) -> Tensor:
-    """Return a tensor (..., *last) whose dtype carries coordinates.
+    """Return a tensor (..., *last) whose dtype is precise enough for coordinates.
 
     Half precision would move an object by pixels.
     """
@@ -132,7 +132,7 @@ def precise(name: str, value: Any, *last: int) -> Tensor:
 
 
 def one_each(name: str, value: Any, last: tuple[int, ...], mask: Tensor) -> Tensor:
-    """Return a :func:`precise` tensor (N, *last) beside the mask, of its batch and device."""
+    """Return a :func:`precise` tensor (N, *last) of the mask's batch size and device."""
     tensor = precise(name, value)
     wanted = (mask.shape[0], *last)
     if tensor.shape != wanted:
@@ -143,7 +143,7 @@ def one_each(name: str, value: Any, last: tuple[int, ...], mask: Tensor) -> Tens
 
 
 def corners(name: str, value: Any, canvas_size: tuple[int, int], mask: Tensor) -> Tensor:
-    """Return boxes (N, 4) beside the mask as corners; torchvision's type says what it holds."""
+    """Return boxes (N, 4), one per mask, as corners; torchvision's type gives its own format."""
     if not hasattr(value, "format"):
         return one_each(name, value, (4,), mask)
     form = getattr(value.format, "value", value.format)  # of an enumeration
@@ -162,7 +162,7 @@ def corners(name: str, value: Any, canvas_size: tuple[int, int], mask: Tensor) -
 
 
 def values_are_known(tensor: Tensor) -> bool:
-    """Whether the tensor's values can decide what is raised: not while a graph is captured."""
+    """Whether an error may depend on the tensor's values: not while a graph is captured."""
     return not (
         torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()

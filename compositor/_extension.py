@@ -1,4 +1,4 @@
-"""Loads the compiled kernels, and says what was built and why something is missing."""
+"""Loads the compiled kernels, and reports what was built and why something is missing."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ except ImportError as error:  # never fatal: the reference serves every device
 
 
 def build_info() -> dict[str, Any]:
-    """Say what was built, for which PyTorch, and which backends can serve.
+    """Report what was built, for which PyTorch, and which backends are available.
 
     Returns:
         ``backends`` maps each backend's name to "available" or to the reason why it is missing;
-        ``torch`` is the running PyTorch. Where the extension is there: ``built_with_torch``,
-        ``oldest_torch`` that can load it, ``compiler``, ``vector_instructions`` compiled in, and
-        ``vector_instructions_in_use`` on this machine. Where it has CUDA kernels: ``cuda``, the
+        ``torch`` is the running PyTorch. If the extension is built: ``built_with_torch``, the
+        ``oldest_torch`` that can load it, ``compiler``, the ``vector_instructions`` compiled in,
+        and ``vector_instructions_in_use`` on this machine. If it has CUDA kernels: ``cuda``, the
         toolkit's version, and ``cuda_architectures``.
     """
     backends = {
@@ -42,7 +42,7 @@ def build_info() -> dict[str, Any]:
 
 
 def _cuda_status() -> str:
-    """Return "available", or why the CUDA kernels cannot serve."""
+    """Return "available", or why the CUDA kernels cannot be used."""
     if _reason:
         return _reason
     if "cuda" not in _built:
@@ -51,7 +51,7 @@ def _cuda_status() -> str:
 
 
 def require(backend: str) -> None:
-    """Raise RuntimeError, with the reason, where ``backend`` is missing."""
+    """Raise RuntimeError with the reason if ``backend`` is missing."""
     status = build_info()["backends"][backend]
     if status != "available":
         raise RuntimeError(f"backend: {backend!r} is not available: {status}")

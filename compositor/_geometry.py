@@ -1,4 +1,4 @@
-"""What the geometry modules share: a theta's entries and its closed-form inverse."""
+"""Shared by the geometry modules: a theta's entries and its closed-form inverse."""
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ def unpack(theta: Tensor) -> tuple[Tensor, ...]:
 def inverse(theta: Tensor) -> Tensor:
     """Invert (..., 2, 3) maps; elementwise, because autocast would round a matrix product."""
     xx, xy, x, yx, yy, y = unpack(theta)
-    # By powers of two, which round nothing, or the determinant leaves the range of float32.
+    # Scaled by powers of two, which is exact, or the determinant would leave float32's range.
     to_x, to_y = _power_of_two(xx, xy), _power_of_two(yx, yy)
     xx, xy, yx, yy = xx / to_x, xy / to_x, yx / to_y, yy / to_y
     determinant = xx * yy - xy * yx

@@ -4,9 +4,9 @@
 that lands there, both in normalised coordinates ([-1, 1] from edge to edge, x to the right, y down,
 ``align_corners=False``), as in ``torch.nn.functional.affine_grid``.
 
-The parameters (..., 6) describe what a user has in mind, the **forward** motion of the object on
-the canvas, in pixels of the same size in x and y, so that a rotation is one on any canvas. In the
-order of :data:`PARAMETERS`, and applied to the foreground in the order scale, shear, turn, move:
+The parameters (..., 6) describe what users have in mind, the **forward** motion of the object onto
+the canvas, in square pixels, so that a rotation does not distort on any canvas. They scale, shear,
+turn and then move the foreground. In the order of :data:`PARAMETERS`:
 
 - ``angle``: degrees, counter-clockwise as seen, about the foreground's centre;
 - ``shear``: slope: x grows by ``shear`` times y, so lower rows move to the right;
@@ -16,8 +16,8 @@ order of :data:`PARAMETERS`, and applied to the foreground in the order scale, s
 ``(0, 0, 1, 1, 0, 0)`` thus puts the foreground in the middle of the canvas at its own size. Where
 foreground and canvas have the same size, that is the identity.
 
-Everything here is differentiable, elementwise (autocast leaves it alone) and keeps float32 or
-float64.
+Everything here is differentiable and elementwise (so autocast leaves it alone), and stays in
+float32 or float64.
 """
 
 from collections.abc import Sequence
@@ -76,7 +76,7 @@ def to_parameters(
 ) -> Tensor:
     """Turn theta (output to input, normalised) into parameters of the object's forward motion.
 
-    The inverse of :func:`from_parameters`. Two sets of parameters give each theta; the one returned
+    The inverse of :func:`from_parameters`. Each theta has two sets of parameters; the one returned
     has ``scale_x > 0``, so that a mirrored object has ``scale_y < 0``.
 
     Args:
@@ -108,7 +108,7 @@ def to_parameters(
 
 
 def invert(theta: Tensor) -> Tensor:
-    """Turn theta around: from output to input into input to output (foreground to canvas).
+    """Invert theta: from output to input into input to output (foreground to canvas).
 
     Args:
         theta: (..., 2, 3), normalised coordinates on both sides, float32 or float64.
@@ -131,12 +131,12 @@ def from_boxes(
     canvas_size: Sequence[int],
     threshold: float = _arguments.PAPER_THRESHOLD,
 ) -> Tensor:
-    """Find the theta (output to input, normalised) that puts what shows of each mask on a box.
+    """Find the theta (output to input, normalised) that fits what shows of each mask to a box.
 
-    What :func:`compositor.blend` shows at the same ``threshold`` lands on the given box of the
-    canvas, stretched to fill it, with no turn. Its edge, alpha 0.5, lies ``threshold / 2`` pixels
-    of the mask inside the edge of the mask's own pixels; the blur leaves a straight edge where it
-    is. Near the paper's threshold only blocks of 2 x 2 pixels show: what is one pixel wide does not
+    The part that :func:`compositor.blend` shows at the same ``threshold`` is stretched to fill the
+    given box of the canvas, without turning. Its edge, where alpha is 0.5, lies ``threshold / 2``
+    mask pixels inside the edge of the mask's own pixels; the blur does not move a straight edge.
+    Near the paper's threshold only blocks of 2 x 2 pixels show, so parts one pixel wide do not
     count.
 
     Differentiable in ``boxes``; the mask's own box carries no gradient.
@@ -147,12 +147,12 @@ def from_boxes(
             exclusive, fractions allowed, on the canvas or beyond it. x2 < x1 mirrors.
             torchvision's ``BoundingBoxes`` of the format XYWH or CXCYWH are converted.
         canvas_size: (H, W) in pixels.
-        threshold: In [0, 1), what ``blend`` is given.
+        threshold: In [0, 1), as passed to ``blend``.
 
     Returns:
         theta (N, 2, 3) in the dtype of ``boxes``. A box without width or height gives inf or NaN.
-        So does a mask of which nothing shows where values cannot be looked at: in a graph that is
-        being captured, and under ``torch.func``. Its composite is NaN: it does not pass in silence.
+        So does a mask of which nothing shows if its values cannot be read: while a graph is being
+        captured, and under ``torch.func``. Its composite is then NaN, so this does not go unseen.
 
     Raises:
         TypeError: ``mask`` is neither floating point nor bool, or ``boxes`` is neither float32 nor
@@ -183,12 +183,12 @@ def _check_visible(visible: Tensor, threshold: float) -> None:
     wanted = "2 x 2 pixels of 1" if thin else f"a pixel of {(1 + threshold) / 2:g}"
     raise ValueError(
         f"mask: got nothing that shows at threshold {threshold} in item {item},"
-        f" wanted {wanted} at least"
+        f" wanted at least {wanted}"
     )
 
 
 def _cosine_sine(degrees: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine, exact at multiples of 90 (rounding passes no gradient, so it stays true)."""
+    """Cosine and sine, exact at multiples of 90; rounding has no gradient, so theirs is right."""
     quarter = (degrees / 90).round()
     rest = torch.deg2rad(degrees - quarter * 90)
     cosine, sine = rest.cos(), rest.sin()

@@ -1,4 +1,4 @@
-"""Blending artefacts on background regions, so that a blended edge tells nothing (section 3.1)."""
+"""Blending artefacts on backgrounds, so that a blended edge gives nothing away (section 3.1)."""
 
 from typing import Any, Literal, overload
 
@@ -39,31 +39,32 @@ def blending_artefacts(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Paste foreground-shaped cut-outs of other backgrounds into images (paper, section 3.1).
 
-    The region shaped like each mask is copied from ``others`` and pasted into ``images`` by the
-    blend that makes the composites, so that the edge it leaves is no sign of an object: neither the
-    target nor the discriminator can learn to look for it. The cut-out lies where the mask lies in
-    its frame, and ``theta`` moves colours and shape together, as it moves a foreground.
+    A region in the shape of each mask is copied from ``others`` and pasted into ``images`` by the
+    same blend as the composites, so that a blended edge is no sign of an object, and neither the
+    target nor the discriminator can learn to look for one. The cut-out is taken from the mask's
+    position in its frame, and ``theta`` moves its colours and shape together, like a foreground.
 
-    Paste the artefacts first and the objects on top: then no artefact hides a labelled object.
+    Paste the artefacts first and the objects on top, so that no artefact hides a labelled object.
 
     Args:
         images: (N, C, H, W), floating point, the backgrounds that get the artefacts.
-        others: (N, C, h, w), other backgrounds, in the masks' frame: crop or resize them to it.
-            With one size for all, a batch of backgrounds and its ``roll(1, 0)`` serve.
-        masks: (N, 1, h, w), in [0, 1] or bool, foreground masks drawn at random. None is refused:
-            the whole frame is no foreground's shape.
+        others: (N, C, h, w), other backgrounds, cropped or resized to the masks' frame. If all
+            sizes are equal, a batch of backgrounds and its ``roll(1, 0)`` will do.
+        masks: (N, 1, h, w), in [0, 1] or bool, foreground masks drawn at random. None is refused,
+            since no foreground has the shape of the whole frame.
         theta: (N, 2, 3), output to input (canvas to mask frame), normalised coordinates, float32
             or float64.
         return_alpha: Also return alpha, (N, 1, H, W).
-        **blend_options: What the composites are blended with (``threshold``, ``sigma``, ...); see
-            :func:`compositor.blend`. The same values belong in both places.
+        **blend_options: Options of :func:`compositor.blend` (``threshold``, ``sigma``, ...); pass
+            the ones used for the composites.
 
     Returns:
         The images with artefacts, (N, C, H, W), or the pair (images, alpha); differentiable as
         :func:`compositor.blend` is.
 
     Raises:
-        TypeError: A dtype is not what :func:`compositor.blend` takes, or ``masks`` is no tensor.
+        TypeError: A dtype is not one that :func:`compositor.blend` takes, or ``masks`` is not a
+            tensor.
         ValueError: A shape differs from the above, or an option is out of its range.
     """
     others = _arguments.image("others", others)

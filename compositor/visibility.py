@@ -1,4 +1,4 @@
-"""What of an object can be seen on the canvas: its tight box and its visible fraction."""
+"""The visible part of an object on the canvas: its tight box and its fraction."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from torch.nn.functional import pad
 from compositor import _arguments, _geometry
 
 THINNEST = 1e-3
-"""What shows of a line one pixel wide, in pixels, is lost between the samples below this."""
+"""A line one pixel wide that shows less wide than this, in pixels, falls between the samples."""
 
 
 def boxes(alpha: Tensor, threshold: float = 0.5) -> tuple[Tensor, Tensor]:
-    """Find the tight box of each composite's object and whether it is visible at all.
+    """Find the tight box of each composite's object, and whether it is visible at all.
 
-    A pixel belongs to the object where ``alpha > threshold``; NaN never does. The box is piecewise
-    constant in alpha, so neither output carries a gradient. A mask in its own frame serves as well.
+    A pixel belongs to the object if ``alpha > threshold``; NaN never does. The box is piecewise
+    constant in alpha, so neither output carries a gradient. A mask in its own frame works as well.
 
     Args:
         alpha: (N, 1, H, W), floating point, in [0, 1]: ``blend(..., return_alpha=True)[1]``; or
@@ -26,13 +26,13 @@ def boxes(alpha: Tensor, threshold: float = 0.5) -> tuple[Tensor, Tensor]:
     Returns:
         boxes: (N, 4) float32, (x1, y1, x2, y2) in pixels, right and bottom exclusive; zeros where
             no pixel passes the threshold.
-        visible: (N,) bool: False where no pixel passes the threshold. Drop those boxes: they are
-            no object.
+        visible: (N,) bool: False where no pixel passes the threshold. Drop those boxes: there is no
+            object.
 
     Raises:
         TypeError: ``alpha`` is neither floating point nor bool.
-        ValueError: ``alpha`` is not (N, 1, H, W) with H, W >= 1, or ``threshold`` is no number in
-            [0, 1).
+        ValueError: ``alpha`` is not (N, 1, H, W) with H, W >= 1, or ``threshold`` is not a number
+            in [0, 1).
     """
     alpha = _arguments.coverage("alpha", alpha)
     threshold = _arguments.threshold(threshold)
@@ -45,20 +45,20 @@ def boxes(alpha: Tensor, threshold: float = 0.5) -> tuple[Tensor, Tensor]:
 
 
 def visible_fraction(mask: Tensor, theta: Tensor, canvas_size: Sequence[int]) -> Tensor:
-    """Measure the mask's area inside the canvas over all of its area.
+    """Measure which part of the mask's area is inside the canvas.
 
-    Every mask pixel weighs its value times the part of its footprint on the canvas that lies
-    inside: 0 for an object wholly outside, 1 for one wholly inside, at any scale. The footprint is
-    taken as its bounding box, so the result is exact without rotation and shear; with them each
-    pixel on the canvas border is off by less than its own area, and the errors of neighbours
-    cancel.
+    Every mask pixel counts its value times the part of its footprint that is inside the canvas: the
+    result is 0 for an object wholly outside and 1 for one wholly inside, at any scale. Footprints
+    are approximated by their bounding boxes, so the result is exact without rotation and shear;
+    with them each pixel on the canvas border is off by less than its own area, and the errors of
+    neighbours cancel.
 
-    Differentiable in ``theta`` and ``mask``. Where the object is wholly inside or wholly outside,
-    the gradient for ``theta`` is exactly 0: it cannot call back an object that has left.
+    Differentiable in ``theta`` and ``mask``. If the object is wholly inside or wholly outside, the
+    gradient for ``theta`` is exactly 0: it cannot bring back an object that has left.
 
     Args:
-        mask: (N, 1, h, w), floating point in [0, 1] or bool, in the foreground's frame. Where
-            ``blend`` takes no mask, give what covers: ones, or a digit's ink.
+        mask: (N, 1, h, w), floating point in [0, 1] or bool, in the foreground's frame. If
+            ``blend`` gets no mask, pass the object's extent: ones, or a digit's ink.
         theta: (N, 2, 3), output to input (canvas to foreground), normalised coordinates, float32
             or float64.
         canvas_size: (H, W) in pixels.
@@ -87,21 +87,21 @@ def visible_fraction(mask: Tensor, theta: Tensor, canvas_size: Sequence[int]) ->
 
 
 def shown(mask: Tensor, threshold: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Find the box of what :func:`compositor.blend` shows of each mask, and whether it shows any.
+    """Find the box of the part of each mask that :func:`compositor.blend` shows, if any.
 
-    The edge is where alpha would be 0.5 were the mask magnified without end: the bilinear sample
-    is then halfway from ``threshold`` to 1. Of a mask of 0 and 1 that is ``threshold / 2`` pixels
-    inside the edge of the outermost pixels of 1.
+    The edge is where alpha would be 0.5 if the mask were magnified without limit, which is where
+    the bilinear sample is halfway from ``threshold`` to 1. For a mask of 0 and 1 that is
+    ``threshold / 2`` pixels inside the edge of the outermost pixels of 1.
 
     Args:
         mask: (N, 1, h, w), floating point.
         threshold: In [0, 1).
-        dtype: Of the boxes, float32 or float64.
+        dtype: The boxes' dtype, float32 or float64.
 
     Returns:
-        boxes: (N, 4), (x1, y1, x2, y2) in the mask's pixels, without a gradient; NaN where nothing
+        boxes: (N, 4), (x1, y1, x2, y2) in the mask's pixels, without a gradient; NaN if nothing
             shows.
-        visible: (N,) bool.
+        visible: (N,) bool, whether anything shows.
     """
     values = mask.detach().squeeze(1).to(dtype).nan_to_num(0, 1, 0)
     if 1 - threshold < THINNEST:
@@ -117,7 +117,7 @@ def shown(mask: Tensor, threshold: float, dtype: torch.dtype) -> tuple[Tensor, T
 
 
 def _opened(values: Tensor) -> Tensor:
-    """Take from (N, height, width) what holds no block of 2 x 2 pixels: morphological opening."""
+    """Remove all parts of (N, height, width) that hold no 2 x 2 block: a morphological opening."""
     for smaller, grow in ((torch.minimum, 1), (torch.maximum, 0)):
         values = pad(values, [grow] * 4)
         values = smaller(values[:, 1:], values[:, :-1])
@@ -126,10 +126,10 @@ def _opened(values: Tensor) -> Tensor:
 
 
 def _rise(values: Tensor, level: float) -> Tensor:
-    """Where the rows of (N, height, width) first rise to ``level``: (N,), inf where none does.
+    """Where any row of (N, height, width) first rises to ``level``: (N,), inf if none does.
 
-    Rows are lines from pixel centre to pixel centre, 0 beyond the frame. No point between two rows
-    rises before both.
+    Values are interpolated linearly between pixel centres, and 0 beyond the frame. Between two rows
+    no point rises before both.
     """
     before = pad(values, (1, 0))[..., :-1]
     centre = torch.arange(values.shape[-1], device=values.device, dtype=values.dtype) + 0.5
@@ -139,24 +139,24 @@ def _rise(values: Tensor, level: float) -> Tensor:
 
 
 def _span(line: Tensor) -> tuple[Tensor, Tensor]:
-    """Return first and one past last True of (N, length); argmax gives the first of equals."""
+    """Return the first True of (N, length) and one past the last; argmax finds the first."""
     ones = line.to(torch.uint8)
     return ones.argmax(-1), line.shape[-1] - ones.flip(-1).argmax(-1)
 
 
 def _inside(row: Tensor, frame_size: Sequence[int], side: int) -> Tensor:
-    """Give the part of each mask pixel's extent along one canvas axis that lies on the canvas.
+    """Return the part of each mask pixel's extent along one canvas axis that is on the canvas.
 
     ``row`` (N, 3) is that axis's row of the map from the foreground to the canvas, normalised.
     """
     height, width = frame_size
-    # Pixels about the two centres: whole and half numbers, so an object in the frame is exact.
+    # Pixels about the two centres are whole or half numbers, so an object inside is exact.
     along_x, along_y, offset = (row * (side / 2)).unsqueeze(-1).unsqueeze(-1).unbind(1)
     along_x, along_y = along_x * (2 / width), along_y * (2 / height)
     x = torch.arange(width, device=row.device, dtype=row.dtype) - (width - 1) / 2
     y = torch.arange(height, device=row.device, dtype=row.dtype) - (height - 1) / 2
     centre = along_x * x + (along_y * y.unsqueeze(-1) + offset)
     half = (along_x.abs() + along_y.abs()) / 2
-    # One minus what sticks out, not overlap over extent: an inner pixel then weighs exactly 1.
+    # One minus what sticks out, not overlap over extent, so that an inner pixel counts exactly 1.
     outside = (centre + half - side / 2).relu() + (half - centre - side / 2).relu()
     return (1 - outside / (2 * half)).relu()

@@ -179,7 +179,10 @@ def test_reversed_box_mirrors():
 def test_a_mask_of_which_nothing_shows_is_refused(mask, threshold, wanted):
     masks = torch.stack((placed_mask()[0], mask[None].double()))
     box = torch.tensor([[10.0, 20.0, 18.0, 26.0]], dtype=torch.float64).expand(2, 4)
-    message = rf"mask: got nothing that shows at threshold {threshold} in item 1, wanted {wanted}"
+    message = (
+        rf"mask: got nothing that shows at threshold {threshold} in item 1,"
+        rf" wanted at least {wanted}"
+    )
     with pytest.raises(ValueError, match=message) as caught:
         affine.from_boxes(masks, box, CANVAS, threshold)
     assert "\n" not in str(caught.value)

@@ -292,7 +292,7 @@ def test_nothing_is_measured_for_a_folder_that_cannot_be_written_to(harness, tmp
     code, _ = harness(op_tests=FAILING)
     assert code == 1
     assert re.fullmatch(
-        r"no figures: .*results: is no folder that can be written to \(File exists\)\n",
+        r"no figures: .*results: is not a folder that can be written to \(File exists\)\n",
         capsys.readouterr().err,
     )
 

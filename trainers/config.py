@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 SEEDS = (0, 2**31 - 1)
-"""What every random number generator takes."""
+"""Least and largest seed that every random number generator accepts."""
 
 
 class ConfigError(ValueError):
@@ -19,10 +19,10 @@ def check_limits(config: Any, limits: Mapping[str, tuple[float, float]]) -> None
 
     Args:
         config: A dataclass.
-        limits: The least and the most of each, both allowed; by :func:`flatten`'s names.
+        limits: The least and largest value of each, both allowed, by :func:`flatten`'s names.
 
     Raises:
-        ConfigError: A number is outside, or not finite.
+        ConfigError: A number is outside its limits, or is not finite.
     """
     values = flatten(plain(config))
     for name, (least, most) in limits.items():

@@ -49,17 +49,17 @@ def number(value: object) -> float | None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder where it is missing, and see that files can be made in it: before the work.
+    """Make a folder if it is missing, and check that files can be written there.
 
     Raises:
-        DataError: It cannot be made, or written to.
+        DataError: It cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"{folder}: is no folder that can be written to ({reason})") from error
+        raise DataError(f"{folder}: is not a folder that can be written to ({reason})") from error
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The operations, each one torch op whatever the device."""
+"""The operations, each a single torch op on every device."""
 
 from compositor.ops.functional import blend
 

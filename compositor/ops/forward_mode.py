@@ -1,7 +1,6 @@
 """Forward-mode derivative of the operation in plain PyTorch, for every device and backend.
 
-The transpose of ``reference.blend_backward``, term by term; the tests hold the two against each
-other.
+The transpose of ``reference.blend_backward``, term by term; the tests compare the two.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def _sample_tangent(
     du: Tensor,
     dv: Tensor,
 ) -> Tensor:
-    """Tangent of ``lerp``, (N, C, P): of its values, and as the sample moves."""
+    """Tangent of ``lerp``, (N, C, P), from its values' tangents and from the sample's motion."""
     along_x, along_y = slopes(values, corners)
     moved = along_x * du.flatten(1)[:, None] + along_y * dv.flatten(1)[:, None]
     return moved if tangents is None else moved + lerp(tangents, corners)
@@ -98,7 +97,7 @@ def blend_jvp(
     d_f = _sample_tangent(colour, d_colour, corners, du, dv).view_as(f)
 
     b = background.to(dtype)
-    # Behind alpha 0 any colour may stand, infinities too.
+    # Where alpha is 0 the colour may be anything, infinity included.
     contrast = torch.where(visible | f.isfinite(), f - b, 0)
     composite = d_alpha * contrast + torch.where(visible, alpha * d_f, 0)
     if background_tangent is not None:

@@ -1,4 +1,4 @@
-"""The public face of the operation: arguments checked, a backend chosen, one op called."""
+"""The public function: checks the arguments, chooses a backend, calls one op."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from compositor.ops import registration
 from compositor.ops.reference import compute_dtype
 
 LONGEST_REACH = 2**20
-"""Of the blur, in pixels: more than any canvas has, and its taps still fit in memory."""
+"""Longest reach of the blur in pixels: beyond any canvas, but its taps still fit in memory."""
 BACKENDS = ("reference", "cpu", "cuda", "triton")
 # Where is_autocast_enabled raises; PyTorch 2.11 cannot compile torch.amp.is_autocast_available.
 _WITHOUT_AUTOCAST = ("meta", "lazy", "vulkan")
@@ -77,46 +77,47 @@ def blend(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Paste affinely warped, masked foregrounds on backgrounds (paper, sections 3.1 and A.2).
 
-    One fused, differentiable operation: bilinear warp of colours and mask, threshold-ReLU that
-    turns the resampled mask binary again, Gaussian blur of its edge, alpha blend. The mask is zero
-    outside its frame and the colours are clamped to theirs, so colours never bleed black; the mask
-    is evaluated beyond the canvas too, so an object cut by the canvas keeps its full alpha there.
-    Where alpha is 0 the composite is the background bit for bit.
+    One fused, differentiable operation: it warps colours and mask bilinearly, makes the resampled
+    mask binary again by a threshold-ReLU, blurs its edge by a Gaussian, and blends by alpha. The
+    mask is zero outside its frame while colours are clamped to theirs, so that black never bleeds
+    in. The mask is evaluated beyond the canvas too, so that an object cut by the canvas keeps its
+    full alpha there. Where alpha is 0 the composite is the background bit for bit.
 
-    Gradients flow to foreground, mask, background and theta, in forward mode too; only those asked
-    for are computed. There are no second derivatives.
+    Gradients flow to foreground, mask, background and theta, in forward mode too; only those
+    needed are computed. There are no second derivatives.
 
     Args:
         foreground: Colours, (N, C, h, w), float64, float32, bfloat16 or float16.
-        mask: Coverage in [0, 1], (N, 1, h, w), of the foreground's dtype, or bool, or None for the
+        mask: Coverage in [0, 1], (N, 1, h, w), of the foreground's dtype or bool; None for the
             whole foreground frame.
         background: The canvas, (N, C, H, W), of the foreground's dtype.
         theta: Affine maps, (N, 2, 3), float32 or float64, from output (canvas) to input
-            (foreground), in normalised coordinates with pixel centres at (2 j + 1) / W - 1: what
-            ``torch.nn.functional.affine_grid`` takes with ``align_corners=False``.
+            (foreground), in normalised coordinates with pixel centres at (2 j + 1) / W - 1, as
+            taken by ``torch.nn.functional.affine_grid`` with ``align_corners=False``.
             :mod:`compositor.affine` makes them. A map that is not finite gives NaN in its own
-            image and touches no other.
-        threshold: In [0, 1). Mask samples from there to 1 are scaled to 0 to 1; below they count
-            as 0, above 1 as 1. The paper's 1 - 1e-7 gives a binary mask, 0 the mask as it is.
+            image and affects no other.
+        threshold: In [0, 1). Mask samples from the threshold to 1 are scaled to [0, 1]; lower ones
+            count as 0, higher ones as 1. The paper's 1 - 1e-7 makes the mask binary; 0 leaves it
+            unchanged.
         sigma: Standard deviation of the blur in canvas pixels; 0 turns it off.
         radius: Reach of the blur in pixels; None means ``ceil(3 * sigma)``.
-        mask_grad: What the derivative of the threshold-ReLU counts as: "straight_through" is 1,
-            so the silhouette moves theta; "exact" is the true one, zero almost everywhere at the
-            paper's threshold.
+        mask_grad: The derivative used for the threshold-ReLU: "straight_through" takes 1, so that
+            the silhouette moves theta; "exact" takes the true one, which is zero almost everywhere
+            at the paper's threshold.
         return_alpha: Also return alpha, (N, 1, H, W).
         backend: "reference", "cpu", "cuda" or "triton"; None lets the dispatcher choose by
-            device. A backend asked for by name serves or raises.
+            device. A named backend is used, or an error is raised.
 
     Returns:
         The composite, (N, C, H, W), of the background's dtype and memory format, or the pair
-        (composite, alpha); plain tensors, whatever subclasses of them came.
+        (composite, alpha); plain tensors, even if the inputs are subclasses.
 
     Raises:
-        TypeError: An argument is no tensor, or its dtype is not one of those above.
+        TypeError: An argument is not a tensor, or its dtype is not one of those above.
         ValueError: A shape, device or option is not as above, or the backend is unknown.
-        RuntimeError: The backend asked for is not there, or cannot serve this device.
+        RuntimeError: The named backend is not available, or does not run on this device.
     """
-    # Subclasses such as torchvision's Image and Mask refuse to meet in one call.
+    # Subclasses such as torchvision's Image and Mask refuse to be mixed in one call.
     with torch._C.DisableTorchFunctionSubclass():
         foreground, mask, background, theta = prepare(foreground, mask, background, theta)
         threshold, sigma, reach = _check_numbers(threshold, sigma, radius, background.dtype)
@@ -146,7 +147,7 @@ def prepare(
     theta: Tensor,
     names: tuple[str, str, str] = ("foreground", "mask", "background"),
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-    """Return what the op takes, or raise one line that has the caller's names for the images."""
+    """Check and convert the op's tensors; errors use the caller's names for the images."""
     foreground = _arguments.image(names[0], foreground)
     if mask is not None:
         mask = _arguments.mask(names[1], mask, foreground.dtype)
@@ -159,9 +160,9 @@ def prepare(
 def _autocast(
     foreground: Tensor, mask: Tensor | None, background: Tensor, theta: Tensor
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-    """Under autocast, bring the images to their widest dtype and theta to float32 at least."""
+    """Under autocast, convert the images to their widest dtype and theta to at least float32."""
     given = (foreground, background, theta, *(() if mask is None else (mask,)))
-    # Anything but floating-point tensors is for the checks that follow to refuse.
+    # The checks that follow refuse anything but floating-point tensors.
     if not all(isinstance(t, Tensor) and t.is_floating_point() for t in given):
         return foreground, mask, background, theta
     device = foreground.device.type
@@ -235,7 +236,7 @@ def _check_numbers(
 
 
 def _select(backend: str | None, device: torch.device) -> str:
-    """Return the op's overload that serves the backend asked for."""
+    """Return the op's overload for a backend."""
     if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend: got {backend!r}, wanted None or one of {BACKENDS}")
     if backend in ("cpu", "cuda"):

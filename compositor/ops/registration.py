@@ -1,9 +1,9 @@
 """Schemas of ``compositor::blend`` and its rules for autograd, torch.func, fake and meta tensors.
 
-A backend asked for by name is an overload of the same op: ``blend.default`` is what the dispatcher
-chooses for (kernels in ``csrc`` register there, Triton's for CUDA tensors where those are not, and
-the reference stands behind them on every other device), ``blend.reference`` and ``blend.triton``
-are one backend's on every device. All overloads share every rule below, ``blend_jvp`` too.
+Named backends are overloads of the same op. ``blend.default`` leaves the choice to the dispatcher:
+kernels in ``csrc`` register there, Triton's serve CUDA tensors if those are missing, and the
+reference serves every other device. ``blend.reference`` and ``blend.triton`` use one backend on
+every device. All overloads share the rules below, including ``blend_jvp``.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _no_second_derivatives(ctx: Any, *grads: Any) -> Any:
 
 
 def _vmap_rule(op: Any) -> Callable[..., Any]:
-    """The rule of an op for ``torch.vmap``: the vmapped dimension is folded into N."""
+    """An op's rule for ``torch.vmap``, which folds the vmapped dimension into N."""
 
     def lead(value: Any, dim: int | None, batch: int) -> Any:
         if not isinstance(value, Tensor):
@@ -103,7 +103,7 @@ def _vmap_rule(op: Any) -> Callable[..., Any]:
         leading = [lead(a, dim, info.batch_size) for a, dim in zip(args, in_dims, strict=True)]
         batch = next(value.shape[:2] for value in leading if isinstance(value, Tensor))
         outputs = op(*[v.flatten(0, 1) if isinstance(v, Tensor) else v for v in leading])
-        given = [output.dim() > 1 for output in outputs]  # the others were not asked for
+        given = [output.dim() > 1 for output in outputs]  # the others were not requested
         unfolded = [
             output.unflatten(0, batch) if ok else output
             for output, ok in zip(outputs, given, strict=True)
@@ -122,9 +122,9 @@ def _register(
     differentiate: Callable[..., Any] = _no_second_derivatives,
     push_forward: Callable[..., Any] = _no_second_derivatives,
 ) -> None:
-    """Define an op: its kernel for any device, and its rules.
+    """Define an op, with its kernel for any device and its rules.
 
-    ``torch.library``'s own ``register_autograd`` knows neither forward mode nor ``torch.func``.
+    ``torch.library``'s own ``register_autograd`` supports neither forward mode nor ``torch.func``.
     """
     _library.define(name + schema, tags=(torch.Tag.pt2_compliant_tag,))
     _library.impl(name, kernel, "CompositeExplicitAutograd")
@@ -158,7 +158,7 @@ def _register(
 
 
 def _register_backend(overload: str, backend: Any) -> None:
-    """Define ``blend`` and ``blend_backward`` once more, with this backend's kernels."""
+    """Define ``blend`` and ``blend_backward`` with one backend's kernels."""
     name, backward_name = f"blend{overload}", f"blend_backward{overload}"
     _register(backward_name, _BLEND_BACKWARD, backend.blend_backward, _fake_blend_backward)
     backward_op = getattr(torch.ops.compositor.blend_backward, overload[1:] or "default")
@@ -187,7 +187,7 @@ def _register_backend(overload: str, backend: Any) -> None:
 
 
 def _serve_cuda_with_triton() -> None:
-    """Where the extension has no CUDA kernels and Triton is there; on AMD it is untested."""
+    """Serve CUDA by Triton if the extension has no CUDA kernels; on AMD this is untested."""
     built = torch._C._dispatch_has_kernel_for_dispatch_key("compositor::blend", "CUDA")
     if triton.INSTALLED and torch.version.hip is None and not built:
         _library.impl("blend", triton.blend, "CUDA")

@@ -1,4 +1,4 @@
-"""What the reference is made of: the map, bilinear samples, the mask's coverage, the blur."""
+"""The reference's parts: the map, bilinear samples, the mask's coverage, the blur."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Corners(NamedTuple):
-    """The four source pixels around each sample, and the sample's place between them."""
+    """The four source pixels around each sample, and its position between them."""
 
     at: tuple[Tensor, Tensor, Tensor, Tensor]  # into the flattened image, (N, P) each
     weight: tuple[Tensor, Tensor]  # (tx, ty) in [0, 1), (N, P) each
@@ -21,8 +21,8 @@ def coordinates(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Source coordinates (u, v), (N, H + 2 grow, W + 2 grow), and the centred canvas grid (x, y).
 
-    The map is composed once per image in float64 and evaluated about the two centres, which makes
-    the identity, flips and quarter turns exact.
+    The map is composed once per image in float64 and evaluated about the two centres, so that the
+    identity, flips and quarter turns are exact.
     """
     (h, w), (height, width) = source, canvas
     t = theta.double()
@@ -39,9 +39,9 @@ def coordinates(
 
 
 def corners_of(u: Tensor, v: Tensor, h: int, w: int) -> Corners:
-    """Return the corners around the samples at (u, v), flattened; NaN has none that is valid."""
+    """Return the corners around the samples at (u, v), flattened; for NaN none is valid."""
     u, v = u.flatten(1), v.flatten(1)
-    # Written so that NaN compares false and takes the safe branch, before any cast to int.
+    # NaN compares false and takes the safe branch before any cast to int.
     touches = (u >= -1) & (u < w) & (v >= -1) & (v < h)
     u, v = torch.where(touches, u, 0), torch.where(touches, v, 0)
     x0, y0 = u.floor(), v.floor()
@@ -64,7 +64,7 @@ def clamp_to_frame(u: Tensor, v: Tensor, h: int, w: int) -> tuple[Tensor, Tensor
 
 
 def gather(image: Tensor, corners: Corners, outside_is_zero: bool) -> list[Tensor]:
-    """Values of the four corners, (N, C, P) each."""
+    """The values of the four corners, (N, C, P) each."""
     flat = image.flatten(2)
     values = [flat.gather(2, i[:, None].expand(-1, flat.shape[1], -1)) for i in corners.at]
     if outside_is_zero:
@@ -83,7 +83,7 @@ def lerp(values: list[Tensor], corners: Corners) -> Tensor:
 
 
 def slopes(values: list[Tensor], corners: Corners) -> tuple[Tensor, Tensor]:
-    """Derivatives of ``lerp`` to u and to v, (N, C, P) each."""
+    """Derivatives of ``lerp`` with respect to u and v, (N, C, P) each."""
     tx, ty = (t[:, None] for t in corners.weight)
     top, bottom = values[1] - values[0], values[3] - values[2]
     left, right = values[2] - values[0], values[3] - values[1]
@@ -91,7 +91,7 @@ def slopes(values: list[Tensor], corners: Corners) -> tuple[Tensor, Tensor]:
 
 
 def blur(s: Tensor, taps: list[float]) -> Tensor:
-    """Valid separable convolution, rows first: (N, 1, H + 2r, W + 2r) -> (N, 1, H, W)."""
+    """Separable convolution without padding, rows first: (N, 1, H + 2r, W + 2r) -> (N, 1, H, W)."""
     radius = len(taps) - 1
     for dim in (3, 2):
         size = s.shape[dim] - 2 * radius
@@ -115,7 +115,7 @@ def coverage(
 
 
 def ramp(m: Tensor, floor: Tensor) -> Tensor:
-    """The mask above the threshold, at most 1: a resized mask overshoots it by an ulp."""
+    """The mask above the threshold, clamped to 1, which a resized mask overshoots by an ulp."""
     return (torch.relu(m - floor) / (1 - floor)).clamp(max=1)
 
 

@@ -100,7 +100,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "synthesizer.gain": AT_LEAST_0,
     "synthesizer.max_steps": AT_LEAST_1,
 }
-"""Of the numbers."""
+"""Least and largest values of the numbers."""
 
 
 @dataclass(frozen=True)

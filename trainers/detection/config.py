@@ -148,7 +148,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "discriminator.learning_rate": AT_LEAST_0,
     "discriminator.weight_decay": AT_LEAST_0,
 }
-"""Of the numbers; those of nested rules that check themselves are not here."""
+"""Least and largest values of the numbers; nested rules that check themselves are not here."""
 
 
 @dataclass(frozen=True)

@@ -59,12 +59,12 @@ def check(config: Config) -> None:
 
 
 def learning_rate(config: TargetConfig, cycle: int, number: int) -> float:
-    """T's: on real pictures alone, in cycle 0, warmed up and then along a cosine to 0.
+    """T's learning rate; in cycle 0, on real pictures alone, a warm-up and then a cosine to 0.
 
     Args:
-        config: Of T.
-        cycle: Which.
-        number: Of its iteration, from 1.
+        config: T's config.
+        cycle: The cycle's number.
+        number: The iteration's number in it, from 1.
     """
     if cycle:
         return config.learning_rate

@@ -1,4 +1,4 @@
-"""Progress bars of a run, and its batches as they are loaded."""
+"""A run's progress bars, and its batches as they are loaded."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Progress:
 
     Attributes:
         config: The experiment's configuration.
-        name: The run's name, in words.
+        name: A description of the run.
         line: The terminal's line for the bars.
         shown: Whether this process shows bars.
         clock: Measures the wait for batches.
@@ -34,7 +34,7 @@ class Progress:
     clock: Clock
 
     def doing(self, cycle: int) -> str:
-        """The run and the cycle, in words."""
+        """A description of the run and the cycle."""
         part = f"cycle {cycle}/{self.config.cycles}" if cycle else "start"
         return f"{self.name}, {part}"
 

@@ -269,7 +269,7 @@ class DetectionRun(Loop):
             seen: Sequence[Tensor] = images.unbind()
             if config.augmentation == "ssd":
                 with clock.part("augmentation"):
-                    # T's alone: D compares pictures of one size.
+                    # For T alone, since D compares pictures of one size.
                     seen, targets = distort_and_crop(images, targets, seeds.tolist())
             with clock.part("T"):
                 loss = training_loss(self.target.model, seen, targets)
@@ -289,7 +289,7 @@ class DetectionRun(Loop):
         return self._progress.bar(len(self.history), work, total, who)
 
     def _took(self, phase: str) -> None:
-        """Record where the time of a phase's steps went, where that was measured."""
+        """Record how a phase's steps spent their time, if that was measured."""
         if not (seconds := self.clock.take()):
             return
         self._record.setdefault("seconds", {})[phase] = seconds

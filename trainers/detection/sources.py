@@ -64,8 +64,8 @@ class Data:
                 f"left out: {left_out}"
             )
         if untested := self._untested():
-            print(f"test: no object that counts of {', '.join(untested)}: there will be no AP")
-        print(f"{folder / 'data.json'}: the names of all that was left out, by reason", flush=True)
+            print(f"test: no object that counts of {', '.join(untested)}, so there is no AP for it")
+        print(f"{folder / 'data.json'}: names everything left out, by reason", flush=True)
 
     def _untested(self) -> list[str]:
         """Classes without AP: the test has no object of theirs that counts."""

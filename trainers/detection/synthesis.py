@@ -143,7 +143,7 @@ def search(
 
 
 def gathered(tally: Tally, recipes: Recipes | None) -> tuple[Tally, Recipes | None]:
-    """The sums of all processes' tallies, and all recipes that they found; None: none was."""
+    """The sum of all processes' tallies, and all recipes they found; None if there are none."""
     total = Tally(0, 0, 0, 0, 0, 0, 0)
     everything = gather_object([(tally, recipes)])
     for tally, _ in everything:
@@ -155,7 +155,7 @@ def gathered(tally: Tally, recipes: Recipes | None) -> tuple[Tally, Recipes | No
 
 @torch.no_grad()
 def rendered(batch: Batch, visibility: Visibility) -> Composites:
-    """The pictures that a batch's recipes are of."""
+    """Render a batch's recipes."""
     return composite(batch, with_artefacts(batch), batch.recipes.theta, visibility)
 
 
@@ -166,11 +166,11 @@ def judge(found: Search[Batch], target: nn.Module, count: int) -> dict[str, list
     Args:
         found: The way's search.
         target: T, frozen.
-        count: How many valid proposals in each process; fewer where nearly none are valid.
+        count: How many valid proposals to score in each process; fewer if hardly any is valid.
 
     Returns:
-        Of each proposal T's :func:`confidence` for the pasted ``object``, and its :func:`presence`
-        of the object's class in the ``picture``; those of all processes.
+        For each proposal of any process, T's :func:`confidence` for the pasted ``object``, and its
+        :func:`presence` of the object's class in the ``picture``.
     """
     values: dict[str, list[float]] = {"object": [], "picture": []}
     for _ in range(4 * -(-count // found.batch)):

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, and how strong the gradient is on each path."""
+"""Measures how a training step spends its time, and how strong the gradient is on each path."""
 
 import time
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ class Clock:
         measures: Whether to measure; if not, nothing is synchronised.
 
     Attributes:
-        seconds: By part, since they were last taken.
-        norms: Of the last gradient that came back through each watched part.
+        seconds: Seconds of each part since :meth:`take` was last called.
+        norms: Norm of the last gradient that came back through each watched part.
     """
 
     def __init__(self, device: torch.device, measures: bool) -> None:
@@ -29,19 +29,19 @@ class Clock:
         self._last = 0.0
 
     def start(self) -> None:
-        """Begin a step: what passed before belongs to nothing."""
+        """Begin a step: the time before belongs to no part."""
         if self._measures:
             self._last = self._now()
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """A part of a step; the time since the last one's end is this one's."""
+        """Run a part of a step, which gets all time since the previous part's end."""
         with record_function(name):
             yield
             self._mark(name)
 
     def watch(self, tensor: Tensor, part: str) -> Tensor:
-        """A view of ``tensor`` whose users' backward pass is given to ``part``."""
+        """A view of ``tensor`` that attributes its users' backward pass to ``part``."""
         if not (self._measures and tensor.requires_grad):
             return tensor
         view = tensor.view_as(tensor)
@@ -54,7 +54,7 @@ class Clock:
         return view
 
     def take(self) -> dict[str, float]:
-        """The seconds so far, by part; they start at 0 again."""
+        """Return the seconds so far, by part, and reset them."""
         seconds, self.seconds = self.seconds, {}
         return seconds
 

@@ -79,7 +79,7 @@ def test_a_check_reads_everything_and_trains_nothing(
     printed = capsys.readouterr().out
     assert "train: 3 pictures; objects: person 3; left out: 1\n" in printed
     assert "left out: 1 broken .jpg file (VOC2007/000003)" in printed
-    assert "test: no object that counts of dog: there will be no AP\n" in printed
+    assert "test: no object that counts of dog, so there is no AP for it\n" in printed
 
 
 def test_the_tests_classes_go_by_name(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_an_output_that_cannot_be_written_to_is_one_line(
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output))
 
         monkeypatch.setattr("trainers.files.tempfile.TemporaryFile", refused)
-    message = rf"error: .*: is no folder that can be written to \({reason}\)$"
+    message = rf"error: .*: is not a folder that can be written to \({reason}\)$"
     with pytest.raises(SystemExit, match=message) as stopped:
         voc_person.main(arguments(tmp_path, output))
     assert "\n" not in str(stopped.value)

@@ -116,7 +116,7 @@ def test_views_without_a_usable_mask_are_skipped_and_counted(tmp_path: Path) -> 
 
 
 def test_objects_without_pictures_or_masks_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none: is no folder; unpack each object's rgbd.tgz"):
+    with pytest.raises(DataError, match=r"none: is not a folder; unpack each object's rgbd.tgz"):
         bigbird.cutouts(tmp_path / "none")
     tiny_data.bigbird(tmp_path, ["a"])
     with pytest.raises(DataError, match=r"b: has no \*.jpg; unpack each object's rgbd.tgz"):
@@ -159,7 +159,7 @@ def test_pictures_of_a_folder(tmp_path: Path) -> None:
 
 
 def test_folders_without_pictures_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none: is no folder"):
+    with pytest.raises(DataError, match="none: is not a folder"):
         folder.backgrounds(tmp_path / "none")
     with pytest.raises(DataError, match="has no picture"):
         folder.backgrounds(tmp_path)
@@ -206,5 +206,5 @@ def test_cut_outs_with_an_alpha_channel(tmp_path: Path) -> None:
     }
     with pytest.raises(DataError, match="has no picture in a sub-folder car or bus"):
         folder.cutouts(tmp_path, ["car", "bus"])
-    with pytest.raises(DataError, match="none: is no folder"):
+    with pytest.raises(DataError, match="none: is not a folder"):
         folder.cutouts(tmp_path / "none", ["cup"])

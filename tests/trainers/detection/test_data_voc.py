@@ -126,7 +126,7 @@ def test_a_list_without_images_and_a_kit_without_masks_are_errors(kit: Path) -> 
     tiny_data.voc_sets(kit / "VOC2007", Main_trainval=[], Segmentation_trainval=["000005"])
     with pytest.raises(DataError, match="trainval.txt: lists no image"):
         voc.photographs(kit, SETS)
-    with pytest.raises(DataError, match="SegmentationObject: is no folder"):
+    with pytest.raises(DataError, match="SegmentationObject: is not a folder"):
         voc.cutouts(kit, SETS)
 
 

@@ -325,7 +325,7 @@ def test_coco(tmp_path: Path, own: bool) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("--data nowhere", "VOCdevkit/VOC2007/JPEGImages: is no folder"),
+        ("--data nowhere", "VOCdevkit/VOC2007/JPEGImages: is not a folder"),
         ("--target.network yolo", "target.network: got 'yolo', wanted one of ssd"),
         ("--target.weights absent.pth", "--target.weights: got 'absent.pth', wanted 'default', 'n"),
         ("--synthesizer.weights no.pth", "--synthesizer.weights: got 'no.pth', wanted 'default'"),

@@ -33,7 +33,7 @@ def cutouts(
         DataError: The folder or an object's is missing or has no picture, or no picture has a mask.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: is no folder; {WHERE}")
+        raise DataError(f"{folder}: is not a folder; {WHERE}")
     left_out = {}
     if names is None:
         objects = sorted(path for path in folder.iterdir() if path.is_dir())

@@ -95,7 +95,7 @@ def uw_scenes(folder: Path, stride: int = STRIDE) -> Records[Photograph]:
 def _pictures(folder: Path) -> tuple[list[Path], dict[str, list[str]]]:
     """All files in a folder whose names are pictures', and the others, as left out."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: is no folder")
+        raise DataError(f"{folder}: is not a folder")
     files = sorted(path for path in folder.rglob("*") if there(path))
     paths = [path for path in files if path.suffix.lower() in images.SUFFIXES]
     if not paths:

@@ -224,7 +224,7 @@ def _identifiers(
         root = folder / f"VOC{year}"
         for name in needed:
             if not (root / name).is_dir():
-                raise DataError(f"{root / name}: is no folder; {WHERE}")
+                raise DataError(f"{root / name}: is not a folder; {WHERE}")
         path = root / "ImageSets" / task / f"{image_set}.txt"
         if not path.is_file():
             raise DataError(f"{path}: is missing; {WHERE}")
