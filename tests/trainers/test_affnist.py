@@ -44,7 +44,7 @@ def start(
     """Run the tiny experiment in another process."""
     return subprocess.Popen(
         [sys.executable, *launcher, str(script), *map(str, parts)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
