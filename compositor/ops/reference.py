@@ -81,7 +81,7 @@ def blend(
     f = lerp(colour, corners).reshape(background.shape)
 
     b = background.to(dtype)
-    # Behind alpha 0 any colour may stand, infinities too; it must not reach the sum below.
+    # Where alpha is 0 the colour may be anything, infinity included; it must not enter the sum.
     f = torch.where((alpha == 0) & ~f.isfinite(), b, f)
     composite = alpha * f + (1 - alpha) * b
     with torch.no_grad():  # the same value, but for the sign of a zero; the gradient stays
@@ -139,7 +139,7 @@ def blend_backward(
     background_grad: bool,
     theta_grad: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of ``blend`` for (foreground, mask, background, theta); empty where not asked for.
+    """Gradients of ``blend`` for (foreground, mask, background, theta); empty if not requested.
 
     An image whose theta is not finite has NaN in each of its gradients, as in its composite.
     """
@@ -157,14 +157,14 @@ def blend_backward(
     alpha = blur(ramp(m, floor), taps)
     visible = alpha != 0
 
-    # colour: f, and what flows into its sample
+    # colour: f, and the gradient of its sample
     inner = (slice(None), slice(radius, radius + height), slice(radius, radius + width))
     iu, iv = u[inner], v[inner]
     corners = corners_of(*clamp_to_frame(iu, iv, h, w), h, w)
     colour = gather(foreground.to(dtype), corners, outside_is_zero=False)
     f = lerp(colour, corners).reshape(background.shape)
     grad_f = torch.where(visible, alpha * grad, 0).flatten(2)
-    # Behind alpha 0 any colour may stand, infinities too; 0 * inf must not reach theta.
+    # Where alpha is 0 the colour may be anything, infinity included; 0 * inf must not reach theta.
     shown = visible.flatten(2)
     colour = [torch.where(shown, p, 0) for p in colour]
     to_colour, du_f, dv_f = _bilinear_backward(grad_f, colour, corners)

@@ -1,4 +1,4 @@
-"""The op's kernels in Triton: CUDA tensors, or tensors anywhere on Triton's interpreter.
+"""The op's kernels in Triton, for CUDA tensors, or for any tensors on Triton's interpreter.
 
 Importing this package does not import ``triton``; the first call does.
 """
@@ -40,7 +40,7 @@ _FAULT = _interpreter_fault() if interpreted() else ""
 
 
 def status() -> str:
-    """ "available", or why Triton cannot serve."""
+    """Return "available", or why Triton cannot be used."""
     if not INSTALLED:
         return "the package triton is not installed"
     if not (torch.cuda.is_available() or interpreted()):

@@ -1,10 +1,10 @@
-"""Gradients of the images: adjoints of the two samples, gathered, so no atomics.
+"""Gradients of the images: adjoints of the two samples, gathered, so without atomics.
 
-A pixel of the source adds up the canvas pixels whose samples it has a part in. They lie in the
-preimage of the square of side 2 about it, a parallelogram, found through the inverse map: on each
-canvas row of its bounding rows one interval of columns, 3 x 3 candidates at the identity, each
-weighed by the forward's own coordinates. The order is that of the canvas, so two runs agree to
-the bit. Where the map is singular an axis falls back to the whole canvas, slow but right.
+Each source pixel adds up the canvas pixels whose samples it contributes to. They lie in the
+preimage of the square of side 2 around it, a parallelogram found through the inverse map: in each
+of its canvas rows, one interval of columns (3 x 3 candidates at the identity), each weighted by the
+forward's own coordinates. The order is the canvas's, so two runs agree to the bit. If the map is
+singular, an axis falls back to the whole canvas, which is slow but right.
 """
 
 from __future__ import annotations
@@ -79,14 +79,14 @@ def spread_kernel(
 
 @triton.jit
 def nearer(centre, half, other_centre, other_half):
-    """The shorter of two intervals that both hold all that is sought."""
+    """The shorter of two intervals that both contain every candidate."""
     shorter = other_half < half
     return tl.where(shorter, other_centre, centre), tl.where(shorter, other_half, half)
 
 
 @triton.jit
 def first_of(centre, half, below, beyond):
-    """First integer of an interval, kept within [below, beyond] before the cast."""
+    """First integer of an interval, clamped to [below, beyond] before the cast."""
     first = tl.ceil(centre - half)
     first = tl.where(first > below, first, below)  # NaN too
     return tl.where(first < beyond, first, beyond).to(tl.int32)
@@ -126,8 +126,8 @@ def pull_kernel(
     map, finite = load_map(maps, n, MAP)
     au, bu, cu, av, bv, cv, centre_x, centre_y = map
 
-    # The box about each pixel: 1 to each side and what rounding may add; at the frame's edge, for
-    # colours, as far beyond it as the blur lets a colour show.
+    # The box around each pixel: 1 to each side, plus rounding; for colours at the frame's edge, as
+    # far beyond it as the blur lets them show.
     half_x, half_y = centre_x + (GROW + 0.5), centre_y + (GROW + 0.5)
     span_u = tl.abs(au) * half_x + tl.abs(bu) * half_y
     span_v = tl.abs(av) * half_x + tl.abs(bv) * half_y
@@ -145,8 +145,8 @@ def pull_kernel(
     to_u = column + ((u_high + u_low) / 2 - cu)
     to_v = row + ((v_high + v_low) / 2 - cv)
 
-    # Rows of the canvas, through the inverse map, or one coordinate alone, or all; in float64, for
-    # a nearly singular map cancels.
+    # Rows of the canvas, from the inverse map, or from one coordinate alone, or all of them; in
+    # float64, since a nearly singular map cancels.
     D: tl.constexpr = tl.float64
     a, b, det = tl.abs(au.to(D)), tl.abs(av.to(D)), au.to(D) * bv.to(D) - bu.to(D) * av.to(D)
     inverse = 1 / det
@@ -159,7 +159,7 @@ def pull_kernel(
     middle, half = nearer(middle, half, by_v, (near_v + b * half_x) / tl.abs(bv.to(D)))
     first_row = first_of(middle + centre_y, half, -GROW - 1, height + GROW)
     rows = tl.where(meets & finite, tl.floor(2 * half) + 1, 0).to(tl.int32)
-    # Columns on a row, through u, or v, or all.
+    # Columns on a row, from u, or v, or all of them.
     reach_u, reach_v = near_u / tl.abs(au), near_v / tl.abs(av)
     reach = tl.minimum(half_x, tl.minimum(reach_u, reach_v))
     columns = (tl.floor(2 * reach) + 1).to(tl.int32)

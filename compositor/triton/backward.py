@@ -1,4 +1,4 @@
-"""Gradients, in one kernel that reads each input once and writes only what is asked for.
+"""Gradients, in one kernel that reads each input once and writes only the gradients requested.
 
 theta moves alpha(p) through every sample within reach. Instead of spreading dL/dalpha to the
 samples, which would need the images over a halo too, or a buffer, the samples' slopes are blurred
@@ -6,16 +6,16 @@ as s is: with q = p + k, x_q = x_p + k_x and g the taps,
 
     dL/dtheta = sum_p dL/dalpha(p) sum_k g(k) ds/d(u, v)(q) (x_q, y_q, 1)
 
-so each slope is blurred three times, with g(k), k_x g(k) and k_y g(k): a pass over rows, two over
-columns, 2 RADIUS gathers each. Nothing the size of an image is allocated (but for blurs wider than
-a halo, ``rows.py``). A program leaves six sums; ``theta_kernel`` adds them up in their order, in
-float64. Where the mask is level, as inside a binary one, slopes are 0 and not blurred.
+so each slope is blurred three times, with g(k), k_x g(k) and k_y g(k): one pass over rows, two over
+columns, with 2 RADIUS gathers each. Nothing the size of an image is allocated (except for blurs
+wider than a halo, ``rows.py``). A program writes six sums; ``theta_kernel`` adds them up in order,
+in float64. Where the mask is flat, as inside a binary one, slopes are 0 and are not blurred.
 
 By the machine code for sm_90, a tile of 32 x 64, a radius of 3 and C = 3: 555 instructions a
 sample, 754 a pixel of canvas, 484 of them where the mask is level. At an H100's issue rate that is
 147 or 94 us for (64, 3, 300, 300), beside 77 us for 40 bytes a pixel. No GPU has run this yet.
 
-The images' gradients are adjoints of samples: this kernel leaves alpha G and dL/dalpha in buffers,
+The images' gradients are adjoints of samples: this kernel stores alpha G and dL/dalpha in buffers,
 and ``adjoint.py`` gathers from them.
 """
 
@@ -42,7 +42,7 @@ from compositor.triton.forward import tile_of
 
 @triton.jit
 def column_pass(rows, width, taps, inside, RADIUS: tl.constexpr):
-    """Columns of a field whose rows are blurred, in memory; ``rows`` points at the middle."""
+    """Blur the columns of a row-blurred field in memory; ``rows`` points at the middle."""
     total = tl.load(rows, mask=inside, other=0) * tl.load(taps)
     moment = tl.zeros_like(total)
     for k in range(1, RADIUS + 1):
@@ -78,7 +78,7 @@ def backward_kernel(
     mask_strides,
     background,
     background_strides,
-    d_background,  # or None, as what follows: not asked for
+    d_background,  # None if not requested, like the outputs below
     d_background_strides,
     colour_weight,  # alpha G, (N, C, H, W) contiguous
     d_alpha,  # dL/dalpha, (N, 1, H, W) contiguous
@@ -162,7 +162,7 @@ def backward_kernel(
         middle += (ii + RADIUS) * width + jj
         alpha, moment = column_pass(middle, width, taps, inside, RADIUS)
 
-    # colour: f, what flows into its sample, and dL/dalpha
+    # colour: f, the gradient of its sample, and dL/dalpha
     COLOUR: tl.constexpr = (partial is not None) or (d_alpha is not None)
     visible = alpha != 0
     to_alpha = tl.zeros((TILE_Y, TILE_X), T)
@@ -194,7 +194,7 @@ def backward_kernel(
             f11 = tl.load(foreground + p11, mask=inside, other=0).to(T)
             b = tl.load(background + b_at, mask=inside, other=0).to(T)
             f = lerp(lerp(f00, f01, tx), lerp(f10, f11, tx), ty)
-            # Behind alpha 0 any colour may stand, infinities too; 0 * inf must not reach theta.
+            # Where alpha is 0 the colour may be anything; 0 * inf must not reach theta.
             known = visible | (tl.abs(f) < float("inf"))
             to_alpha = tl.fma(g, tl.where(known, f - b, 0), to_alpha)
             if partial is not None:
@@ -207,13 +207,13 @@ def backward_kernel(
     if d_alpha is not None:
         tl.store(d_alpha + pixel, to_alpha, mask=inside)
     if partial is not None:
-        # Beyond the frame the colour is its edge's and does not move.
+        # Beyond the frame the colour is the edge's and does not move.
         to_u = tl.where((u >= 0) & (u <= w - 1), to_u, 0)
         to_v = tl.where((v >= 0) & (v <= h - 1), to_v, 0)
         along_u = (tl.zeros_like(to_u), tl.zeros_like(to_u), tl.zeros_like(to_u))
         along_v = along_u
         if blurred_rows is None:
-            # Where the mask is level, as inside a binary one, nothing moves.
+            # Where the mask is flat, as inside a binary one, nothing moves.
             if tl.max(((slope_u != 0) | (slope_v != 0)).to(tl.int32)) != 0:
                 along_u = blur_slope(slope_u, taps, RADIUS)
                 along_v = blur_slope(slope_v, taps, RADIUS)
@@ -242,7 +242,7 @@ def theta_kernel(
     MAP: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """An image's sums over its tiles, in their order, times d(u, v)/dtheta. Grid: (N,)."""
+    """An image's sums over its tiles, in order, times d(u, v)/dtheta. Grid: (N,)."""
     n = tl.program_id(0).to(tl.int64)
     part = tl.arange(0, 8)
     total = tl.zeros((8,), tl.float64)

@@ -1,10 +1,10 @@
-"""What the kernels share on the device: the map of an image, samples of its mask, the blur.
+"""Shared by the kernels on the device: an image's map, samples of its mask, the blur.
 
-Numbers are those of the reference (``compositor.ops.reference``), in its order of operations:
+The computation follows the reference (``compositor.ops.reference``) in its order of operations:
 coordinates about the two centres, nested lerps, pairs of taps from the inside out. ``T`` is the
-computation type, ``INDEX`` the type of offsets within a plane (32 bits where they fit).
-Multiply-adds are written out and the compiler may form no others, so the interpreter computes what
-a GPU does, and a kernel compiled for other strides or sizes gives the same bits.
+computation type, ``INDEX`` the type of offsets within a plane (32 bits if they fit). Multiply-adds
+are written out and the compiler may form no others, so that the interpreter computes what a GPU
+does, and a kernel compiled for other strides or sizes gives the same bits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import functools
 import triton
 import triton.language as tl
 
-# Sizes compile nothing anew, 1 included.
+# No size, not even 1, triggers a recompilation.
 entry = functools.partial(
     triton.jit, do_not_specialize=["h", "w", "height", "width", "channels", "tiles"]
 )
@@ -41,12 +41,12 @@ def plan_kernel(
     MAP: tl.constexpr,
     TAPS: tl.constexpr,
 ):
-    """Maps, composed in float64 and rounded once, and the taps: on the device, so nothing waits.
+    """Maps, composed in float64 and rounded once, and the taps; on the device, so nothing waits.
 
     Grid: (N,). ``maps`` (N, MAP) and ``constants`` (TAPS + RADIUS + 1) are of the computation type.
     """
     n = tl.program_id(0).to(tl.int64)
-    zero = tl.zeros((1,), tl.float64)  # adding it makes float64 of a number that has no type yet
+    zero = tl.zeros((1,), tl.float64)  # adding it turns an untyped number into float64
     h, w, height, width = h + zero, w + zero, height + zero, width + zero
     row = theta + n * theta_strides[0]
     at = tl.arange(0, 1)
@@ -88,7 +88,7 @@ def plan_kernel(
 
 @triton.jit
 def load_map(maps, n, MAP: tl.constexpr):
-    """The numbers of image n's map: (au, bu, cu, av, bv, cv, centre x, centre y), and finite."""
+    """Image n's map, (au, bu, cu, av, bv, cv, centre x, centre y), and whether it is finite."""
     p = maps + n * MAP
     return (
         tl.load(p),
@@ -106,7 +106,7 @@ def load_map(maps, n, MAP: tl.constexpr):
 def misses_frame(map, x, y, half_x, half_y, h, w):
     """Whether no sample of a rectangle of canvas, given by centre and half size, touches the frame.
 
-    It errs on the side of no, and a map with NaN or an overflow in it says no.
+    Errs towards False, which it also returns if the map holds NaN or overflows.
     """
     au, bu, cu, av, bv, cv, _, _ = map
     u, reach_u = au * x + (bu * y + cu), tl.abs(au) * half_x + tl.abs(bu) * half_y
@@ -129,17 +129,18 @@ def coordinates(map, i, j, T: tl.constexpr):
 
 @triton.jit
 def lerp(p, q, t):
-    """A constant neighbourhood is reproduced exactly."""
+    """Interpolate linearly; a constant neighbourhood is reproduced exactly."""
     return tl.fma(q - p, t, p)
 
 
 @triton.jit
 def by_rows(down, across):
-    """Offsets (rows, columns), the sum of two, that are read and written along rows.
+    """Offsets (rows, columns), as a sum, that are read and written along rows.
 
-    Triton lays an access out along the axis in which it knows offsets to be contiguous; where it
-    knows of none, 3.6 takes columns, and a warp touches 32 rows. So it is told that pairs are. They
-    need not be: with a multiple known too, it would load both of a pair as one.
+    Triton lays out an access along the axis in which it knows offsets to be contiguous. If it knows
+    of none, version 3.6 takes columns, and a warp touches 32 rows; so this declares pairs to be
+    contiguous. That need not be true: only if a multiple were declared too would Triton load both
+    of a pair as one.
     """
     return tl.multiple_of(tl.max_contiguous(down + across, [1, 2]), [1, 1])
 
@@ -150,7 +151,7 @@ def pixels(i, j, strides):
     down, across = i * strides[2], j * strides[3]
     if isinstance(strides[3], tl.tensor):
         return by_rows(down, across)
-    else:  # a constant, 1: Triton knows more of them
+    else:  # a constant, 1, of which Triton knows enough
         return down + across
 
 
@@ -158,8 +159,8 @@ def pixels(i, j, strides):
 def coverage_corners(
     mask, strides, n, u, v, h, w, MASKED: tl.constexpr, T: tl.constexpr, INDEX: tl.constexpr
 ):
-    """Corners of the mask around (u, v), zero outside the frame, and the place between them."""
-    # Written so that NaN takes the safe branch, before any cast to an integer.
+    """Corners of the mask around (u, v), zero outside the frame, and the position between them."""
+    # NaN takes the safe branch, before any cast to an integer.
     touches = (u >= -1) & (u < w) & (v >= -1) & (v < h)
     u = tl.where(touches, u, 0)
     v = tl.where(touches, v, 0)
@@ -184,16 +185,16 @@ def coverage_corners(
 
 @triton.jit
 def rescale(m, floor, scale):
-    """The mask above the threshold, at most 1; a NaN stays one."""
-    # Times the reciprocal, a fifth of a division's instructions, is off at 1, where it must be
-    # exact; a resized mask overshoots 1 by an ulp.
+    """The mask above the threshold, at most 1; NaN stays NaN."""
+    # Multiplying by the reciprocal takes a fifth of a division's instructions but is inexact at 1,
+    # where s must be exactly 1; a resized mask overshoots 1 by an ulp.
     s = tl.where(m >= 1, 1, (m - floor) * (1 / scale))
     return tl.where(m <= floor, 0, s)
 
 
 @triton.jit
 def rescale_slope(m, floor, scale):
-    """ds/dm, the exact one."""
+    """The exact ds/dm."""
     return tl.where((m > floor) & (m <= 1), 1 / scale, 0)
 
 
@@ -226,7 +227,7 @@ def coverage_slopes(
 
 @triton.jit
 def frame_corners(u, v, h, w, strides, INDEX: tl.constexpr):
-    """Offsets of the four colours around (u, v) clamped to the frame, and the place between."""
+    """Offsets of the four colours around (u, v), clamped to the frame, and the position between."""
     u = tl.minimum(tl.maximum(tl.where(u == u, u, 0), 0), w - 1)
     v = tl.minimum(tl.maximum(tl.where(v == v, v, 0), 0), h - 1)
     x0, y0 = tl.floor(u), tl.floor(v)
@@ -243,7 +244,7 @@ def frame_corners(u, v, h, w, strides, INDEX: tl.constexpr):
 
 @triton.jit
 def shifted(field, by, AXIS: tl.constexpr):
-    """``field[.., i + by, ..]`` along an axis of a tile; what comes from beyond it is arbitrary."""
+    """``field[.., i + by, ..]`` along an axis of a tile; values from beyond it are arbitrary."""
     size: tl.constexpr = field.shape[AXIS]
     line = tl.minimum(tl.maximum(tl.arange(0, size) + by, 0), size - 1)
     line = tl.expand_dims(line, 1 - AXIS)
@@ -261,7 +262,7 @@ def blur(field, taps, RADIUS: tl.constexpr, AXIS: tl.constexpr):
 
 @triton.jit
 def blur_moment(field, taps, RADIUS: tl.constexpr, AXIS: tl.constexpr):
-    """The blur along an axis, and the same with each tap times its offset."""
+    """The blur along an axis, and the same with each tap multiplied by its offset."""
     even = field * tl.load(taps)
     odd = tl.zeros_like(field)
     for k in tl.range(1, RADIUS + 1):
@@ -274,7 +275,7 @@ def blur_moment(field, taps, RADIUS: tl.constexpr, AXIS: tl.constexpr):
 
 @triton.jit
 def blur_tile(s, taps, RADIUS: tl.constexpr):
-    """Rows, then columns. Ones stay ones and zeros zeros, to the bit, so most tiles need none."""
+    """Blur rows, then columns. All ones or all zeros stay so to the bit and need no blur."""
     ones = tl.min((s == 1).to(tl.int32)) == 1
     zeros = tl.max((s != 0).to(tl.int32)) == 0
     if not (ones | zeros):

@@ -1,23 +1,23 @@
 """The composite, in one kernel that reads each input once.
 
-A program makes one tile of canvas. It samples the mask over the tile and a halo of ``RADIUS``,
-blurs that along rows and columns inside the tile (``tl.gather``, which compiles to shuffles), and
-blends. Of C = 3 in float32 that is 40 bytes a pixel, 28 where alpha is 1 and the background is not
-read, 24 where alpha is 0 and the foreground is not read. A tile whose samples all miss the frame
-is a copy, and one whose mask is all ones or all zeros is not blurred.
+A program makes one tile of the canvas. It samples the mask over the tile and a halo of ``RADIUS``,
+blurs that along rows and columns within the tile (``tl.gather``, which compiles to shuffles), and
+blends. For C = 3 in float32 that moves 40 bytes per pixel, 28 where alpha is 1 and the background
+is not read, 24 where alpha is 0 and the foreground is not read. A tile whose samples all miss the
+frame is a copy, and one whose mask is all ones or all zeros is not blurred.
 
 By the machine code for sm_90, a tile of 32 x 64 and a radius of 3: 279 instructions a sample, 49
 of them the blur; 379 a pixel of canvas, 313 where nothing is to blur. An H100 issues 132 x 128
 a cycle at 1.75 GHz: 74 or 61 us for (64, 3, 300, 300), beside 77 us for 40 bytes at 3 TB/s. No GPU
 has run this yet. Registers decide how many programs are in flight, hence what is tuned.
 
-Blurs that were weighed: products with banded matrices are 156 multiply-adds a pixel in float32
-(tensor cores round to 10 bits, and alpha 1 would not be exact), and a NaN in the mask would fill
-its tile; (2 RADIUS + 1)^2 samples a pixel are 49 times 100 instructions; s in a buffer is 8 to 16
-bytes a pixel more, and the buffer.
+Blurs that were considered: products with banded matrices take 156 multiply-adds per pixel in
+float32 (tensor cores round to 10 bits, so alpha 1 would not be exact), and a NaN in the mask would
+fill its tile; (2 RADIUS + 1)^2 samples per pixel take 49 times 100 instructions; s in a buffer
+costs 8 to 16 more bytes per pixel, and the buffer.
 
-A halo takes its share of a tile, so beyond ``tuning.LARGEST_HALO`` the rows are sampled and blurred
-by a kernel of their own (``rows.py``), and this one blurs the columns of what that leaves.
+A halo takes up part of a tile, so beyond ``tuning.LARGEST_HALO`` a separate kernel samples and
+blurs the rows (``rows.py``), and this one blurs the columns of its result.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def forward_kernel(
         b = tl.load(background + b_at, mask=through, other=0)
         f = lerp(lerp(f00, f01, tx), lerp(f10, f11, tx), ty)
         blend = tl.fma(alpha, f, (1 - alpha) * b.to(T)).to(b.dtype)
-        blend = tl.where(alpha == 0, b, blend)  # the stored bits, those of a NaN too
+        blend = tl.where(alpha == 0, b, blend)  # the stored bits, a NaN's included
         tl.store(composite + out_at, blend, mask=inside)
         foreground += foreground_strides[1]
         background += background_strides[1]

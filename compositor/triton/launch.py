@@ -1,7 +1,7 @@
-"""The op on Triton: buffers allocated, kernels launched, nothing waited for.
+"""Runs the op on Triton: allocates buffers and launches kernels, without waiting for any.
 
-Whatever a kernel needs is computed on the device, so a CUDA graph captures both directions, once a
-first call has compiled and tuned them.
+Everything a kernel needs is computed on the device, so a CUDA graph can capture both directions
+once a first call has compiled and tuned them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _on(tensor: Tensor) -> AbstractContextManager[Any]:
 
 
 class _Plan:
-    """What both directions launch first: each image's map, the taps, rows blurred too widely."""
+    """What both directions launch first: each image's map, the taps, rows for very wide blurs."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class _Plan:
         return (self.n * tiles(self.height, self.width, tile, self.halo),)
 
     def blurred_rows(self, slopes: bool) -> Tensor | None:
-        """Fields for the column pass where a tile has no room for the halo, else None."""
+        """Fields for the column pass if a tile has no room for the halo, otherwise None."""
         radius = self.options["RADIUS"]
         if radius == self.halo:
             return None
@@ -221,7 +221,7 @@ def _check(
     theta: Tensor,
     gradients: tuple[Tensor | None, ...],
 ) -> None:
-    """What ``compositor.blend`` has checked, once more for direct callers of the op."""
+    """Repeat the checks of ``compositor.blend`` for direct callers of the op."""
     if foreground.dim() != 4 or background.dim() != 4:
         raise RuntimeError("compositor.blend: wanted (N, C, height, width) images")
     n, channels, h, w = foreground.shape

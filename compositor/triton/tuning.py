@@ -1,7 +1,7 @@
-"""How the kernels are launched: tiles, and what is tried for each kernel's speed.
+"""How kernels are launched: tiles, and the configurations tried for speed.
 
-The configurations come from the compiler's report, not from a GPU: registers such that two or three
-programs fit a multiprocessor, or none spilled.
+The configurations come from the compiler's report, not from a GPU: registers are limited so that
+two or three programs fit a multiprocessor, or nothing spills.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from compositor.triton.backward import backward_kernel
 from compositor.triton.forward import forward_kernel
 
 LARGEST_HALO = 16  # leaves a quarter of a tile of 64 x 64
-FLAT = {"TILE_Y": 16, "TILE_X": 64}  # of kernels without a halo
-EXACT = {"enable_fp_fusion": False}  # multiply-adds are those the kernels write out, no others
+FLAT = {"TILE_Y": 16, "TILE_X": 64}  # for kernels without a halo
+EXACT = {"enable_fp_fusion": False}  # only the multiply-adds that kernels write out
 
 
 def _config(tile_y: int, tile_x: int, warps: int, registers: int | None = None) -> triton.Config:
@@ -25,7 +25,7 @@ def _config(tile_y: int, tile_x: int, warps: int, registers: int | None = None) 
 
 
 def _least_rows(radius: int) -> int:
-    """Of a tile whose halo leaves it half its rows."""
+    """The rows of a tile of which the halo leaves at least half."""
     return 32 if min(radius, LARGEST_HALO) <= 8 else 64
 
 
@@ -34,7 +34,7 @@ def _with_room(configs: list[triton.Config], _: Any, **options: Any) -> list[tri
 
 
 def _of_one_tile(configs: list[triton.Config], _: Any, **options: Any) -> list[triton.Config]:
-    """For theta's partial sums, one a tile: what is tuned does not change their number."""
+    """For theta's partial sums, one per tile: tuning does not change their number."""
     return [c for c in configs if c.kwargs["TILE_Y"] == _least_rows(options["RADIUS"])]
 
 
@@ -69,7 +69,7 @@ BACKWARD = _tuned(
 
 
 def timed() -> bool:
-    """Whether to choose by timing: not where bits must be the same in the next process too."""
+    """Whether to choose by timing: not if another process must get the same bits."""
     return not (torch.are_deterministic_algorithms_enabled() or triton.knobs.runtime.interpret)
 
 
@@ -82,18 +82,18 @@ def run_tuned(kernel: Any, grid: Any, *arguments: Any, **options: Any) -> None:
 
 
 def halo_of(radius: int) -> int:
-    """What a tile of the canvas samples around itself: nothing where rows.py blurs the rows."""
+    """How far a tile of the canvas samples around itself: 0 if rows.py blurs the rows."""
     return radius if radius <= LARGEST_HALO else 0
 
 
 def tiles(height: int, width: int, tile: dict[str, int], halo: int = 0) -> int:
-    """Number of tiles over (height, width), each less its halo."""
+    """The number of tiles over (height, width), each without its halo."""
     across: int = triton.cdiv(width, tile["TILE_X"] - 2 * halo)
     down: int = triton.cdiv(height, tile["TILE_Y"] - 2 * halo)
     return down * across
 
 
 def partial_tile(radius: int) -> dict[str, int]:
-    """The tile that the backward's theta sums go by."""
+    """The tile of the backward's sums for theta."""
     tile: dict[str, int] = _of_one_tile(BACKWARD.configs, None, RADIUS=radius)[0].kwargs
     return tile
