@@ -1,4 +1,4 @@
-// What the dispatcher does not serve: which kernels this extension holds, for whom.
+// What the dispatcher does not offer: a description of the kernels in this extension.
 #undef TORCH_TARGET_VERSION  // PyTorch 2.11's copy of pybind11 refuses it; no tensor is used here
 #include <pybind11/pybind11.h>  // PyTorch's own copy
 

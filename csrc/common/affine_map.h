@@ -1,5 +1,5 @@
-// The affine map of one image, and the blur's taps: what the reference defines and all kernels
-// share.
+// The affine map of one image, and the blur's taps, as the reference defines them and all kernels
+// use them.
 #pragma once
 
 #include <cmath>
@@ -47,9 +47,9 @@ COMPOSITOR_HOST_DEVICE static inline AffineMap<T> make_map(const double* theta, 
   };
 }
 
-// [g(0), ..., g(radius)], each a multiple of half an ulp of 1 in the computation type (`digits` 24
-// or 53); the centre takes the rest. So the partial sums are exact, and where the mask is 1 all
-// around, alpha is exactly 1.
+// [g(0), ..., g(radius)], each a multiple of half an ulp of 1 in the computation type (`digits` is
+// 24 or 53); the centre takes the rest. So partial sums are exact, and alpha is exactly 1 where the
+// mask is 1 all around.
 inline std::vector<double> gaussian_taps(double sigma, int64_t radius, int digits) {
   std::vector<double> taps(radius + 1);
   double total = 0;

@@ -1,8 +1,9 @@
-// Storage types of images and the type each is computed in. Included by each kind of kernel inside
+// Storage types of images and the type each is computed in. Each kind of kernel includes this in
 // its own unnamed namespace: the CPU compiles it once per instruction set, and nothing here may be
 // shared between builds.
 
-// bfloat16 and float16 are bits only, and scalars, not structs: so the conversions vectorise.
+// bfloat16 and float16 are plain bits, and scalars instead of structs so that conversions
+// vectorise.
 enum class BFloat16 : uint16_t {};
 enum class Float16 : uint16_t {};
 

@@ -1,5 +1,5 @@
-// Tensors of the stable ABI as kernels see them, and the checks that keep a direct call of the op
-// inside memory: Python's checks, before, say what is wrong.
+// Tensors of the stable ABI as kernels see them, and the checks that keep direct calls of the op
+// within memory. Python's checks come first and explain what is wrong.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -43,7 +43,7 @@ inline View view_of(const std::optional<Tensor>& tensor) {
   return tensor ? view_of(*tensor) : View{};
 }
 
-// The sizes of one call, and that its arguments fit each other.
+// The sizes of one call; checks that its arguments fit together.
 struct Shapes {
   int64_t batch, channels;
   Sizes size;

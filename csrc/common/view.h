@@ -7,7 +7,7 @@ namespace compositor {
 
 // A (N, C, rows, columns) tensor; strides in elements. A mask or alpha has one channel.
 struct View {
-  void* data = nullptr;  // null: not given, or not asked for
+  void* data = nullptr;  // null: not given, or not requested
   int64_t n = 0, c = 0, y = 0, x = 0;
 };
 

@@ -1,7 +1,7 @@
 // alpha, row by row: mask samples, threshold, and both passes of the blur over a sliding window of
 // cache-resident rows. Included once per instruction set.
 
-// Adds rows number - radius .. number + radius of a ring, blurred, into out; returns where.
+// Blurs a ring's rows number - radius .. number + radius into out; returns the span written.
 template <typename T>
 inline Span blur_window(const Ring<T>& ring, int number, const T* taps, int radius,
                         const T** window, Span within, T* out) {
@@ -31,8 +31,8 @@ inline void push_blurred(Ring<T>& ring, int number, T* row, Span span, const T* 
   if (!reached.empty()) blur_rows(window, taps, radius, out, reached);
 }
 
-// Touches the foreground's and the mask's rows, some at a time, before the sweep samples them: a
-// fifth of the forward where the object is shrunk, a tenth elsewhere (measured).
+// Touches the foreground's and the mask's rows, a few at a time, before the sweep samples them.
+// This saves a fifth of the forward if the object is shrunk, a tenth otherwise (measured).
 template <typename S>
 class RowToucher {
  public:
@@ -170,7 +170,7 @@ class AlphaSweep {
   }
 
   const BlendParams& p_;
-  S one_;  // what stands for the mask where there is none; its strides are 0
+  S one_;  // replaces the mask if there is none; its strides are 0
   const S* mask_;
   const AffineMap<T>& map_;
   const Box& box_;

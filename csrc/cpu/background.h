@@ -1,6 +1,6 @@
 // The background where there is no object. Included once per instruction set.
 
-// As memcpy, but what is written is not fetched into the caches first nor kept there.
+// Like memcpy, but bypasses the caches when writing.
 inline void copy_past_caches(char* to, const char* from, int64_t bytes) {
 #ifdef COMPOSITOR_AVX2
   constexpr int64_t kLine = 64, kWorthIt = 8 * kLine;  // a few whole lines, two partial ones
@@ -26,7 +26,7 @@ class BackgroundCopy {
   BackgroundCopy(const BlendParams& p, int64_t image, int64_t first_row)
       : p_(p), image_(image), copied_(first_row * p.size.width) {}
 
-  // What went past the caches becomes visible to other threads.
+  // Makes what bypassed the caches visible to other threads.
   ~BackgroundCopy() {
 #ifdef COMPOSITOR_AVX2
     if (p_.past_caches) _mm_sfence();
@@ -35,7 +35,7 @@ class BackgroundCopy {
   BackgroundCopy(const BackgroundCopy&) = delete;
   BackgroundCopy& operator=(const BackgroundCopy&) = delete;
 
-  // Copies up to (row, column); the pixels from there to `resume` are the caller's to write.
+  // Copies up to (row, column); the caller writes the pixels from there to `resume`.
   void up_to(int64_t row, int64_t column, int64_t resume) {
     const int64_t width = p_.size.width, end = row * width + column;
     const bool dense = kUnit && p_.background.y == width && p_.composite.y == width;

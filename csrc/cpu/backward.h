@@ -59,7 +59,7 @@ class Backward {
   }
 
  private:
-  static constexpr int kPart = 64;  // of a row whose slopes are looked at together
+  static constexpr int kPart = 64;  // columns of a row whose slopes are checked together
 
   void push(int r) {
     if (!moves_mask_) {
@@ -94,7 +94,7 @@ class Backward {
       return;
     }
     zero_around(alpha_, shown, span);
-    if constexpr (!kBlocks<S, kUnit>) touch_canvas(i, span);  // blocks ask for it as they go
+    if constexpr (!kBlocks<S, kUnit>) touch_canvas(i, span);  // blocks prefetch as they go
     RowSums sums;
     const RowMap<T> row = row_map(map_, i);
     in_parts(row, h_, w_, span,
@@ -108,8 +108,9 @@ class Backward {
                  {-radius_, width_ + radius_});
   }
 
-  // Before row i and the next few are read about `span`: an eighth of the backward where the object
-  // is small, so that each row is too short to be fetched ahead (measured; the forward gains none).
+  // Touches row i and the next few around `span` before they are read. This saves an eighth of the
+  // backward if the object is small, as its rows are then too short to be prefetched (measured; the
+  // forward gains nothing).
   void touch_canvas(int i, Span span) {
     if (i < touched_) return;
     touched_ = min_of(i + 4, height_);
@@ -141,7 +142,7 @@ class Backward {
     RowSums sums;
     for (Span rest = held; !rest.empty(); rest.begin += kPart) {
       Span part{rest.begin, min_of(rest.begin + kPart, rest.end)};
-      // Inside a binary mask nothing moves, and dL/ds is not asked for.
+      // Inside a binary mask nothing moves, and dL/ds is not needed.
       if (!p_.grad_mask.data) part = hull(trim(slope_u, part), trim(slope_v, part));
       if (part.empty()) continue;
       part = blur_window(blurred_, q, taps_.values(), radius_, taps_.window(), part, grad_s_);
@@ -188,8 +189,8 @@ class Backward {
   const int64_t n_;
   const int h_, w_, height_, width_, radius_;
   const int first_, last_;  // canvas rows of this task
-  int touched_ = 0;         // canvas rows above are
-  const bool moves_mask_;   // theta or the mask is asked for, so dL/dalpha is needed
+  int touched_ = 0;         // canvas rows above this are touched
+  const bool moves_mask_;   // theta's or the mask's gradient is wanted, so dL/dalpha is needed
   const AffineMap<T> map_;
   const Box box_;
   Taps<T> taps_;

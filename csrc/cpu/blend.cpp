@@ -32,13 +32,12 @@ const char* capability() {
 
 namespace {
 
-// A composite larger than this is written past the caches: a fifth faster where the object is
-// small, and a sum over the composite behind it loses less than that; below, it loses more
-// (measured).
+// A larger composite is written past the caches. This is a fifth faster if the object is small, and
+// summing the composite afterwards loses less than that; for smaller ones it loses more (measured).
 constexpr int64_t kCachedBytes = int64_t{8} << 20;
 
-// Asks for huge pages behind a new tensor that is larger than the largest block glibc keeps for the
-// next call: the system hands its pages out anew each time, most of a call's time in small ones.
+// Requests huge pages for a new tensor larger than the largest block that glibc keeps for reuse:
+// the system allocates its pages in every call, which with small pages takes most of the time.
 Tensor in_huge_pages(Tensor tensor) {
 #ifdef __linux__
   constexpr uintptr_t kMapped = uintptr_t{32} << 20;
@@ -46,14 +45,14 @@ Tensor in_huge_pages(Tensor tensor) {
   if (bytes > kMapped) {
     const uintptr_t start = reinterpret_cast<uintptr_t>(tensor.mutable_data_ptr());
     const uintptr_t page = sysconf(_SC_PAGESIZE), first = (start + page - 1) / page * page;
-    // Advice: where it is refused, the pages stay small.
+    // Only advice: if it is refused, the pages stay small.
     madvise(reinterpret_cast<void*>(first), start + bytes - first, MADV_HUGEPAGE);
   }
 #endif
   return tensor;
 }
 
-// The arguments both directions share, with what they point to kept alive.
+// The arguments that both directions share; keeps what they point to alive.
 struct Arguments {
   Shapes shapes;
   BlendParams params;
@@ -80,7 +79,7 @@ struct Arguments {
   }
 };
 
-// Neighbouring columns are neighbours in memory, and 32 bits index all of a plane.
+// Whether neighbouring columns are neighbours in memory, and 32 bits can index a whole plane.
 bool unit_stride(const BlendParams& p) {
   for (const View* view : {&p.foreground, &p.mask, &p.background, &p.composite, &p.grad_composite,
                            &p.grad_background}) {
@@ -97,7 +96,7 @@ Kernels choose(Scalar scalar, bool unit_stride) {
   return baseline::kernels(scalar, unit_stride);
 }
 
-// Runs the kernel over images, and over blocks of rows where there are fewer images than threads.
+// Runs the kernel over images, split into blocks of rows if there are few images per thread.
 void run(void (*kernel)(const BlendParams&, const Task&), const BlendParams& params, int64_t batch,
          bool whole_images) {
   const int64_t blocks = count_blocks(params.size.height);
@@ -106,7 +105,7 @@ void run(void (*kernel)(const BlendParams&, const Task&), const BlendParams& par
   if (!whole_images && batch > 0 && batch % threads != 0 && batch < 4 * threads) {
     parts = std::min(blocks, (2 * threads + batch - 1) / batch);
   }
-  // Each thread takes the next task when it is free, not half of them: objects differ in size.
+  // Each thread takes the next task when it is free, since objects differ in size.
   const int64_t tasks = batch * parts;
   std::atomic<int64_t> next{0};
   torch::stable::parallel_for(0, std::min(threads, tasks), 1, [&](int64_t, int64_t) {
@@ -167,7 +166,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> blend_backward(
   std::vector<double> partials(theta_grad ? batch * blocks * 6 : 0);
   if (theta_grad) params.theta_partials = partials.data();
 
-  // A scattered gradient is summed in row order by one thread an image: the same bits every run.
+  // A scattered gradient is summed in row order by one thread per image: the same bits in every
+  // run.
   const bool whole_images = foreground_grad || (mask_grad && mask);
   run(choose(scalar_of(foreground), unit_stride(params)).backward, params, batch, whole_images);
 

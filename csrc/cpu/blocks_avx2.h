@@ -1,9 +1,9 @@
-// The inner loops in float32, eight pixels at a time with the gathered ones in registers, where the
-// row passes write them to row buffers and read them again. All of a span's source pixels are in
-// the frame.
+// The inner loops in float32, eight pixels at a time. They keep the gathered pixels in registers,
+// where the row passes write them to row buffers and read them again. All source pixels of a span
+// are in the frame.
 
 constexpr int kLanes = 8;
-constexpr int kRowsAhead = 2;  // so many canvas rows below are asked for while one is worked on
+constexpr int kRowsAhead = 2;  // how many canvas rows ahead to prefetch
 typedef float Lanes __attribute__((vector_size(4 * kLanes)));
 
 struct BlockSamples {
@@ -34,7 +34,7 @@ inline BlockSamples locate_block(const RowMap<float>& row, int sy, Lanes x, __m2
   return samples;
 }
 
-// Two neighbouring pixels of two samples, by moves: an insertion takes two micro-operations.
+// Two neighbouring pixels of two samples, by moves, since an insertion takes two micro-operations.
 inline __m128 two_pairs(const float* a, const float* b) {
   const __m128 first = _mm_loadl_pi(_mm_setzero_ps(), reinterpret_cast<const __m64*>(a));
   return _mm_loadh_pi(first, reinterpret_cast<const __m64*>(b));
@@ -74,8 +74,8 @@ inline void in_blocks(Span span, Step&& step) {
   if (j < span.end) step.template operator()<false>(j, first_lanes(span.end - j));
 }
 
-// As trim: a block at a time, by the bits that say which lanes are not zero. A last block's lanes
-// beyond the span may be, which leaves a span that begins behind its end: empty.
+// Like trim, one block at a time, by the bits of the lanes that are not zero. In the last block
+// these may lie beyond the span, whose begin is then past its end: it is empty.
 inline Span trim(const float* row, Span span) {
   const auto nonzero = [row](int j) {
     const __m256 lanes = _mm256_loadu_ps(row + j);
@@ -87,7 +87,7 @@ inline Span trim(const float* row, Span span) {
     span.begin += __builtin_ctz(bits);
     break;
   }
-  // From here on there is one, so neither loop runs past the other's.
+  // If anything is left, it holds a nonzero lane, so the loops cannot cross.
   for (; !span.empty(); span.end -= kLanes) {
     const int bits = nonzero(span.end - kLanes);
     if (!bits) continue;
@@ -97,7 +97,7 @@ inline Span trim(const float* row, Span span) {
   return span;
 }
 
-// As gather_row, then cover_row.
+// Does what gather_row and cover_row do.
 template <bool kSlopes>
 __attribute__((noinline)) static void cover_blocks(const float* mask, int sy, RowMap<float> row,
                                                    Span span, float threshold,
@@ -124,7 +124,7 @@ __attribute__((noinline)) static void cover_blocks(const float* mask, int sy, Ro
   });
 }
 
-// As gather_row and blend_row of all channels.
+// Does what gather_row and blend_row do, for all channels.
 __attribute__((noinline)) static void blend_blocks(const BlendParams& p, int64_t image, int i,
                                                    RowMap<float> row, const float* alpha,
                                                    Span span) {
@@ -150,7 +150,7 @@ __attribute__((noinline)) static void blend_blocks(const BlendParams& p, int64_t
   });
 }
 
-// The sum of weight and that of weight x over the lanes of all blocks, in float64.
+// The sums of weight and of weight x over the lanes of all blocks, in float64.
 struct LaneSums {
   __m256d plain, by_x;
 
@@ -165,7 +165,7 @@ struct LaneSums {
   static double total(__m256d lanes) { return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]); }
 };
 
-// As gather_row and colour_slopes_row of all channels, then add_products.
+// Does what gather_row and colour_slopes_row do, for all channels, and then add_products.
 __attribute__((noinline)) static void slope_blocks(const BlendParams& p, int64_t image, int i,
                                                    RowMap<float> row, const float* alpha,
                                                    float* grad_alpha, Span span, RowSums& sums) {

@@ -11,7 +11,7 @@ void forward(const BlendParams& p, const Task& task) {
   const int64_t n = task.image;
   const double* theta = p.theta + 6 * n;
 
-  // A map that is not finite: NaN, and nothing is sampled.
+  // If the map is not finite, the result is NaN and nothing is sampled.
   const bool finite = all_finite(theta);
   const T nan = static_cast<T>(__builtin_nan(""));
   if (p.alpha.data) fill<S>(p.alpha, n, 1, first, last, width, finite ? T(0) : nan);

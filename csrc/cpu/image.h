@@ -9,8 +9,8 @@ struct Buffer {
   char* data;
 };
 
-// Hands out row buffers from one allocation. A row's pointer stands at canvas column 0, with room
-// for 3 radius columns on either side.
+// Hands out row buffers from one allocation. A row's pointer is at canvas column 0, with room for
+// 3 radius columns on either side.
 class Rows {
  public:
   Rows(int width, int radius, int count, size_t element)
@@ -38,8 +38,8 @@ class Rows {
   size_t taken_ = 0;
 };
 
-// The last rows of a sweep, 2 radius + 1 or a few more, by row number: before the canvas it is
-// negative. Zero outside their spans.
+// The last rows of a sweep, 2 radius + 1 or a few more, by row number, which is negative before the
+// canvas. They are zero outside their spans.
 template <typename T>
 class Ring {
  public:
@@ -57,7 +57,7 @@ class Ring {
   T* row(int number) const { return row_at(number); }
   Span span(int number) const { return span_at(number); }
 
-  // The row to write for `number`, on `span`; what it held before is gone.
+  // The row to write for `number`, on `span`; its earlier content is cleared.
   T* replace(int number, Span span) {
     T* row = row_at(number);
     Span& held = span_at(number);
@@ -75,7 +75,7 @@ class Ring {
     while (size < least) size *= 2;
     return size;
   }
-  // Not by %: two divisions a look-up, and a row's blur looks up fourteen times.
+  // Not by %, which would take two divisions per look-up, and a row's blur has fourteen.
   int slot(int number) const { return number & (slots_ - 1); }
   T*& row_at(int number) const { return reinterpret_cast<T**>(rows_.data)[slot(number)]; }
   Span& span_at(int number) const { return reinterpret_cast<Span*>(spans_.data)[slot(number)]; }
@@ -182,8 +182,8 @@ inline Box nonzero_box(const View& mask, int64_t image, int h, int w) {
   return box;
 }
 
-// Reads a part of some rows of all channels in memory order, just before a sweep reads it in its
-// own: plain loads, since prefetch instructions make it slower (measured).
+// Reads parts of some rows, in all channels, in memory order just before a sweep reads them in its
+// own order. It uses plain loads, since prefetch instructions are slower (measured).
 template <typename S>
 inline void touch(const View& view, int64_t image, int64_t channels, Span rows, Span columns) {
   const int64_t bytes = view.x * static_cast<int64_t>(sizeof(S));

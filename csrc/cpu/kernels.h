@@ -19,20 +19,20 @@ struct BlendParams {
   bool straight_through;
 
   View composite, alpha;     // forward: written
-  bool past_caches = false;  // the composite is too large to be found there by who reads it next
+  bool past_caches = false;  // the composite is too large to stay in the caches for its next reader
 
   View grad_composite, grad_alpha;                   // backward: read
   View grad_foreground, grad_mask, grad_background;  // backward: written
   double* theta_partials = nullptr;                  // backward: written, (N, row blocks, 6)
 };
 
-// theta's gradient is summed over blocks of canvas rows, then over the blocks in order, so that it
-// depends neither on the number of threads nor on the batch.
+// theta's gradient is summed within blocks of canvas rows, then over the blocks in order, so that
+// it depends neither on the number of threads nor on the batch.
 inline constexpr int64_t kBlockRows = 64;
 
 inline int64_t count_blocks(int64_t height) { return (height + kBlockRows - 1) / kBlockRows; }
 
-// Some row blocks, [first, last), of one image.
+// A range of row blocks, [first, last), of one image.
 struct Task {
   int64_t image;
   int64_t first_block, last_block;
@@ -43,8 +43,8 @@ struct Kernels {
   void (*backward)(const BlendParams&, const Task&);
 };
 
-// The same source, compiled once per instruction set into a namespace of its own. `unit_stride`:
-// neighbouring columns are neighbours in memory and 32 bits index all of a plane.
+// The same source, compiled once per instruction set into its own namespace. `unit_stride`:
+// neighbouring columns are neighbours in memory, and 32 bits can index a whole plane.
 namespace baseline {
 Kernels kernels(Scalar scalar, bool unit_stride);
 }

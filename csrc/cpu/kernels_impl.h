@@ -1,6 +1,6 @@
 // The CPU kernels, compiled once per instruction set: the including file defines
-// COMPOSITOR_INSTRUCTION_SET, the namespace everything lands in. No standard headers from here on:
-// an inline function of theirs compiled for AVX2 could be the copy the linker keeps for all.
+// COMPOSITOR_INSTRUCTION_SET, the namespace of everything here. No standard headers from here on:
+// the linker could keep an inline function of theirs, compiled for AVX2, as the copy for all.
 
 namespace compositor::cpu::COMPOSITOR_INSTRUCTION_SET {
 namespace {

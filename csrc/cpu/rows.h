@@ -30,7 +30,7 @@ COMPOSITOR_ROW_PASS void cover_row(Samples<S, T, I> mask, Span span, T threshold
   }
 }
 
-// Narrows a span to where a row is not zero (NaN is not): whole chunks first, which vectorise.
+// Narrows a span to where a row is not zero (NaN is not), by whole chunks first, which vectorise.
 template <typename T>
 inline Span trim(const T* row, Span span) {
   constexpr int kChunk = 32;
@@ -47,7 +47,7 @@ inline Span trim(const T* row, Span span) {
   return span;
 }
 
-// out = g(0) rows[0] + sum_k g(k) (rows[-k] + rows[k]); the rows may be one row shifted.
+// out = g(0) rows[0] + sum_k g(k) (rows[-k] + rows[k]); the rows may be shifts of a single row.
 template <int kRadius, typename T>
 COMPOSITOR_ROW_PASS void blur_fixed(const T* const* rows, const T* taps, T* __restrict out,
                                     Span span) {
@@ -130,8 +130,8 @@ COMPOSITOR_ROW_PASS void colour_slopes_row(Samples<S, T, I> colour, const T* __r
   }
 }
 
-// What one row adds to theta's gradient: the sums of (du, du x, dv, dv x) over its pixels, in
-// float64, so that their order does not show.
+// One row's contribution to theta's gradient: the sums of (du, du x, dv, dv x) over its pixels, in
+// float64, so that their order hardly matters.
 struct RowSums {
   double u = 0, ux = 0, v = 0, vx = 0;
 };

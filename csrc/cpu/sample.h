@@ -1,6 +1,5 @@
-// From canvas columns to source pixels: where each sample lies, and its four pixels gathered into
-// row buffers, so that all arithmetic that follows runs over plain rows. Included once per
-// instruction set.
+// From canvas columns to source pixels: locates each sample and gathers its four pixels into row
+// buffers, so that all further arithmetic runs over plain rows. Included once per instruction set.
 
 #define COMPOSITOR_ROW_PASS __attribute__((noinline)) static
 #define COMPOSITOR_SIMD _Pragma("omp simd")
@@ -84,7 +83,7 @@ COMPOSITOR_ROW_PASS void gather_row(const S* __restrict plane, I sy, Samples<S, 
   }
 }
 
-// Both at once for a mask, which is zero outside its frame.
+// Locates and gathers at once, for a mask, which is zero outside its frame.
 template <typename S, typename T, typename I>
 COMPOSITOR_ROW_PASS void gather_mask_row(const S* __restrict mask, I sy, I sx, RowMap<T> row, int h,
                                          int w, Samples<S, T, I> to, Span span) {

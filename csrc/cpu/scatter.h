@@ -1,8 +1,8 @@
 // Adjoints of the two bilinear samples: one image's gradients, summed in row order by one thread.
 // Included once per instruction set.
 
-// A plane-dense accumulator in the computation type: sums of half-precision images stay exact
-// enough, and strides matter only once, at the end.
+// An accumulator with dense planes in the computation type: sums for half-precision images stay
+// precise enough, and strides matter only once, at the end.
 template <typename S>
 class Accumulator {
  public:
@@ -35,7 +35,7 @@ class Accumulator {
   Buffer sums_;
 };
 
-// dL/dforeground of one row: G alpha, shared out to the four source pixels.
+// dL/dforeground of one row: G alpha, distributed to the four source pixels.
 template <typename S, typename T>
 void scatter_colour_row(const Accumulator<S>& to, int64_t channels, int64_t w, RowMap<T> row, int h,
                         const T* alpha, const View& grad, int64_t image, int i, Span span) {
@@ -58,7 +58,7 @@ void scatter_colour_row(const Accumulator<S>& to, int64_t channels, int64_t w, R
   }
 }
 
-// dL/dmask of one row, which may lie beyond the canvas: dL/ds ds/dm, shared out likewise.
+// dL/dmask of one row, which may lie beyond the canvas: dL/ds ds/dm, distributed likewise.
 template <typename S, typename T>
 void scatter_mask_row(const Accumulator<S>& to, const BlendParams& p, const S* mask, RowMap<T> row,
                       const T* grad_s, Span span) {

@@ -50,7 +50,7 @@ inline Span solve(T a, T offset, T centre, double low, double high, bool widen, 
   low += widen ? -slack : slack;
   high += widen ? slack : -slack;
   if (low > high || within.empty()) return {};
-  // Most rows lie wholly on one side of either bound: no division then.
+  // Most rows lie wholly on one side of each bound and need no division.
   const double first = slope * (within.begin - middle) + base;
   const double last = slope * (within.end - 1 - middle) + base;
   const double least = first < last ? first : last, most = first < last ? last : first;
@@ -64,7 +64,7 @@ inline Span solve(T a, T offset, T centre, double low, double high, bool widen, 
   }
   from = widen ? __builtin_floor(from) : __builtin_ceil(from);
   to = widen ? __builtin_ceil(to) : __builtin_floor(to);
-  // Compared as doubles first: a cast to int of what int cannot hold is undefined.
+  // Compare as doubles first, since casting a value that int cannot hold is undefined.
   if (!(from < within.end && to >= within.begin)) return {};
   return {from > within.begin ? static_cast<int>(from) : within.begin,
           to < within.end - 1 ? static_cast<int>(to) + 1 : within.end};

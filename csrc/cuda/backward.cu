@@ -1,4 +1,4 @@
-// Kernels of the backward, a block of 256 threads a tile of 64 x 32 pixels of the grown canvas.
+// Kernels of the backward: a block of 256 threads per tile of 64 x 32 pixels of the grown canvas.
 // Estimates for theta alone, float32, 3 channels, radius 3, sm_90; no GPU has run them yet:
 //
 // Bytes. Where the mask changes 40 a pixel, and a halo of 30 % that the neighbour tiles read too:

@@ -1,9 +1,9 @@
-// The backward: a block of threads a tile of the canvas grown by the radius, where every sample of
-// the mask lies. A tile has its alpha as forward; then dL/dalpha on the tile grown by the radius,
-// if the mask changes anywhere in the tile, and what its colours pull; then dL/ds and what the mask
-// pulls. What is summed or scattered over the foreground is left to the kernels of gather.h.
+// The backward: one block of threads per tile of the canvas grown by the radius, where every sample
+// of the mask lies. A tile computes its alpha as in the forward; then dL/dalpha on the tile grown
+// by the radius, if the mask changes anywhere in the tile, and its colours' pull on theta; then
+// dL/ds and the mask's pull. Sums over tiles and over the foreground are left to gather.h.
 
-// What pixels add to theta's gradient: the sums of dL/du and dL/dv against (x, y, 1).
+// Contributions of pixels to theta's gradient: the sums of dL/du and dL/dv against (x, y, 1).
 template <typename T>
 struct Moments {
   T ux, uy, u, vx, vy, v;
@@ -167,7 +167,7 @@ class BackwardTile {
         });
   }
 
-  // What the tile leaves of alpha: dL/dbackground = (1 - alpha) G, and a plane for gather.h.
+  // Writes what depends on alpha alone: dL/dbackground = (1 - alpha) G, and a plane for gather.h.
   COMPOSITOR_DEVICE_INLINE void write_alpha(int t) {
     if (!grad_background_.data && !p_.alpha_plane) return;
     for_pixels(t, Geometry::kHeight, Geometry::kWidth, [&](int y, int x) {
@@ -184,8 +184,8 @@ class BackwardTile {
     });
   }
 
-  // Returns dL/dalpha of a pixel, 0 beyond the canvas, where it is wanted; adds what the colour of
-  // a pixel in the tile pulls on theta.
+  // Returns dL/dalpha of a pixel if wanted, 0 beyond the canvas; adds the pull on theta of the
+  // colour of a pixel in the tile.
   template <bool kGradAlpha>
   COMPOSITOR_DEVICE_INLINE T visit(int t, int y, int x) {
     const int i = row_ + y, j = column_ + x;
@@ -204,7 +204,7 @@ class BackwardTile {
     for (; c < p_.channels; ++c) add_channels<1, kGradAlpha>(corners, visible, i, j, c, pull);
     if (inner) moments_[t].add(at, weighted(alpha, pull.u), weighted(alpha, pull.v));
     if constexpr (kGradAlpha) {
-      // Rare: around the tile alpha is not known, and a colour that is not finite counts where it
+      // Rare: alpha is unknown around the tile, and a colour that is not finite counts where alpha
       // is not 0.
       if (pull.hidden && !inner && !(alpha_alone(y, x) == T(0))) {
         pull.alpha = 0;
@@ -217,7 +217,7 @@ class BackwardTile {
     return pull.alpha;
   }
 
-  // Of one pixel's colour: dL/dalpha, dL/du and dL/dv at alpha 1, and whether one is not finite.
+  // Of one pixel's colour: dL/dalpha, dL/du and dL/dv at alpha 1, and whether any is not finite.
   struct Pull {
     T alpha, u, v;
     bool hidden;
@@ -267,7 +267,7 @@ class BackwardTile {
     }
   }
 
-  // dL/dm of a pixel, and what it pulls on theta.
+  // dL/dm of a pixel, and its pull on theta.
   COMPOSITOR_DEVICE_INLINE void pull_mask(int t, int y, int x) {
     const T grad_s = grad_s_fill_ == Fill::kMixed ? shared_.grad_s()[y * Geometry::kWidth + x]
                                                   : T(grad_s_fill_ == Fill::kOne);
@@ -314,7 +314,7 @@ COMPOSITOR_DEVICE_INLINE void backward_tile(const BlendParams& p, const Split& s
     tile.run(p.theta_partials ? p.theta_partials + 6 * number : nullptr);
     return;
   }
-  // As its composite, every gradient of an image without a finite map is NaN.
+  // Like its composite, every gradient of an image whose map is not finite is NaN.
   const auto out = image_of<S, I>(p.grad_background, shared.place.image);
   block.each([&](int t) {
     if (!out.data) return;

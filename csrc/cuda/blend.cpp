@@ -26,7 +26,7 @@ cudaStream_t current_stream(const Tensor& tensor) {
   return static_cast<cudaStream_t>(stream);
 }
 
-// The arguments both directions share, the device they are on made current, and its stream.
+// The arguments that both directions share. Makes their device current and holds its stream.
 struct Arguments {
   Shapes shapes;
   torch::stable::accelerator::DeviceGuard guard;
@@ -62,11 +62,11 @@ struct Arguments {
     return torch::stable::new_empty(far_taps, shape, wide ? ScalarType::Double : ScalarType::Float);
   }
 
-  // 32 bits index all of every image. The outputs are laid out as the inputs are, or are dense.
+  // Whether 32 bits can index every image. Outputs are laid out like the inputs, or are dense.
   bool narrow() const {
     const Sizes& size = params.size;
     constexpr int64_t most = std::numeric_limits<int32_t>::max();
-    // Room for a row and a column before and after: addresses that are formed, but not read.
+    // With room for a row and a column before and after: such addresses are formed, but not read.
     const auto fits = [&](const View& view, int64_t c, int64_t y, int64_t x) {
       return c * view.c + (y + 1) * view.y + (x + 1) * view.x <= most;
     };
@@ -130,7 +130,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> blend_backward(
   params.grad_composite = view_of(grad_composite);
   params.grad_alpha = view_of(grad_alpha);
 
-  // What the kernels leave to those that gather. With theta alone, six numbers a tile.
+  // What the kernels store for those that gather. For theta alone, six numbers per tile.
   std::vector<Tensor> kept;
   const auto keep = [&](Tensor tensor) { return kept.emplace_back(std::move(tensor)).data_ptr(); };
   if (foreground_grad) {

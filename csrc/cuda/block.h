@@ -1,6 +1,6 @@
-// A block of threads, and what its kernels are written against: phases, each a function of the
-// thread's number, with a barrier after each. The tests run the same phases on the host, one thread
-// after the other, with a block of their own in place of DeviceBlock.
+// A block of threads, the interface that kernels are written against: phases, each a function of
+// the thread's number, with a barrier after each. The tests run the same phases on the host, with a
+// block of their own in place of DeviceBlock.
 #pragma once
 
 #ifdef __CUDACC__
@@ -28,14 +28,14 @@ struct SharedArray {
   }
 };
 
-// What the threads of a block think of the pixels they saw.
+// The votes of a block's threads on the pixels they have seen.
 struct Votes {
   bool any, all;
 };
 
 #ifdef __CUDACC__
 struct DeviceBlock {
-  // One variable a thread, kept over phases.
+  // One variable per thread, kept across phases.
   template <typename V>
   struct Own {
     V value{};
@@ -53,7 +53,7 @@ struct DeviceBlock {
     return __syncthreads_or(phase(static_cast<int>(threadIdx.x)));
   }
 
-  // Whether the phase's `any` holds for some thread, and its `all` for every one.
+  // Whether the phase's `any` holds for some thread, and its `all` for every thread.
   template <typename Phase>
   COMPOSITOR_DEVICE_INLINE Votes vote(Phase&& phase) {
     const Votes mine = phase(static_cast<int>(threadIdx.x));

@@ -1,7 +1,7 @@
 // The blur of a tile. What is blurred (the thresholded mask, or dL/dalpha) is computed pixel by
 // pixel into shared memory, on the tile grown by the radius, and summed along rows, then columns.
-// A radius known at compile time takes the grown tile in one piece. Any other takes it in chunks of
-// one size, whose sums add up, so that no radius is too large for shared memory.
+// With a radius known at compile time, the grown tile is one piece. With any other it is taken in
+// chunks of one size, whose sums add up, so that no radius is too large for shared memory.
 
 template <typename T, int kRadius>
 struct Tile {
@@ -71,7 +71,7 @@ COMPOSITOR_DEVICE_INLINE void blur_columns(int t, typename Tile::Scratch& scratc
                                            const Taps<T>& taps, int rows, int row0, bool add,
                                            SharedArray<T, kCount>& out) {
   if constexpr (Tile::kFixed) {
-    // A run of rows a thread, their window in registers.
+    // Each thread takes a run of rows, with their window in registers.
     constexpr int kRun = Tile::kPixels / kThreads;
     const int x = t % Tile::kWidth, first = t / Tile::kWidth * kRun;
     T window[kRun + 2 * kRadius];
@@ -97,9 +97,8 @@ COMPOSITOR_DEVICE_INLINE void blur_columns(int t, typename Tile::Scratch& scratc
 }
 
 // Blurs `source`, a function of the thread and of a pixel's row and column in the tile. `skips`
-// says of a rectangle (row, column, rows, columns) that the source is zero all over it. `out` is
-// written where kMixed is returned; it may be the fixed tile's chunk, which is read no more by
-// then.
+// returns whether the source is zero all over a rectangle (row, column, rows, columns). `out` is
+// written if kMixed is returned; it may be the fixed tile's chunk, which is not read again by then.
 template <typename Tile, int kRadius, typename T, int kCount, typename Block, typename Source,
           typename Skips>
 COMPOSITOR_DEVICE_INLINE Fill blur_tile(Block& block, typename Tile::Scratch& scratch,

@@ -1,4 +1,4 @@
-// Kernels of the forward, a block of 256 threads a tile of 64 x 32 canvas pixels. Estimates for
+// Kernels of the forward: a block of 256 threads per tile of 64 x 32 canvas pixels. Estimates for
 // float32, 3 channels, radius 3, sm_90; no GPU has run them yet:
 //
 // Bytes. A pixel needs 40: foreground 12, mask 4, background 12, composite 12; 28 where alpha is 1,

@@ -1,4 +1,4 @@
-// The forward: a block of threads a tile of the canvas.
+// The forward: one block of threads per tile of the canvas.
 
 template <typename T, int kRadius>
 struct ForwardShared {
@@ -17,7 +17,7 @@ struct ForwardShared {
   }
 };
 
-// Both images have 16-byte pieces at the same columns of every row of the tile.
+// Whether both images have 16-byte pieces at the same columns of every row of the tile.
 template <typename S, typename I>
 COMPOSITOR_DEVICE_INLINE bool in_pieces(const Image<const S, I>& from, const Image<S, I>& to,
                                         int channels, int column) {
@@ -34,7 +34,7 @@ struct alignas(16) Piece {
   unsigned words[4];
 };
 
-// A tile that the object does not reach: bits in, bits out.
+// Copies a tile that the object does not reach, bit for bit.
 template <typename S, typename I>
 COMPOSITOR_DEVICE_INLINE void copy_tile(int t, const Image<const S, I>& from, const Image<S, I>& to,
                                         int channels, int row, int column, int rows, int columns) {
@@ -56,7 +56,7 @@ COMPOSITOR_DEVICE_INLINE void copy_tile(int t, const Image<const S, I>& from, co
   }
 }
 
-// kGroup channels of one pixel at once: their loads are under way together. alpha 1 needs no
+// Blends kGroup channels of one pixel at once, so that their loads overlap. Alpha 1 needs no
 // background, and alpha 0 no foreground.
 template <int kGroup, typename S, typename I, typename T>
 COMPOSITOR_DEVICE_INLINE void blend_channels(const Image<const S, I>& foreground,

@@ -1,4 +1,4 @@
-// Kernels that gather what the backward left, and the one that writes the taps.
+// Kernels that gather what the backward stored, and the one that writes the taps.
 #include <torch/csrc/stable/macros.h>
 
 #include "launch.h"

@@ -1,11 +1,11 @@
-// What many pixels of the canvas add to one of the foreground, or to theta: no atomics, so the sums
-// have one order and two runs give the same bits.
+// Sums over many canvas pixels for each foreground pixel, or for theta. There are no atomics, so
+// the sums have a fixed order and two runs give the same bits.
 //
-// A source pixel looks its canvas pixels up through the inverse map. Its own samples decide: each
-// candidate is located as the forward located it, and counts with the weight it had there, so the
-// search has only to miss none. It runs over canvas rows, and on each over the columns where u and
-// v come near enough, in closed form; a slope of 0 there means all columns or none. The rows follow
-// from the map's determinant, or are all rows where that is 0 or drowned in rounding.
+// A source pixel finds its canvas pixels through the inverse map. Each candidate is located as in
+// the forward, and counts with the weight it had there, so the search only must not miss any. It
+// runs over canvas rows, and on each over the columns where u and v come near enough, in closed
+// form; a slope of 0 means all columns or none. The rows follow from the map's determinant; if that
+// is 0 or lost in rounding, they are all rows.
 
 // Pixels [begin, end).
 struct Range {
@@ -16,7 +16,8 @@ COMPOSITOR_DEVICE_INLINE double magnitude(double value) { return value < 0 ? -va
 
 // The whole pixels of `within` between two bounds, which may be anything.
 COMPOSITOR_DEVICE_INLINE Range whole_pixels(double from, double to, Range within) {
-  // Compared as float64 first: a cast to int of what int cannot hold is undefined. NaN keeps all.
+  // Compare as float64 first, since casting a value that int cannot hold is undefined. NaN keeps
+  // all.
   const int begin = from > within.begin ? (from < within.end ? static_cast<int>(from) : within.end)
                                         : within.begin;
   const int end =
@@ -24,8 +25,8 @@ COMPOSITOR_DEVICE_INLINE Range whole_pixels(double from, double to, Range within
   return {begin, end};
 }
 
-// One source coordinate as the canvas pixels know it, and where it has to lie: the bounds are
-// widened by more than rounding can move a coordinate.
+// A source coordinate as a function of the canvas pixel, and the bounds it must lie in, widened by
+// more than rounding can move a coordinate.
 struct Band {
   double along_x, along_y, offset;
   double low, high;
@@ -58,7 +59,7 @@ struct Band {
 COMPOSITOR_DEVICE_INLINE Range rows_of(const Band& u, const Band& v, double centre, Range within) {
   const double left = u.along_x * v.along_y, right = u.along_y * v.along_x;
   const double determinant = left - right;
-  // Of a determinant this small, too few digits are left.
+  // A determinant this small has too few correct digits.
   if (!(magnitude(determinant) > 1e-6 * (magnitude(left) + magnitude(right)))) return within;
   // y = (au (v - cv) - av (u - cu)) / determinant: its extremes over the two bands.
   double low = 0, high = 0;
@@ -69,7 +70,7 @@ COMPOSITOR_DEVICE_INLINE Range rows_of(const Band& u, const Band& v, double cent
   };
   add(u.along_x / determinant, v.low - v.offset, v.high - v.offset);
   add(-v.along_x / determinant, u.low - u.offset, u.high - u.offset);
-  // A relative error of 1e-9 bounds what the determinant's digits leave.
+  // 1e-9 bounds the relative error that the determinant's digits leave.
   const double slack = 1 + 1e-9 * (magnitude(low) + magnitude(high));
   return whole_pixels(low + centre - slack, high + centre + slack, within);
 }
@@ -175,7 +176,7 @@ COMPOSITOR_DEVICE_INLINE void gather_mask(const BlendParams& p, const Place<T>& 
   store(*image_of<S, int64_t>(p.grad_mask, place.image).at(0, y, x), total);
 }
 
-// A block takes a run of an image's source pixels, one a thread.
+// A block takes a run of an image's source pixels, one per thread.
 COMPOSITOR_HOST_DEVICE inline int64_t runs_of_pixels(const Sizes& size) {
   return (size.h * size.w + kThreads - 1) / kThreads;
 }

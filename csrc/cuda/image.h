@@ -1,6 +1,6 @@
 // One image of a batch: its planes in memory, its map, and where a block of threads works in it.
 
-// Reads what nothing writes while the kernel runs.
+// Reads memory that nothing writes while the kernel runs.
 template <typename S>
 COMPOSITOR_DEVICE_INLINE S fetch_bits(const S* from) {
 #ifdef __CUDA_ARCH__
@@ -19,7 +19,7 @@ COMPOSITOR_DEVICE_INLINE typename Compute<S>::type fetch(const S* from) {
   return load(fetch_bits(from));
 }
 
-// One image of a view. I: 32 bits where they reach all of it, else 64.
+// One image of a view. I is 32 bits if they can index all of it, otherwise 64.
 template <typename S, typename I>
 struct Image {
   S* data;
@@ -66,7 +66,7 @@ struct Split {
   }
 };
 
-// For one thread of the block: divisions in float64 are dear.
+// For one thread of the block only, since divisions in float64 are expensive.
 template <typename T>
 COMPOSITOR_DEVICE_INLINE Place<T> find_place(const BlendParams& p, const Split& split,
                                              int64_t block) {
@@ -97,8 +97,9 @@ COMPOSITOR_DEVICE_INLINE Point<T> point_of(const AffineMap<T>& map, int i, int j
   return {x, y, map.au * x + (map.bu * y + map.cu), map.av * x + (map.bv * y + map.cv)};
 }
 
-// No sample of canvas rows i .. i + rows - 1, columns j .. j + columns - 1 touches the frame. The
-// bounds are widened by more than rounding can move a coordinate; NaN touches, which is safe.
+// Whether no sample of canvas rows i .. i + rows - 1, columns j .. j + columns - 1 touches the
+// frame. The bounds are widened by more than rounding can move a coordinate; NaN counts as
+// touching, which is safe.
 template <typename T>
 COMPOSITOR_DEVICE_INLINE bool misses(const AffineMap<T>& map, const Sizes& size, int i, int j,
                                      int rows, int columns) {

@@ -1,5 +1,5 @@
-// The launches, for tensors that are already checked. Each is asynchronous on the stream given, and
-// raises where the device refuses it.
+// The launches, for tensors that are already checked. Each is asynchronous on the given stream, and
+// raises if the device refuses it.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -14,11 +14,11 @@ constexpr bool has_fixed_kernel(Scalar scalar, bool narrow, int64_t radius) {
   return scalar != Scalar::kFloat64 && narrow && radius == kFixedRadius;
 }
 
-// `narrow`: 32 bits index all of every image.
+// `narrow`: 32 bits can index every image.
 void forward(const BlendParams& params, Scalar scalar, bool narrow, cudaStream_t stream);
 void backward(const BlendParams& params, Scalar scalar, bool narrow, cudaStream_t stream);
 
-// After backward, where params ask for them: theta's gradient, the foreground's and the mask's.
+// Runs after backward, for the gradients of theta, foreground and mask that params request.
 void gather(const BlendParams& params, Scalar scalar, cudaStream_t stream);
 
 // Tiles of an image in the backward: theta_partials holds six numbers for each.

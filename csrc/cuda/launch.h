@@ -1,4 +1,4 @@
-// How a program of programs.h becomes a kernel.
+// Turns a program of programs.h into a kernel.
 #pragma once
 
 #include <algorithm>
@@ -9,12 +9,12 @@
 
 namespace compositor::cuda {
 
-// Blocks of threads for `count` pieces of work. A kernel strides over what exceeds a grid.
+// Blocks of threads for `count` pieces of work. A kernel strides over anything beyond a grid.
 inline unsigned grid_of(int64_t count) {
   return static_cast<unsigned>(std::min<int64_t>(count, INT32_MAX));
 }
 
-// Calls launch(S(), I(), std::integral_constant<int, kRadius>()) for the kernel that serves.
+// Calls launch(S(), I(), std::integral_constant<int, kRadius>()) for the right kernel.
 template <typename F>
 void with_types(Scalar scalar, bool narrow, int radius, F&& launch) {
   const auto with_storage = [&](auto storage) {

@@ -8,8 +8,8 @@
 
 namespace compositor::cuda {
 
-// (N, 2, 3) in device memory, float32 or float64: its map is composed there, so that nothing waits
-// for the device and a CUDA graph replays with new maps.
+// (N, 2, 3) in device memory, float32 or float64. The map is composed on the device, so that
+// nothing waits for it and a CUDA graph can replay with new maps.
 struct Theta {
   void* data = nullptr;
   bool wide = false;  // float64

@@ -1,5 +1,5 @@
-// What blocks of threads do, for the device and for its emulation in the tests. No standard headers
-// within: the including file has them.
+// The programs of blocks of threads, for the device and for its emulation in the tests. The
+// including file includes the standard headers.
 #pragma once
 
 #include "block.h"
