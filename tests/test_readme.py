@@ -78,10 +78,18 @@ def test_at_the_papers_threshold_float32_is_right_in_the_op_and_off_in_plain_pyt
     assert off[1] == pytest.approx(0.1, abs=0.03)  # "a tenth", says the README
 
 
-def test_what_the_readme_points_to_is_there():
-    text = README.read_text()
+@pytest.mark.parametrize("page", [README, README.parent / "examples" / "RESULTS.md"])
+def test_what_a_page_points_to_is_there(page):
+    text = page.read_text()
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
-        assert (README.parent / target).exists(), target
+        assert (page.parent / target).exists(), target
+    headings = {
+        re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+        for line in text.splitlines()
+        if line.startswith("#")
+    }
+    for anchor in re.findall(r"\]\(#([^)]+)\)", text):
+        assert anchor in headings, anchor
     makefile = (README.parent / "Makefile").read_text()
     for name in re.findall(r"(?:^|`)make ([a-z]+)", text, re.M):
         assert re.search(rf"^{name}:", makefile, re.M), name
