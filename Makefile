@@ -1,4 +1,4 @@
-# Every target sets itself up in .venv; a second run installs nothing again.
+# Every target sets itself up in .venv; later runs install nothing again.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,14 +12,14 @@ KERNELS := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h')
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
-	@echo "ARGS=... goes to the command of test, oldest, affnist and bench; PYTHON=... makes the .venv"
+	@echo "ARGS=... is passed on by test, oldest, affnist and bench; PYTHON=... makes the .venv"
 
 install: $(VENV)/installed  ## build the kernels, install everything into .venv
 
 test: $(VENV)/installed  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-# Not in the clone, where the tests would find its compositor before the wheel's.
+# Outside the clone, where the tests would find its compositor before the wheel's.
 oldest: $(OLDEST)/installed  ## test the op's wheel on the oldest PyTorch, in .venv-oldest
 	rm -rf dist build/oldest
 	$(OLDEST)/bin/python -m build --no-isolation
@@ -28,10 +28,10 @@ oldest: $(OLDEST)/installed  ## test the op's wheel on the oldest PyTorch, in .v
 	cp -r tests csrc pyproject.toml build/oldest
 	cd build/oldest && ../../$(OLDEST)/bin/python -m pytest -n auto $(OP_TESTS) $(ARGS)
 
-affnist: $(VENV)/installed  ## train on AffNIST, into runs/affnist
+affnist: $(VENV)/installed  ## train on AffNIST, writing to runs/affnist
 	$(BIN)/python -m trainers.affnist $(ARGS)
 
-bench: $(VENV)/installed  ## measure the operation beside its peers
+bench: $(VENV)/installed  ## measure the operation and its peers
 	$(BIN)/python -m benchmarks $(ARGS)
 
 gpu:  ## build, test and measure on a GPU, with PYTHON's torch and no network
@@ -47,7 +47,7 @@ lint: $(VENV)/installed  ## check style and types, Python and C++
 clean:  ## remove .venv and everything built
 	rm -rf $(VENV) $(OLDEST) build dist *.egg-info compositor/*.so .benchmarks .mypy_cache .pytest_cache .ruff_cache
 
-# In two steps, so that a changed kernel is rebuilt without PyTorch being fetched again.
+# In two steps, so that rebuilding a changed kernel does not download PyTorch again.
 $(VENV)/tools:
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) torch torchvision numpy setuptools ninja
@@ -57,7 +57,7 @@ $(VENV)/installed: $(VENV)/tools setup.py pyproject.toml $(KERNELS)
 	$(INSTALL) --no-build-isolation -e ".[trainers,dev]"
 	touch $@
 
-# Of numpy what Triton 3.6's interpreter takes.
+# With a numpy that Triton 3.6's interpreter supports.
 $(OLDEST)/installed:
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/$(PIP) install "torch==2.11.*" torchvision "numpy<2.4" "setuptools>=77" ninja build \

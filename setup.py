@@ -1,7 +1,7 @@
 """Builds the compiled kernels (``csrc``) for the PyTorch that is installed.
 
-COMPOSITOR_BUILD       cuda, cpu or none; unset: cuda where a toolkit for this PyTorch is found
-TORCH_CUDA_ARCH_LIST   the architectures, as PyTorch takes them, such as "8.0;9.0+PTX"
+COMPOSITOR_BUILD       cuda, cpu or none; unset: cuda if a toolkit for this PyTorch is found
+TORCH_CUDA_ARCH_LIST   the architectures in PyTorch's notation, such as "8.0;9.0+PTX"
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ import torch
 from setuptools import Extension, setup
 from torch.utils import cpp_extension
 
-OLDEST_SETUPTOOLS = 77  # that knows a license by its name; without isolation pip does not ask
-OLDEST_TORCH = "2.11"  # whose stable ABI the sources keep to
-# A binary serves its major version; PTX is compiled anew for later ones when first loaded.
+OLDEST_SETUPTOOLS = 77  # accepts a license by name; without isolation pip does not check it
+OLDEST_TORCH = "2.11"  # the sources keep to its stable ABI
+# A binary runs on its major version; PTX is compiled for later ones when first loaded.
 ARCHITECTURES = ("8.0", "9.0+PTX")
 
 
 def target_version(release: str) -> str:
-    """Return TORCH_TARGET_VERSION for a release such as "2.11": one byte a number."""
+    """Return TORCH_TARGET_VERSION for a release such as "2.11": one byte per number."""
     major, minor = (int(part) for part in release.split("."))
     return f"0x{major:02x}{minor:02x}000000000000"
 
 
 def toolkits() -> Iterator[Path]:
-    """Yield the folders where a CUDA toolkit with its headers is; CUDA_HOME stands alone."""
+    """Yield the folders that hold a CUDA toolkit with headers; if set, only CUDA_HOME."""
     nvcc = shutil.which("nvcc")
     places = [str(Path(nvcc).resolve().parents[1])] if nvcc else []
     asked = os.environ.get("CUDA_HOME")
@@ -62,7 +62,7 @@ def find_cuda() -> tuple[Path | None, str]:
 
 
 def architectures(toolkit: Path) -> str:
-    """Return the architectures asked for, or those of the default that the toolkit knows."""
+    """Return the architectures requested, or the default ones that the toolkit supports."""
     asked = os.environ.get("TORCH_CUDA_ARCH_LIST")
     if asked:
         return asked
@@ -82,10 +82,10 @@ def sources(*folders: str) -> list[str]:
 
 def kernels(build: str) -> Extension:
     """Return the extension ``compositor._C``."""
-    # Without -fno-trapping-math a select between two values keeps a loop from being vectorised.
+    # Without -fno-trapping-math, a select between two values prevents a loop's vectorisation.
     flags = ["-O3", "-std=c++20", "-fopenmp-simd", "-fno-trapping-math", "-fno-math-errno"]
     flags += ["-fvisibility=hidden", "-Wall", "-Wextra"]
-    # Of PyTorch's own headers no warnings; a -I of the same folder yields to this.
+    # No warnings from PyTorch's own headers; this overrides a -I of the same folder.
     flags += [f"-isystem{folder}" for folder in cpp_extension.include_paths()]
     if sys.platform == "win32":
         raise RuntimeError("compositor: the kernels build with GCC or Clang; use WSL on Windows")
@@ -105,7 +105,7 @@ def kernels(build: str) -> Extension:
     cpp_extension.CUDA_HOME = str(toolkit)
     os.environ["TORCH_CUDA_ARCH_LIST"] = architectures(toolkit)
     macros += [
-        ("USE_CUDA", "1"),  # of the stable ABI: its CUDA half
+        ("USE_CUDA", "1"),  # enables the CUDA half of the stable ABI
         ("COMPOSITOR_CUDA_VERSION", f'"{version}"'),
         ("COMPOSITOR_CUDA_ARCHITECTURES", f'"{os.environ["TORCH_CUDA_ARCH_LIST"]}"'),
     ]
@@ -128,7 +128,7 @@ def kernels(build: str) -> Extension:
 
 
 def choose() -> str:
-    """Return which kernels to build: what COMPOSITOR_BUILD says, or CUDA's too where they can."""
+    """Return which kernels to build: COMPOSITOR_BUILD's, or CUDA's too if that is possible."""
     asked = os.environ.get("COMPOSITOR_BUILD", "")
     if asked not in ("", "cpu", "cuda", "none"):
         raise SystemExit(f"compositor: COMPOSITOR_BUILD: got {asked!r}, wanted cpu, cuda or none")

@@ -52,7 +52,7 @@ def describe(arguments: Sequence[str]) -> dict[str, Any]:
     """Return machine, commit, versions, command and date."""
     # Results are not source: writing one run's leaves the tree clean for the next.
     changes = _git("status", "--porcelain", "--", ".", f":!{RESULTS.relative_to(ROOT)}")
-    told = os.environ.get("COMPOSITOR_COMMIT", "")[:12]  # by whoever took the sources out of git
+    told = os.environ.get("COMPOSITOR_COMMIT", "")[:12]  # set when sources come without git
     build = compositor.build_info()
     return {
         "machine": {

@@ -1,4 +1,4 @@
-"""Settings every test shares, and where each backend's tests run."""
+"""Settings shared by all tests, and where each backend's tests run."""
 
 from __future__ import annotations
 

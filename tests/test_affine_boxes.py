@@ -1,4 +1,4 @@
-"""What shows of an object lands on the box asked for: numbers worked by hand, and rendered."""
+"""What shows of an object lands on the given box: by hand-worked numbers, and rendered."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""The GPU's benchmark where there is none: same work by all peers, and what is made of figures."""
+"""The GPU's benchmark without a GPU: the same work by all peers, and the tables and promises."""
 
 import json
 import os

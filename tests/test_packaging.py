@@ -1,4 +1,4 @@
-"""What is handed out: a source distribution that builds, a wheel that holds the library alone.
+"""What users install: a source distribution that builds, a wheel that holds only the library.
 
 `make oldest` compiles such a wheel and runs the op's tests with it; here nothing is compiled.
 """

@@ -1,4 +1,4 @@
-"""What of the op's tests is collected here."""
+"""Which of the op's tests are collected on this machine."""
 
 from tests.ops.cases import ON_GPU
 

@@ -1,4 +1,4 @@
-"""What only a GPU shows: streams, graphs, memory. Collected where there is one."""
+"""What only a GPU can show: streams, graphs, memory. Collected only if there is one."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What is the CUDA kernels' own: tiles, chunks of a wide blur, the search through the inverse map.
+"""What is specific to the CUDA kernels: tiles, chunks of a wide blur, the inverse map's search.
 
 On the host, see emulation.py; the rest of the op's tests run there too.
 """

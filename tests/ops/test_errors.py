@@ -1,4 +1,4 @@
-"""Bad input: one line that names the argument, what came and what is wanted."""
+"""Bad input raises one line that names the argument, what it got and what it wanted."""
 
 import numpy as np
 import pytest

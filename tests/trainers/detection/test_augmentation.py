@@ -1,4 +1,4 @@
-"""What T's pictures are varied by keeps their truth."""
+"""Augmentation of T's pictures keeps their labels true."""
 
 import pytest
 import torch

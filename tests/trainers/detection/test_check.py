@@ -1,4 +1,4 @@
-"""What the trainers ask of their settings, their data and their output folder, and tell of them."""
+"""The trainers' checks of settings, data and output folder, and what they report."""
 
 import errno
 import json

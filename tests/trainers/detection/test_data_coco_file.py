@@ -1,4 +1,4 @@
-"""COCO files from strangers: ids are matched or refused by name, and nothing is lost in silence."""
+"""COCO files of any origin: ids are matched or refused by name, and nothing is lost silently."""
 
 import json
 from collections.abc import Callable

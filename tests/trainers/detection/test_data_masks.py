@@ -1,4 +1,4 @@
-"""COCO masks from a stranger: what is good is what pycocotools makes of it, the rest is counted."""
+"""COCO masks of any origin: good ones decode as in pycocotools, the others are counted."""
 
 import json
 from pathlib import Path
