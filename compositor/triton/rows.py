@@ -1,7 +1,7 @@
-"""Blurs too wide for a tile's halo: the rows, sampled and blurred at once, into a buffer.
+"""Blurs too wide for a tile's halo: samples and blurs the rows at once, into a buffer.
 
-(2 RADIUS + 1) samples a pixel, some 40 instructions each, and 8 bytes a pixel and field written and
-read back. The kernels of forward.py and backward.py then blur the columns.
+This takes 2 RADIUS + 1 samples per pixel, some 40 instructions each, and writes and reads back 8
+bytes per pixel and field. The kernels of forward.py and backward.py then blur the columns.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
 // Kernels of the backward: a block of 256 threads per tile of 64 x 32 pixels of the grown canvas.
 // Estimates for theta alone, float32, 3 channels, radius 3, sm_90; no GPU has run them yet:
 //
-// Bytes. Where the mask changes 40 a pixel, and a halo of 30 % that the neighbour tiles read too:
-//   foreground 12, mask 4, background 12, gradient 12. Inside an object, where the mask is flat,
-//   28: nothing moves its alpha, so neither dL/dalpha nor the background is looked at. Outside 4,
-//   or none where the tile misses the frame. Written: 48 bytes a tile.
-// Time. At 65 % of 3 TB/s an SM has 5 cycles a pixel, 640 instructions of one lane. Counted in the
-//   machine code (BUDGETS in tests/test_cuda_build.py), a pixel takes about 680 where the mask
-//   changes: 1.3 mask samples of 138, 1.3 of 240 for the colours and dL/dalpha, 104 for what the
-//   mask pulls, two blurs of 40. Where it is flat 350: the samples again, 172 for the colours. So
-//   instructions, not bytes, are the bound.
-// Registers 80, no spills, 30 KiB of shared memory: 3 blocks, 24 warps an SM. alpha stands beside
-//   what is blurred; dL/ds takes the place of dL/dalpha.
+// Bytes. Where the mask changes, 40 per pixel, plus a halo of 30 % that neighbouring tiles read
+//   too: foreground 12, mask 4, background 12, gradient 12. Inside an object, where the mask is
+//   flat, 28: nothing changes its alpha, so neither dL/dalpha nor the background is needed. Outside
+//   4, or none if the tile misses the frame. Written: 48 bytes per tile.
+// Time. At 65 % of 3 TB/s an SM has 5 cycles per pixel, or 640 instructions of one lane. Counted in
+//   the machine code (BUDGETS in tests/test_cuda_build.py), a pixel takes about 680 where the mask
+//   changes: 1.3 mask samples of 138, 1.3 of 240 for the colours and dL/dalpha, 104 for the mask's
+//   pull, two blurs of 40. Where it is flat it takes 350: the samples again, 172 for the colours.
+//   So instructions, not bytes, are the bound.
+// Registers 80, no spills, 30 KiB of shared memory: 3 blocks, 24 warps per SM. Alpha is stored
+//   beside what is blurred; dL/ds replaces dL/dalpha.
 #include <torch/csrc/stable/macros.h>
 
 #include "launch.h"

@@ -2,21 +2,21 @@
 // float32, 3 channels, radius 3, sm_90; no GPU has run them yet:
 //
 // Bytes. A pixel needs 40: foreground 12, mask 4, background 12, composite 12; 28 where alpha is 1,
-//   24 where it is 0. The mask's halo is 30 % more samples (70 x 38 for 64 x 32), but it is the
-//   neighbour tile's, in the second-level cache. Neighbouring threads take neighbouring columns, so
-//   a warp's loads and stores are whole lines, and its gathers too where the object is hardly
-//   turned; with four columns a thread, stores would be 16 bytes wide but each gather strewn over
-//   four times the lines. Tiles that the object misses are copied by 16 bytes where both images are
-//   aligned.
-// Time. At 80 % of 3 TB/s the 132 SMs have 4 cycles a pixel each, 512 instructions of one lane. A
-//   pixel takes about 415, counted in the machine code (BUDGETS in tests/test_cuda_build.py): 1.3
-//   mask samples of 142, 40 for the blur, 189 for its place and three colours. Many issue at half
-//   rate, so instructions, not bytes, are the bound.
-// Registers 64, no spills, 20 KiB of shared memory: 4 blocks, 32 warps an SM. A colour pixel has 15
-//   loads under way, so 1024 threads hold 61 KB in flight, where 3 TB/s times 600 ns ask for 14.
-// Shared memory. Samples and their row sums; alpha takes the samples' place. Threads of a warp read
-//   consecutive words, so no two meet in a bank. The column pass keeps a run of 8 rows in
-//   registers: 14 words read for 8 written.
+//   24 where it is 0. The mask's halo adds 30 % of samples (70 x 38 for 64 x 32), but neighbouring
+//   tiles read them too, so they are in the second-level cache. Neighbouring threads take
+//   neighbouring columns, so a warp's loads and stores are whole lines, as are its gathers if the
+//   object is hardly turned; with four columns per thread, stores would be 16 bytes wide but each
+//   gather spread over four times the lines. Tiles that the object misses are copied in pieces of
+//   16 bytes if both images are aligned.
+// Time. At 80 % of 3 TB/s the 132 SMs have 4 cycles per pixel each, or 512 instructions of one
+//   lane. A pixel takes about 415, counted in the machine code (BUDGETS in
+//   tests/test_cuda_build.py): 1.3 mask samples of 142, 40 for the blur, 189 for its position and
+//   three colours. Many issue at half rate, so instructions, not bytes, are the bound.
+// Registers 64, no spills, 20 KiB of shared memory: 4 blocks, 32 warps per SM. A colour pixel has
+//   15 loads in flight, so 1024 threads have 61 KB in flight, where 3 TB/s times 600 ns need 14.
+// Shared memory. Holds the samples and their row sums; alpha replaces the samples. Threads of a
+//   warp read consecutive words, so no two conflict in a bank. The column pass keeps a run of 8
+//   rows in registers: 14 words read for 8 written.
 #include <torch/csrc/stable/macros.h>
 
 #include "launch.h"

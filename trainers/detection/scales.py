@@ -17,7 +17,7 @@ ConfigType = TypeVar("ConfigType", bound=Config)
 
 
 def small(config: ConfigType) -> ConfigType:
-    """The same experiment for a CPU: small pictures, light networks, few batches a cycle."""
+    """The same experiment for a CPU: small pictures, light networks, few batches per cycle."""
     return replace(
         config,
         cycles=3,
