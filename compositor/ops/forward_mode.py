@@ -20,6 +20,7 @@ from compositor.ops.sampling import (
     lerp,
     ramp,
     ramp_slope,
+    reach_of,
     slopes,
 )
 
@@ -60,6 +61,8 @@ def blend_jvp(
     h, w = foreground.shape[2:]
     dtype = compute_dtype(background.dtype)
     taps = gaussian_taps(sigma, radius, dtype)
+    taps = taps[: reach_of(theta, (h, w), (height, width), radius) + 1]
+    radius = len(taps) - 1
 
     u, v, x, y = coordinates(theta, (h, w), (height, width), radius, dtype)
     du, dv = torch.zeros_like(u), torch.zeros_like(v)

@@ -22,6 +22,7 @@ from compositor.ops.sampling import (
     lerp,
     ramp,
     ramp_slope,
+    reach_of,
     slopes,
 )
 
@@ -66,13 +67,15 @@ def blend(
     h, w = foreground.shape[2:]
     dtype = compute_dtype(background.dtype)
     taps = gaussian_taps(sigma, radius, dtype)
+    taps = taps[: reach_of(theta, (h, w), (height, width), radius) + 1]
+    radius = len(taps) - 1
 
     u, v, _, _ = coordinates(theta, (h, w), (height, width), radius, dtype)
     _, m = coverage(mask, corners_of(u, v, h, w), (n, 1, *u.shape[1:]), dtype)
     floor = torch.tensor(threshold, dtype=dtype, device=m.device)
     s = ramp(m, floor)
     if straight_through:
-        s = s.detach() + (m - m.detach())
+        s = s.detach() + (m - m.detach()).nan_to_num()  # also where m is infinite
     alpha = blur(s, taps)
 
     inner = (slice(None), slice(radius, radius + height), slice(radius, radius + width))
@@ -147,6 +150,8 @@ def blend_backward(
     h, w = foreground.shape[2:]
     dtype = compute_dtype(background.dtype)
     taps = gaussian_taps(sigma, radius, dtype)
+    taps = taps[: reach_of(theta, (h, w), (height, width), radius) + 1]
+    radius = len(taps) - 1
     grad = grad_composite.to(dtype)
 
     # alpha, as forward

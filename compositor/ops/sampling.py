@@ -8,6 +8,33 @@ import torch
 from torch import Tensor
 
 
+def reach_of(theta: Tensor, source: tuple[int, int], canvas: tuple[int, int], radius: int) -> int:
+    """Return how far the blur has to reach: in no image do taps beyond that meet the frame.
+
+    Computed only for a blur wider than the canvas, because it waits for theta; otherwise, and for a
+    map that is nearly singular, it is the radius.
+    """
+    (h, w), (height, width) = source, canvas
+    if radius <= max(height, width) or len(theta) == 0:
+        return radius
+    t = theta.detach().double().abs()
+    far_x, far_y = width / 2 + radius, height / 2 + radius
+    (au, bu, cu), (av, bv, cv) = (
+        (t[:, 0] * w / t.new_tensor([width, height, 2])).unbind(-1),
+        (t[:, 1] * h / t.new_tensor([width, height, 2])).unbind(-1),
+    )
+    # The frame with a pixel around it, seen from the canvas's centre, and room for rounding.
+    u = cu + (w + 1) / 2 + 1e-5 * (au * far_x + bu * far_y + cu + w)
+    v = cv + (h + 1) / 2 + 1e-5 * (av * far_x + bv * far_y + cv + h)
+    left, right = theta[:, 0, 0].double() * theta[:, 1, 1], theta[:, 0, 1].double() * theta[:, 1, 0]
+    regular = (left - right).abs() > 1e-4 * (left.abs() + right.abs())
+    determinant = (left - right).abs() * (w * h / (width * height))
+    x, y = (bv * u + bu * v) / determinant, (av * u + au * v) / determinant
+    reach = 1.01 * torch.maximum(x + width / 2, y + height / 2) + 2
+    known = regular & (reach < radius)  # NaN is not
+    return int(torch.where(known, reach, radius).max())
+
+
 class Corners(NamedTuple):
     """The four source pixels around each sample, and its position between them."""
 
@@ -74,12 +101,16 @@ def gather(image: Tensor, corners: Corners, outside_is_zero: bool) -> list[Tenso
     return values
 
 
+def _between(p: Tensor, q: Tensor, t: Tensor) -> Tensor:
+    """``p + t (q - p)``, where a q of weight 0 does not count, even if it is not finite."""
+    way = q - p
+    return p + t * torch.where((t == 0) & ~way.isfinite(), 0, way)  # keeps the gradient of t
+
+
 def lerp(values: list[Tensor], corners: Corners) -> Tensor:
-    """Nested lerps ``p + t (q - p)``: a constant neighbourhood is reproduced exactly."""
+    """Nested linear interpolation: a constant neighbourhood is reproduced exactly."""
     tx, ty = (t[:, None] for t in corners.weight)
-    top = values[0] + tx * (values[1] - values[0])
-    bottom = values[2] + tx * (values[3] - values[2])
-    return top + ty * (bottom - top)
+    return _between(_between(values[0], values[1], tx), _between(values[2], values[3], tx), ty)
 
 
 def slopes(values: list[Tensor], corners: Corners) -> tuple[Tensor, Tensor]:

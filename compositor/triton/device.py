@@ -129,8 +129,8 @@ def coordinates(map, i, j, T: tl.constexpr):
 
 @triton.jit
 def lerp(p, q, t):
-    """Interpolate linearly; a constant neighbourhood is reproduced exactly."""
-    return tl.fma(q - p, t, p)
+    """Interpolate linearly: a constant stays as it is, and a q of weight 0 does not count."""
+    return tl.where(t == 0, p, tl.fma(q - p, t, p))
 
 
 @triton.jit

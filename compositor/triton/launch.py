@@ -1,7 +1,8 @@
 """Runs the op on Triton: allocates buffers and launches kernels, without waiting for any.
 
 Everything a kernel needs is computed on the device, so a CUDA graph can capture both directions
-once a first call has compiled and tuned them.
+once a first call has compiled and tuned them. The exception is a blur wider than the canvas: how
+far it has to reach depends on theta, which is waited for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from compositor.ops.reference import compute_dtype
+from compositor.ops.sampling import reach_of
 from compositor.triton.adjoint import pull_kernel, spread_kernel
 from compositor.triton.backward import theta_kernel
 from compositor.triton.device import MAP, TAPS, plan_kernel
@@ -24,6 +26,7 @@ from compositor.triton.tuning import (
     EXACT,
     FLAT,
     FORWARD,
+    LARGEST_HALO,
     halo_of,
     partial_tile,
     run_tuned,
@@ -55,14 +58,20 @@ class _Plan:
         self.h, self.w = foreground.shape[2:]
         self.sizes = (self.h, self.w, self.height, self.width)
         self.dtype = compute_dtype(background.dtype)
-        self.halo = halo_of(radius)
+        self.radius = radius
+        if radius > LARGEST_HALO:
+            # A power of two, because each radius compiles kernels of its own; and never so small
+            # that the blur takes another path, so an image's bits do not depend on its batch.
+            reach = reach_of(theta, (self.h, self.w), (self.height, self.width), radius)
+            self.radius = min(radius, triton.next_power_of_2(max(reach, LARGEST_HALO + 1)))
+        self.halo = halo_of(self.radius)
         self.mask, self.straight_through = mask, straight_through
         images = (foreground, mask, background, *gradients)
         wide = self.dtype == torch.float64
         self.options = {
-            "RADIUS": radius,
+            "RADIUS": self.radius,
             "T": tl.float64 if wide else tl.float32,
-            "INDEX": tl.int32 if _fits_32_bits(radius, *images) else tl.int64,
+            "INDEX": tl.int32 if _fits_32_bits(self.radius, *images) else tl.int64,
             "MAP": MAP,
         }
         self.maps = theta.new_empty((self.n, MAP), dtype=self.dtype)
@@ -79,10 +88,9 @@ class _Plan:
 
     def blurred_rows(self, slopes: bool) -> Tensor | None:
         """Fields for the column pass if a tile has no room for the halo, otherwise None."""
-        radius = self.options["RADIUS"]
-        if radius == self.halo:
+        if self.radius == self.halo:
             return None
-        grown = self.height + 2 * radius
+        grown = self.height + 2 * self.radius
         out = self.maps.new_empty((self.n, 5 if slopes else 1, grown, self.width))
         mask = out if self.mask is None else self.mask
         rows_kernel[(self.n * tiles(grown, self.width, FLAT),)](
@@ -170,7 +178,7 @@ def blend_backward(
             (grad_composite, grad_alpha),
         )  # fmt: skip
         canvas = (plan.n, 1, plan.height, plan.width)
-        count = tiles(plan.height, plan.width, partial_tile(radius), plan.halo)
+        count = tiles(plan.height, plan.width, partial_tile(plan.radius), plan.halo)
         new = plan.maps.new_empty
         colour_weight = new(background.shape) if foreground_grad else None
         d_alpha = new(canvas) if mask_grad else None
@@ -193,8 +201,9 @@ def blend_backward(
         if colour_weight is not None:
             d_foreground = plan.pull(colour_weight, foreground, True)
         if d_alpha is not None and mask is not None:
-            to_mask = new((plan.n, 1, plan.height + 2 * radius, plan.width + 2 * radius))
-            spread_kernel[(plan.n * tiles(to_mask.shape[2], to_mask.shape[3], FLAT),)](
+            grown = plan.height + 2 * plan.radius, plan.width + 2 * plan.radius
+            to_mask = new((plan.n, 1, *grown))
+            spread_kernel[(plan.n * tiles(*grown, FLAT),)](
                 d_alpha, mask, mask.stride(), to_mask, plan.maps, plan.constants, *plan.sizes,
                 STRAIGHT=straight_through, TAPS=TAPS, **plan.options, **FLAT, **EXACT,
             )  # fmt: skip

@@ -2,6 +2,7 @@
 // use them.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -45,6 +46,30 @@ COMPOSITOR_HOST_DEVICE static inline AffineMap<T> make_map(const double* theta, 
       static_cast<T>((width - 1) / 2),
       static_cast<T>((height - 1) / 2),
   };
+}
+
+// How far the blur has to reach, if that is less than the radius: from any canvas pixel to any
+// sample that can touch the frame. Taps beyond meet zeros only. Computed only for a blur wider than
+// the canvas, and unknown for a map that is nearly singular.
+inline int64_t reach_of(const double* theta, Sizes size, int64_t radius) {
+  if (radius <= std::max(size.height, size.width)) return radius;
+  const AffineMap<double> map = make_map<double>(theta, size);
+  const double far_x = map.centre_x + radius, far_y = map.centre_y + radius;
+  // The frame with a pixel around it, seen from the canvas's centre, and room for rounding.
+  const auto farthest = [&](double a, double b, double c, int64_t length) {
+    const double middle = static_cast<double>(length - 1) / 2;
+    return std::abs(c - middle) + middle + 1 +
+           1e-5 * (std::abs(a) * far_x + std::abs(b) * far_y + std::abs(c) + middle);
+  };
+  const double u = farthest(map.au, map.bu, map.cu, size.w);
+  const double v = farthest(map.av, map.bv, map.cv, size.h);
+  const double left = map.au * map.bv, right = map.bu * map.av;
+  const double determinant = std::abs(left - right);
+  if (!(determinant > 1e-4 * (std::abs(left) + std::abs(right)))) return radius;
+  const double x = (std::abs(map.bv) * u + std::abs(map.bu) * v) / determinant + map.centre_x;
+  const double y = (std::abs(map.av) * u + std::abs(map.au) * v) / determinant + map.centre_y;
+  const double reach = 1.01 * std::max(x, y) + 2;
+  return reach < static_cast<double>(radius) ? static_cast<int64_t>(reach) : radius;
 }
 
 // [g(0), ..., g(radius)], each a multiple of half an ulp of 1 in the computation type (`digits` is

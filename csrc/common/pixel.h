@@ -17,17 +17,25 @@ COMPOSITOR_HOST_DEVICE inline Coordinate<T> safe_coordinate(T u, int size) {
   return {index, bounded - T(index)};
 }
 
-// The bilinear sample and its slopes: nested lerps reproduce a constant neighbourhood exactly.
+// The way from p to q: a constant neighbourhood is reproduced exactly. `kExact`: what has a weight
+// of 0 does not count, infinities and NaN included; else 0 times these is NaN.
+template <bool kExact, typename T>
+COMPOSITOR_HOST_DEVICE inline T lerp(T p, T q, T t) {
+  const T value = p + t * (q - p);
+  if constexpr (kExact) return t == T(0) ? p : value;
+  return value;
+}
+
+// The bilinear sample and its slopes; on a pixel they are those to the right and down.
 template <typename T>
 struct Bilinear {
   T value, along_x, along_y;
 };
 
-template <typename T>
+template <bool kExact, typename T>
 COMPOSITOR_HOST_DEVICE inline Bilinear<T> bilinear(T p00, T p01, T p10, T p11, T tx, T ty) {
-  const T across_top = p01 - p00, across_bottom = p11 - p10;
-  const T top = p00 + tx * across_top, bottom = p10 + tx * across_bottom;
-  return {top + ty * (bottom - top), across_top + ty * (across_bottom - across_top), bottom - top};
+  const T top = lerp<kExact>(p00, p01, tx), bottom = lerp<kExact>(p10, p11, tx);
+  return {lerp<kExact>(top, bottom, ty), lerp<false>(p01 - p00, p11 - p10, ty), bottom - top};
 }
 
 // Mask sample -> s; `range` is 1 - threshold. Samples above 1, which a resized mask overshoots by

@@ -84,9 +84,12 @@ class ColourSampler {
     const I sy = p_.foreground.y, sx = p_.foreground.x;
     part_ = part;
     pairs_ = inside && kUnit;
-    pairs_ ? locate_row<true>(row, part, h, w, sy, sx, samples_)
-           : locate_row<false>(row, part, h, w, sy, sx, samples_);
+    exact_ = pairs_ ? locate_row<true>(row, part, h, w, sy, sx, samples_)
+                    : locate_row<false>(row, part, h, w, sy, sx, samples_);
   }
+
+  // A sample has a weight of 0.
+  bool exact() const { return exact_; }
 
   Samples<S, T, I> gather(int64_t channel) const {
     const S* colour = plane<S>(p_.foreground, image_, channel);
@@ -101,7 +104,7 @@ class ColourSampler {
   const int64_t image_;
   const Samples<S, T, I> samples_;  // room for one row's
   Span part_;
-  bool pairs_;
+  bool pairs_, exact_;
 };
 
 template <bool kUnit, typename S, typename T, typename I>
@@ -154,18 +157,21 @@ class AlphaSweep {
     in_parts(row, h, w, span, [&](Span part, bool inside) {
       const bool pairs = inside && p_.mask.data && kUnit;
       if constexpr (kBlocks<S, kUnit>) {
-        if (pairs) {
-          return cover_blocks<kSlopes>(mask_, sy, row, part, threshold, p_.straight_through, s_,
-                                       slope_u, slope_v);
+        if (pairs && cover_blocks<kSlopes>(mask_, sy, row, part, threshold, p_.straight_through, s_,
+                                           slope_u, slope_v)) {
+          return;
         }
       }
+      bool exact;
       if (pairs) {
-        locate_row<true>(row, part, h, w, sy, sx, samples_);
+        exact = locate_row<true>(row, part, h, w, sy, sx, samples_);
         gather_row<true>(mask_, sy, samples_, part);
       } else {
-        gather_mask_row(mask_, sy, sx, row, h, w, samples_, part);
+        exact = gather_mask_row(mask_, sy, sx, row, h, w, samples_, part);
       }
-      cover_row<kSlopes>(samples_, part, threshold, p_.straight_through, s_, slope_u, slope_v);
+      const auto pass =
+          exact ? cover_row<kSlopes, true, S, T, I> : cover_row<kSlopes, false, S, T, I>;
+      pass(samples_, part, threshold, p_.straight_through, s_, slope_u, slope_v);
     });
   }
 

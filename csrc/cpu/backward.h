@@ -121,17 +121,18 @@ class Backward {
   // dL/dalpha of a part of row i, and what its colours add to theta's gradient.
   void colour_slopes(int i, const RowMap<T>& row, Span part, bool inside, RowSums& sums) {
     if constexpr (kBlocks<S, kUnit>) {
-      if (inside) return slope_blocks(p_, n_, i, row, alpha_, grad_alpha_, part, sums);
+      if (inside && slope_blocks(p_, n_, i, row, alpha_, grad_alpha_, part, sums)) return;
     }
     const size_t bytes = sizeof(T) * (part.end - part.begin);
     for (T* to : {grad_alpha_, grad_u_, grad_v_}) __builtin_memset(to + part.begin, 0, bytes);
     colours_.locate(row, part, inside);
+    const auto pass = colours_.exact() ? colour_slopes_row<kUnit, true, S, T, I>
+                                       : colour_slopes_row<kUnit, false, S, T, I>;
     for (int64_t c = 0; c < p_.channels; ++c) {
-      colour_slopes_row(colours_.gather(c), alpha_,
-                        plane<S>(p_.background, n_, c) + i * p_.background.y,
-                        Stride<kUnit>{p_.background.x},
-                        plane<S>(p_.grad_composite, n_, c) + i * p_.grad_composite.y,
-                        Stride<kUnit>{p_.grad_composite.x}, grad_alpha_, grad_u_, grad_v_, part);
+      pass(colours_.gather(c), alpha_, plane<S>(p_.background, n_, c) + i * p_.background.y,
+           Stride<kUnit>{p_.background.x},
+           plane<S>(p_.grad_composite, n_, c) + i * p_.grad_composite.y,
+           Stride<kUnit>{p_.grad_composite.x}, grad_alpha_, grad_u_, grad_v_, part);
     }
     add_products(alpha_, grad_u_, grad_v_, map_.centre_x, part, sums);
   }

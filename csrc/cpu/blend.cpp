@@ -110,8 +110,10 @@ void run(void (*kernel)(const BlendParams&, const Task&), const BlendParams& par
   std::atomic<int64_t> next{0};
   torch::stable::parallel_for(0, std::min(threads, tasks), 1, [&](int64_t, int64_t) {
     for (int64_t k = next++; k < tasks; k = next++) {
-      const int64_t part = k % parts;
-      kernel(params, {k / parts, blocks * part / parts, blocks * (part + 1) / parts});
+      const int64_t image = k / parts, part = k % parts;
+      BlendParams own = params;
+      own.radius = static_cast<int>(reach_of(params.theta + 6 * image, params.size, params.radius));
+      kernel(own, {image, blocks * part / parts, blocks * (part + 1) / parts});
     }
   });
 }

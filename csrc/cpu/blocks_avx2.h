@@ -49,10 +49,19 @@ inline Pair<Lanes> gather_pairs(const float* plane, const int32_t* at) {
   return {_mm256_shuffle_ps(even, odd, 0x88), _mm256_shuffle_ps(even, odd, 0xDD)};
 }
 
+// A pixel of weight 0 shows here if it is not finite, but then neither is the sample: the row
+// passes do such a part of a row over.
 inline Bilinear<Lanes> gather_block(const float* plane, int64_t sy, const BlockSamples& samples) {
   const Pair<Lanes> top = gather_pairs(plane, samples.at);
   const Pair<Lanes> bottom = gather_pairs(plane + sy, samples.at);
-  return bilinear<Lanes>(top.left, top.right, bottom.left, bottom.right, samples.tx, samples.ty);
+  return bilinear<false, Lanes>(top.left, top.right, bottom.left, bottom.right, samples.tx,
+                                samples.ty);
+}
+
+// Whether all samples are finite: 0 times each of them, the cheapest test in a loop, adds up to 0.
+inline bool all_finite(Lanes nothing) {
+  const __m256 nonzero = _mm256_cmp_ps(nothing, _mm256_setzero_ps(), _CMP_NEQ_UQ);
+  return _mm256_testz_ps(nonzero, nonzero);
 }
 
 template <bool kWhole>
@@ -97,9 +106,9 @@ inline Span trim(const float* row, Span span) {
   return span;
 }
 
-// Does what gather_row and cover_row do.
+// Does what gather_row and cover_row do. Returns whether all samples are finite.
 template <bool kSlopes>
-__attribute__((noinline)) static void cover_blocks(const float* mask, int sy, RowMap<float> row,
+__attribute__((noinline)) static bool cover_blocks(const float* mask, int sy, RowMap<float> row,
                                                    Span span, float threshold,
                                                    bool straight_through, float* s, float* slope_u,
                                                    float* slope_v) {
@@ -108,12 +117,14 @@ __attribute__((noinline)) static void cover_blocks(const float* mask, int sy, Ro
   const Lanes limit = _mm256_set1_ps(threshold);
   const Lanes above = _mm256_set1_ps(straight_through ? 1 : 1 / range);
   const Lanes below = _mm256_set1_ps(straight_through ? 1 : 0);
+  Lanes nothing = zero;
   in_blocks(span, [&]<bool kWhole>(int j, __m256i wanted) {
     const BlockSamples samples = locate_block(row, sy, columns_from(j) - row.centre_x, wanted);
     const Bilinear<Lanes> m = gather_block(mask, sy, samples);
-    const Lanes bounded = _mm256_min_ps(one, m.value);  // NaN stays NaN
-    const Lanes under = _mm256_cmp_ps(bounded, limit, _CMP_LE_OQ);
-    store_lanes<kWhole>(s + j, _mm256_blendv_ps((bounded - limit) / range, zero, under), wanted);
+    nothing += zero * m.value;
+    // Of two operands one of which is NaN, these take the second: NaN stays NaN.
+    const Lanes ramp = (_mm256_min_ps(one, m.value) - limit) / range;
+    store_lanes<kWhole>(s + j, _mm256_max_ps(zero, ramp), wanted);
     if constexpr (kSlopes) {
       const Lanes over = _mm256_cmp_ps(m.value, limit, _CMP_GT_OQ);
       const Lanes within = _mm256_cmp_ps(m.value, one, _CMP_LE_OQ);
@@ -122,10 +133,11 @@ __attribute__((noinline)) static void cover_blocks(const float* mask, int sy, Ro
       store_lanes<kWhole>(slope_v + j, gain * m.along_y, wanted);
     }
   });
+  return all_finite(nothing);
 }
 
-// Does what gather_row and blend_row do, for all channels.
-__attribute__((noinline)) static void blend_blocks(const BlendParams& p, int64_t image, int i,
+// Does what gather_row and blend_row do, for all channels. Returns whether all samples are finite.
+__attribute__((noinline)) static bool blend_blocks(const BlendParams& p, int64_t image, int i,
                                                    RowMap<float> row, const float* alpha,
                                                    Span span) {
   const float* foreground = plane<float>(p.foreground, image);
@@ -134,6 +146,7 @@ __attribute__((noinline)) static void blend_blocks(const BlendParams& p, int64_t
   const int sy = static_cast<int>(p.foreground.y);
   const int64_t below = i + kRowsAhead < p.size.height ? kRowsAhead * p.background.y : 0;
   const Lanes zero = _mm256_setzero_ps();
+  Lanes nothing = zero;
   in_blocks(span, [&]<bool kWhole>(int j, __m256i wanted) {
     const BlockSamples samples = locate_block(row, sy, columns_from(j) - row.centre_x, wanted);
     const Lanes a = _mm256_loadu_ps(alpha + j);
@@ -142,12 +155,14 @@ __attribute__((noinline)) static void blend_blocks(const BlendParams& p, int64_t
     float* to = composite + j;
     for (int64_t c = p.channels; c > 0; --c) {
       const Lanes f = gather_block(colour, sy, samples).value;
+      nothing += zero * f;
       const Lanes b = load_lanes<kWhole>(behind, wanted);
       __builtin_prefetch(behind + below);
       store_lanes<kWhole>(to, _mm256_blendv_ps(mix(a, f, b), b, hidden), wanted);
       colour += p.foreground.c, behind += p.background.c, to += p.composite.c;
     }
   });
+  return all_finite(nothing);
 }
 
 // The sums of weight and of weight x over the lanes of all blocks, in float64.
@@ -165,8 +180,9 @@ struct LaneSums {
   static double total(__m256d lanes) { return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]); }
 };
 
-// Does what gather_row and colour_slopes_row do, for all channels, and then add_products.
-__attribute__((noinline)) static void slope_blocks(const BlendParams& p, int64_t image, int i,
+// Does what gather_row and colour_slopes_row do, for all channels, and then add_products. Returns
+// whether all samples are finite; if not, `sums` is unchanged.
+__attribute__((noinline)) static bool slope_blocks(const BlendParams& p, int64_t image, int i,
                                                    RowMap<float> row, const float* alpha,
                                                    float* grad_alpha, Span span, RowSums& sums) {
   const float* foreground = plane<float>(p.foreground, image);
@@ -178,6 +194,7 @@ __attribute__((noinline)) static void slope_blocks(const BlendParams& p, int64_t
   const int64_t below_grad = more ? kRowsAhead * p.grad_composite.y : 0;
   const Lanes zero = _mm256_setzero_ps();
   LaneSums u{}, v{};
+  Lanes nothing = zero;
   in_blocks(span, [&]<bool kWhole>(int j, __m256i wanted) {
     const Lanes x = columns_from(j) - row.centre_x;
     const BlockSamples samples = locate_block(row, sy, x, wanted);
@@ -191,8 +208,8 @@ __attribute__((noinline)) static void slope_blocks(const BlendParams& p, int64_t
       const Lanes g = load_lanes<kWhole>(upstream, wanted);
       __builtin_prefetch(behind + below);
       __builtin_prefetch(upstream + below_grad);
-      const Lanes finite = _mm256_cmp_ps(f.value - f.value, zero, _CMP_EQ_OQ);
-      pull += g * _mm256_and_ps(f.value - b, _mm256_or_ps(shown, finite));
+      nothing += zero * f.value;
+      pull += g * (f.value - b);
       along_u += g * f.along_x;
       along_v += g * f.along_y;
       colour += p.foreground.c, behind += p.background.c, upstream += p.grad_composite.c;
@@ -202,6 +219,8 @@ __attribute__((noinline)) static void slope_blocks(const BlendParams& p, int64_t
     u.add(_mm256_and_ps(a * along_u, counted), x);
     v.add(_mm256_and_ps(a * along_v, counted), x);
   });
+  if (!all_finite(nothing)) return false;
   sums.u += LaneSums::total(u.plain), sums.ux += LaneSums::total(u.by_x);
   sums.v += LaneSums::total(v.plain), sums.vx += LaneSums::total(v.by_x);
+  return true;
 }

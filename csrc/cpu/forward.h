@@ -43,14 +43,16 @@ void forward(const BlendParams& p, const Task& task) {
       const RowMap<T> row = row_map(map, i);
       in_parts(row, h, w, span, [&](Span part, bool inside) {
         if constexpr (kBlocks<S, kUnit>) {
-          if (inside) return blend_blocks(p, n, i, row, alpha, part);
+          if (inside && blend_blocks(p, n, i, row, alpha, part)) return;
         }
         colours.locate(row, part, inside);
+        const auto pass =
+            colours.exact() ? blend_row<kUnit, true, S, T, I> : blend_row<kUnit, false, S, T, I>;
         for (int64_t c = 0; c < p.channels; ++c) {
-          blend_row(colours.gather(c), alpha, plane<S>(p.background, n, c) + i * p.background.y,
-                    Stride<kUnit>{p.background.x},
-                    mutable_plane<S>(p.composite, n, c) + i * p.composite.y,
-                    Stride<kUnit>{p.composite.x}, part);
+          pass(colours.gather(c), alpha, plane<S>(p.background, n, c) + i * p.background.y,
+               Stride<kUnit>{p.background.x},
+               mutable_plane<S>(p.composite, n, c) + i * p.composite.y,
+               Stride<kUnit>{p.composite.x}, part);
         }
       });
     }

@@ -1,14 +1,15 @@
 // Arithmetic over one canvas row, each pass a plain loop the compiler vectorises. Row buffers are
 // indexed by canvas column, from -3 radius to W + 3 radius. Included once per instruction set.
 
-template <typename S, typename T>
+template <bool kExact, typename S, typename T>
 inline Bilinear<T> bilinear(Pair<S> upper, Pair<S> lower, T tx, T ty) {
-  return bilinear<T>(load(upper.left), load(upper.right), load(lower.left), load(lower.right), tx,
-                     ty);
+  return bilinear<kExact, T>(load(upper.left), load(upper.right), load(lower.left),
+                             load(lower.right), tx, ty);
 }
 
-// Mask samples -> s, and dm/du, dm/dv times ds/dm where slopes are wanted.
-template <bool kSlopes, typename S, typename T, typename I>
+// Mask samples -> s, and dm/du, dm/dv times ds/dm where slopes are wanted. `kExact`, here and
+// below: as in lerp, where a sample has a weight of 0.
+template <bool kSlopes, bool kExact, typename S, typename T, typename I>
 COMPOSITOR_ROW_PASS void cover_row(Samples<S, T, I> mask, Span span, T threshold,
                                    bool straight_through, T* __restrict s, T* __restrict slope_u,
                                    T* __restrict slope_v) {
@@ -20,7 +21,7 @@ COMPOSITOR_ROW_PASS void cover_row(Samples<S, T, I> mask, Span span, T threshold
   const T above = straight_through ? T(1) : T(1) / range, below = straight_through ? T(1) : T(0);
   COMPOSITOR_SIMD
   for (int j = span.begin; j < span.end; ++j) {
-    const Bilinear<T> m = bilinear(top[j], bottom[j], tx[j], ty[j]);
+    const Bilinear<T> m = bilinear<kExact>(top[j], bottom[j], tx[j], ty[j]);
     s[j] = ramp(m.value, threshold, range);
     if constexpr (kSlopes) {
       const T gain = (m.value > threshold) & (m.value <= T(1)) ? above : below;
@@ -93,7 +94,7 @@ struct Stride {
 };
 
 // composite = alpha f + (1 - alpha) background, and the background itself where alpha is 0.
-template <bool kUnit, typename S, typename T, typename I>
+template <bool kUnit, bool kExact, typename S, typename T, typename I>
 COMPOSITOR_ROW_PASS void blend_row(Samples<S, T, I> colour, const T* __restrict alpha,
                                    const S* __restrict background, Stride<kUnit> background_at,
                                    S* __restrict out, Stride<kUnit> out_at, Span span) {
@@ -103,14 +104,14 @@ COMPOSITOR_ROW_PASS void blend_row(Samples<S, T, I> colour, const T* __restrict 
   const T* __restrict ty = colour.ty;
   COMPOSITOR_SIMD
   for (int j = span.begin; j < span.end; ++j) {
-    const T f = bilinear(top[j], bottom[j], tx[j], ty[j]).value;
+    const T f = bilinear<kExact>(top[j], bottom[j], tx[j], ty[j]).value;
     const T b = load(background[background_at(j)]);
     store(out[out_at(j)], alpha[j] == T(0) ? b : mix(alpha[j], f, b));
   }
 }
 
 // One channel of the backward's colour pass: adds to dL/dalpha, and to G df/du and G df/dv.
-template <bool kUnit, typename S, typename T, typename I>
+template <bool kUnit, bool kExact, typename S, typename T, typename I>
 COMPOSITOR_ROW_PASS void colour_slopes_row(Samples<S, T, I> colour, const T* __restrict alpha,
                                            const S* __restrict background,
                                            Stride<kUnit> background_at, const S* __restrict grad,
@@ -122,7 +123,7 @@ COMPOSITOR_ROW_PASS void colour_slopes_row(Samples<S, T, I> colour, const T* __r
   const T* __restrict ty = colour.ty;
   COMPOSITOR_SIMD
   for (int j = span.begin; j < span.end; ++j) {
-    const Bilinear<T> f = bilinear(top[j], bottom[j], tx[j], ty[j]);
+    const Bilinear<T> f = bilinear<kExact>(top[j], bottom[j], tx[j], ty[j]);
     const T g = load(grad[grad_at(j)]), b = load(background[background_at(j)]);
     grad_alpha[j] += g * contrast(alpha[j] != T(0), f.value, b);
     grad_u[j] += g * f.along_x;

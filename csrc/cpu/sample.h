@@ -32,16 +32,18 @@ struct Samples {
 };
 
 // Where each sample lies. `kPairs`: all four pixels are in the frame, left and right are adjacent.
-// Otherwise a sample outside the frame is clamped to its edge.
+// Otherwise a sample outside the frame is clamped to its edge. Returns whether any has a weight
+// of 0.
 template <bool kPairs, typename S, typename T, typename I>
-COMPOSITOR_ROW_PASS void locate_row(RowMap<T> row, Span span, int h, int w, I sy, I sx,
+COMPOSITOR_ROW_PASS bool locate_row(RowMap<T> row, Span span, int h, int w, I sy, I sx,
                                     Samples<S, T, I> to) {
   I* __restrict at = to.at;
   I* __restrict step_x = to.step_x;
   I* __restrict step_y = to.step_y;
   T* __restrict tx = to.tx;
   T* __restrict ty = to.ty;
-  COMPOSITOR_SIMD
+  T least = 1;
+#pragma omp simd reduction(min : least)
   for (int j = span.begin; j < span.end; ++j) {
     const T x = T(j) - row.centre_x;
     const T u = row.au * x + row.u0, v = row.av * x + row.v0;
@@ -58,10 +60,13 @@ COMPOSITOR_ROW_PASS void locate_row(RowMap<T> row, Span span, int h, int w, I sy
       at[j] = I(cy) * sy + I(cx) * sx;
       step_x[j] = across ? sx : I(0);
       step_y[j] = down ? sy : I(0);
-      tx[j] = cu.fraction;
-      ty[j] = cv.fraction;
+      tx[j] = across ? cu.fraction : T(0);
+      ty[j] = down ? cv.fraction : T(0);
     }
+    const T smaller = tx[j] < ty[j] ? tx[j] : ty[j];
+    least = smaller < least ? smaller : least;
   }
+  return least == T(0);
 }
 
 // The four pixels of each located sample: two loads of a pair rather than four of one.
@@ -85,14 +90,16 @@ COMPOSITOR_ROW_PASS void gather_row(const S* __restrict plane, I sy, Samples<S, 
 
 // Locates and gathers at once, for a mask, which is zero outside its frame.
 template <typename S, typename T, typename I>
-COMPOSITOR_ROW_PASS void gather_mask_row(const S* __restrict mask, I sy, I sx, RowMap<T> row, int h,
+COMPOSITOR_ROW_PASS bool gather_mask_row(const S* __restrict mask, I sy, I sx, RowMap<T> row, int h,
                                          int w, Samples<S, T, I> to, Span span) {
+  bool zeros = false;
   for (int j = span.begin; j < span.end; ++j) {
     const T x = T(j) - row.centre_x;
     const Coordinate<T> cu = safe_coordinate(row.au * x + row.u0, w);
     const Coordinate<T> cv = safe_coordinate(row.av * x + row.v0, h);
     const int x0 = cu.index, y0 = cv.index;
     to.tx[j] = cu.fraction, to.ty[j] = cv.fraction;
+    zeros |= (cu.fraction == T(0)) | (cv.fraction == T(0));
     const bool left = (x0 >= 0) & (x0 < w), right = (x0 >= -1) & (x0 < w - 1);
     const bool upper = (y0 >= 0) & (y0 < h), lower = (y0 >= -1) & (y0 < h - 1);
     const S* up = mask + I(upper ? y0 : 0) * sy;
@@ -101,6 +108,7 @@ COMPOSITOR_ROW_PASS void gather_mask_row(const S* __restrict mask, I sy, I sx, R
     to.top[j] = {left & upper ? up[from] : S(0), right & upper ? up[past] : S(0)};
     to.bottom[j] = {left & lower ? down[from] : S(0), right & lower ? down[past] : S(0)};
   }
+  return zeros;
 }
 
 // Calls pass(part, inside) for the parts of `span` with and without bounds to check.

@@ -79,9 +79,8 @@ void scatter_mask_row(const Accumulator<S>& to, const BlendParams& p, const S* m
     }
     T gain = T(1);
     if (!p.straight_through) {
-      const T top = value[0][0] + fx * (value[0][1] - value[0][0]);
-      const T bottom = value[1][0] + fx * (value[1][1] - value[1][0]);
-      gain = ramp_slope(top + fy * (bottom - top), threshold, T(1) - threshold);
+      const T m = bilinear<true>(value[0][0], value[0][1], value[1][0], value[1][1], fx, fy).value;
+      gain = ramp_slope(m, threshold, T(1) - threshold);
     }
     const T weight_x[2] = {1 - fx, fx}, weight_y[2] = {1 - fy, fy};
     for (int dy = 0; dy < 2; ++dy) {

@@ -1,10 +1,12 @@
 // compositor::blend and its backward on CUDA tensors: checks, outputs, launches. LibTorch stable
-// ABI. Nothing here waits for the device, so a CUDA graph can hold all of it.
+// ABI. Nothing here waits for the device unless the blur is wider than the canvas (batch_reach), so
+// a CUDA graph can hold all of it.
 #include <cuda_runtime_api.h>
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/library.h>
 
+#include <algorithm>
 #include <tuple>
 #include <vector>
 
@@ -24,6 +26,21 @@ cudaStream_t current_stream(const Tensor& tensor) {
   void* stream = nullptr;
   TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream));
   return static_cast<cudaStream_t>(stream);
+}
+
+// reach_of for the whole batch. This waits for theta, which fails while a CUDA graph is captured.
+int64_t batch_reach(const Tensor& theta, const Sizes& size, int64_t radius) {
+  if (radius <= std::max({size.height, size.width, int64_t{kFixedRadius} + 1})) return radius;
+  const torch::stable::Device host(torch::headeronly::DeviceType::CPU);
+  const Tensor copy = torch::stable::contiguous(
+      torch::stable::to(torch::stable::to(theta, ScalarType::Double), host));
+  const double* values = copy.const_data_ptr<double>();
+  // Always more than the fixed kernel's radius, so that an image's bits do not depend on its batch.
+  int64_t reach = kFixedRadius + 1;
+  for (int64_t n = 0; n < theta.size(0); ++n) {
+    reach = std::max(reach, reach_of(values + 6 * n, size, radius));
+  }
+  return reach;
 }
 
 // The arguments that both directions share. Makes their device current and holds its stream.
@@ -51,7 +68,8 @@ struct Arguments {
     params.mask = view_of(mask);
     params.background = view_of(background);
     params.theta = theta_of(theta);
-    params.radius = static_cast<int>(radius);
+    radius_ = radius;
+    params.radius = static_cast<int>(batch_reach(theta, shapes.size, radius));
     params.threshold = threshold;
     params.straight_through = straight_through;
   }
@@ -81,14 +99,17 @@ struct Arguments {
   // The last step before a launch, when all views are there.
   void set_taps(double sigma) {
     const bool wide = scalar == Scalar::kFloat64;
-    const std::vector<double> taps = gaussian_taps(sigma, params.radius, wide ? 53 : 24);
+    const std::vector<double> taps = gaussian_taps(sigma, radius_, wide ? 53 : 24);
     for (int k = 0; k <= std::min(kFixedRadius, params.radius); ++k) params.taps[k] = taps[k];
     if (has_fixed_kernel(scalar, narrow(), params.radius)) return;
-    const int64_t count = static_cast<int64_t>(taps.size());
+    const int64_t count = params.radius + 1;
     far_taps = scratch({count});
     params.far_taps = far_taps.data_ptr();
     write_taps(taps.data(), count, wide, far_taps.data_ptr(), stream);
   }
+
+ private:
+  int64_t radius_;  // of the taps; params.radius is what they have to reach
 };
 
 std::tuple<Tensor, Tensor> blend(const Tensor& foreground, const std::optional<Tensor>& mask,
@@ -139,8 +160,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> blend_backward(
   }
   if (mask_grad) {
     params.grad_mask = view_of(to_mask);
-    params.cover_plane =
-        keep(arguments.scratch({params.batch, size.height + 2 * radius, size.width + 2 * radius}));
+    params.cover_plane = keep(arguments.scratch(
+        {params.batch, size.height + 2 * params.radius, size.width + 2 * params.radius}));
   }
   if (background_grad) params.grad_background = view_of(to_background);
   if (theta_grad) {

@@ -9,7 +9,7 @@ struct MaskSample {
   bool touches;  // any of the four is in the frame
 
   COMPOSITOR_DEVICE_INLINE Bilinear<T> value() const {
-    return bilinear(p00, p01, p10, p11, tx, ty);
+    return bilinear<true>(p00, p01, p10, p11, tx, ty);
   }
 };
 
@@ -52,8 +52,9 @@ COMPOSITOR_DEVICE_INLINE ColourCorners<I, T> locate_colour(const Image<const S, 
   const Coordinate<T> u = safe_coordinate(at.u, w), v = safe_coordinate(at.v, h);
   const int x = u.index < 0 ? 0 : (u.index < w - 1 ? u.index : w - 1);
   const int y = v.index < 0 ? 0 : (v.index < h - 1 ? v.index : h - 1);
-  return {I(y) * colours.y + I(x) * colours.x, within(u.index, w - 1) ? colours.x : I(0),
-          within(v.index, h - 1) ? colours.y : I(0), u.fraction, v.fraction};
+  const bool across = within(u.index, w - 1), down = within(v.index, h - 1);
+  return {I(y) * colours.y + I(x) * colours.x, across ? colours.x : I(0), down ? colours.y : I(0),
+          across ? u.fraction : T(0), down ? v.fraction : T(0)};
 }
 
 template <typename S, typename I, typename T>
@@ -61,6 +62,6 @@ COMPOSITOR_DEVICE_INLINE Bilinear<T> sample_colour(const Image<const S, I>& colo
                                                    const ColourCorners<I, T>& corners,
                                                    int channel) {
   const S* corner = colours.data + (I(channel) * colours.c + corners.at);
-  return bilinear(fetch(corner), fetch(corner + corners.right), fetch(corner + corners.below),
-                  fetch(corner + (corners.below + corners.right)), corners.tx, corners.ty);
+  return bilinear<true>(fetch(corner), fetch(corner + corners.right), fetch(corner + corners.below),
+                        fetch(corner + (corners.below + corners.right)), corners.tx, corners.ty);
 }
