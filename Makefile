@@ -53,7 +53,7 @@ $(VENV)/tools:
 	$(INSTALL) torch torchvision numpy setuptools ninja
 	touch $@
 
-$(VENV)/installed: $(VENV)/tools setup.py pyproject.toml $(KERNELS)
+$(VENV)/installed: $(VENV)/tools setup.py pyproject.toml compositor/ops/schemas.py $(KERNELS)
 	$(INSTALL) --no-build-isolation -e ".[trainers,dev]"
 	touch $@
 

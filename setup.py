@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -94,9 +95,16 @@ def kernels(build: str) -> Extension:
         ("COMPOSITOR_TORCH_VERSION", f'"{torch.__version__}"'),
         ("COMPOSITOR_OLDEST_TORCH", f'"{OLDEST_TORCH}"'),
     ]
+    schemas = runpy.run_path("compositor/ops/schemas.py")
+    for name in ("BLEND", "BLEND_BACKWARD"):
+        macros.append((f"COMPOSITOR_{name}", f'"{schemas[name]}"'))
     if build == "cpu":
         return cpp_extension.CppExtension(
-            "compositor._C", sources("cpu"), define_macros=macros, extra_compile_args=flags
+            "compositor._C",
+            sources("cpu"),
+            define_macros=macros,
+            extra_compile_args=flags,
+            py_limited_api=True,  # there is no Python in it at all: a C++ program can load it too
         )
 
     toolkit, version = find_cuda()
@@ -124,6 +132,7 @@ def kernels(build: str) -> Extension:
         sources("cpu", "cuda"),
         define_macros=macros,
         extra_compile_args={"cxx": flags, "nvcc": device_flags},
+        py_limited_api=True,
     )
 
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import importlib
+import ctypes
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from compositor import triton
 
+# A library that the dispatcher fills itself from, not a module: there is no Python in it.
+LIBRARY = Path(__file__).with_name("_C.abi3.so")
+
 _reason: str | None = None
 _built: dict[str, Any] = {}
 
 try:
-    _built = importlib.import_module("compositor._C").build_info()
-except ImportError as error:  # never fatal: the reference serves every device
-    _reason = (
-        "the extension was not built: run `pip install --no-build-isolation .`"
-        if isinstance(error, ModuleNotFoundError)
-        else f"the extension was built for another PyTorch or system: {error}"
-    )
+    if not LIBRARY.exists():
+        _reason = "the extension was not built: run `pip install --no-build-isolation .`"
+    else:
+        _info = ctypes.CDLL(str(LIBRARY)).compositor_build_info
+        _info.restype = ctypes.c_char_p
+        _built = json.loads(_info())
+except OSError as error:  # never fatal: the reference serves every device
+    _reason = f"the extension was built for another PyTorch or system: {error}"
 
 
 def build_info() -> dict[str, Any]:

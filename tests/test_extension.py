@@ -45,9 +45,9 @@ def test_import_needs_torch_alone():
 
 def test_without_the_extension_the_reference_serves_and_the_name_raises():
     printed = run_python(
-        "import sys\n"
+        "import pathlib\n"
         "import torch\n"
-        "sys.modules['compositor._C'] = None\n"
+        "pathlib.Path.exists = lambda path: False\n"
         "import compositor\n"
         "x = torch.rand(1, 3, 8, 8)\n"
         "theta = torch.eye(2, 3)[None].requires_grad_()\n"
@@ -105,3 +105,23 @@ def test_what_stops_the_interpreter_is_the_backends_status(monkeypatch):
     x = torch.rand(1, 3, 8, 8)
     with pytest.raises(RuntimeError, match="backend: 'triton' is not available: it cannot"):
         compositor.blend(x, None, x, torch.eye(2, 3)[None], backend="triton")
+
+
+def test_modules_loaded_anew_find_the_ops():
+    run_python(
+        "import importlib\n"
+        "import sys\n"
+        "import torch\n"
+        "import compositor\n"
+        "from compositor.ops import registration\n"
+        "x = torch.rand(1, 3, 8, 8)\n"
+        "theta = torch.eye(2, 3)[None].requires_grad_()\n"
+        "importlib.reload(registration)\n"
+        "compositor.blend(x, None, x, theta).sum().backward()\n"
+        "for name in [name for name in sys.modules if name.startswith('compositor')]:\n"
+        "    del sys.modules[name]\n"
+        "del compositor, registration\n"
+        "import compositor\n"
+        "compositor.blend(x, None, x, theta, backend='cpu').sum().backward()\n"
+        "torch.func.jacfwd(lambda t: compositor.blend(x, None, x, t))(theta.detach())\n"
+    )

@@ -1,4 +1,4 @@
-"""Schemas of ``compositor::blend`` and its rules for autograd, torch.func, fake and meta tensors.
+"""The rules of ``compositor::blend``: autograd, torch.func, fake and meta tensors.
 
 Named backends are overloads of the same op. ``blend.default`` leaves the choice to the dispatcher:
 kernels in ``csrc`` register there, Triton's serve CUDA tensors if those are missing, and the
@@ -20,23 +20,7 @@ from torch._functorch.pyfunctorch import (
 from torch._subclasses.functional_tensor import FunctorchFunctionalizeAPI
 
 from compositor import triton
-from compositor.ops import forward_mode, reference
-
-_INPUTS = "Tensor foreground, Tensor? mask, Tensor background, Tensor theta"
-_OPTIONS = "float threshold, float sigma, int radius, bool straight_through"
-_NEEDS = "bool foreground_grad, bool mask_grad, bool background_grad, bool theta_grad"
-_BLEND = f"({_INPUTS}, {_OPTIONS}, bool return_alpha) -> (Tensor, Tensor)"
-_BLEND_BACKWARD = (
-    f"(Tensor grad_composite, Tensor? grad_alpha, {_INPUTS}, {_OPTIONS}, {_NEEDS})"
-    " -> (Tensor, Tensor, Tensor, Tensor)"
-)
-_TANGENTS = (
-    "Tensor? foreground_tangent, Tensor? mask_tangent, Tensor? background_tangent,"
-    " Tensor? theta_tangent"
-)
-_BLEND_JVP = f"({_TANGENTS}, {_INPUTS}, {_OPTIONS}, bool return_alpha) -> (Tensor, Tensor)"
-
-_library = torch.library.Library("compositor", "DEF")
+from compositor.ops import forward_mode, reference, schemas
 
 
 def _fake_blend(
@@ -126,7 +110,8 @@ def _register(
 
     ``torch.library``'s own ``register_autograd`` supports neither forward mode nor ``torch.func``.
     """
-    _library.define(name + schema, tags=(torch.Tag.pt2_compliant_tag,))
+    if not hasattr(torch.ops.compositor, name):  # the extension defines some
+        _library.define(name + schema)
     _library.impl(name, kernel, "CompositeExplicitAutograd")
     packet, _, overload = name.partition(".")
     op = getattr(getattr(torch.ops.compositor, packet), overload or "default")
@@ -160,7 +145,7 @@ def _register(
 def _register_backend(overload: str, backend: Any) -> None:
     """Define ``blend`` and ``blend_backward`` with one backend's kernels."""
     name, backward_name = f"blend{overload}", f"blend_backward{overload}"
-    _register(backward_name, _BLEND_BACKWARD, backend.blend_backward, _fake_blend_backward)
+    _register(backward_name, schemas.BLEND_BACKWARD, backend.blend_backward, _fake_blend_backward)
     backward_op = getattr(torch.ops.compositor.blend_backward, overload[1:] or "default")
 
     def backward(
@@ -183,7 +168,7 @@ def _register_backend(overload: str, backend: Any) -> None:
             *tangents[:4], *ctx.saved_tensors, *ctx.options, ctx.return_alpha
         )
 
-    _register(name, _BLEND, backend.blend, _fake_blend, _save_inputs, backward, jvp)
+    _register(name, schemas.BLEND, backend.blend, _fake_blend, _save_inputs, backward, jvp)
 
 
 def _serve_cuda_with_triton() -> None:
@@ -194,9 +179,12 @@ def _serve_cuda_with_triton() -> None:
         _library.impl("blend_backward", triton.blend_backward, "CUDA")
 
 
-_register("blend_jvp", _BLEND_JVP, forward_mode.blend_jvp, _fake_blend_jvp)
-for _overload, _backend in (("", reference), (".reference", reference), (".triton", triton)):
-    _register_backend(_overload, _backend)
-_serve_cuda_with_triton()
+# PyTorch cannot take overloads back: where this module is loaded anew, the first rules stay.
+if not hasattr(torch.ops.compositor, "blend_jvp"):
+    _library = torch.library.Library("compositor", "FRAGMENT")
+    _register("blend_jvp", schemas.BLEND_JVP, forward_mode.blend_jvp, _fake_blend_jvp)
+    for _overload, _backend in (("", reference), (".reference", reference), (".triton", triton)):
+        _register_backend(_overload, _backend)
+    _serve_cuda_with_triton()
 
 blend = torch.ops.compositor.blend

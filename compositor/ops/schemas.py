@@ -1,0 +1,20 @@
+"""The schemas of the op, once: ``setup.py`` reads this file and hands them to the extension.
+
+There they serve a program without Python too; where there is no extension ``registration`` defines
+them.
+"""
+
+_INPUTS = "Tensor foreground, Tensor? mask, Tensor background, Tensor theta"
+_OPTIONS = "float threshold, float sigma, int radius, bool straight_through"
+_NEEDS = "bool foreground_grad, bool mask_grad, bool background_grad, bool theta_grad"
+_TANGENTS = (
+    "Tensor? foreground_tangent, Tensor? mask_tangent, Tensor? background_tangent,"
+    " Tensor? theta_tangent"
+)
+
+BLEND = f"({_INPUTS}, {_OPTIONS}, bool return_alpha) -> (Tensor, Tensor)"
+BLEND_BACKWARD = (
+    f"(Tensor grad_composite, Tensor? grad_alpha, {_INPUTS}, {_OPTIONS}, {_NEEDS})"
+    " -> (Tensor, Tensor, Tensor, Tensor)"
+)
+BLEND_JVP = f"({_TANGENTS}, {_INPUTS}, {_OPTIONS}, bool return_alpha) -> (Tensor, Tensor)"
