@@ -6,7 +6,6 @@ of a tile (26 x 58 pixels at a radius of 3) only where it says so.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 
 import pytest
@@ -388,6 +387,6 @@ def test_named_without_what_it_needs_it_raises(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(RuntimeError, match="'triton' is not available: PyTorch finds no GPU"):
         compositor.blend(*given, backend="triton")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(compositor.triton, "INSTALLED", False)
     with pytest.raises(RuntimeError, match="the package triton is not installed"):
         compositor.blend(*given, backend="triton")
