@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := python -m pip --disable-pip-version-check
 INSTALL := $(BIN)/$(PIP) install
 OLDEST := .venv-oldest
-OP_TESTS := tests/ops $(patsubst %,tests/test_%.py,affine artefacts extension visibility)
+OP_TESTS := tests/ops $(wildcard $(patsubst %,tests/test_%*.py,affine artefacts extension torchvision visibility))
 KERNELS := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h')
 
 .PHONY: help install test oldest affnist bench gpu lint clean

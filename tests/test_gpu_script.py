@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -122,6 +123,17 @@ def test_without_a_gpu_or_a_tool_it_says_so(run, tmp_path):
     ran, out, _ = run(NO_GPU="1")
     assert ran.returncode == 1
     assert summary(out) == {"gpu": "python has no PyTorch that finds one: no NVIDIA driver"}
+
+
+def test_a_gpu_machine_needs_no_more_than_torch_numpy_and_pytest():
+    """One module that cannot be imported would keep a stage from running any test."""
+    code = "import sys, pytest\nfor name in ('cv2', 'torchvision', 'PIL', 'scipy', 'kornia'):\n"
+    code += "    sys.modules[name] = None\n"
+    code += "raise SystemExit(pytest.main(['-q', '--collect-only', 'tests/ops']))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=machine.ROOT, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout[-3000:]
 
 
 def test_the_commit_comes_from_whoever_took_the_sources_out_of_git(monkeypatch):

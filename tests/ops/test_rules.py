@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torchvision import tv_tensors
 
 import compositor
 from tests.ops.cases import device_of, each_backend, inputs, overload_of
@@ -98,17 +97,3 @@ def test_autocast_takes_mixed_images_and_a_half_theta(backend):
     )
     assert composite.dtype == torch.float32
     assert torch.equal(composite, wanted)
-
-
-@each_backend
-def test_torchvisions_types_meet_in_one_call(backend):
-    given = inputs(SHAPE)
-    options = {"threshold": 0.3, "return_alpha": True, "backend": backend}
-    wanted = compositor.blend(*given, **options)
-    image = tv_tensors.Image(given.foreground, requires_grad=True)
-    typed = image, tv_tensors.Mask(given.mask), tv_tensors.Image(given.background), given.theta
-    got = compositor.blend(*typed, **options)
-    for g, w in zip(got, wanted, strict=True):
-        assert type(g) is torch.Tensor and torch.equal(g, w)
-    (grad,) = torch.autograd.grad(got[0].sum(), image)
-    assert grad.abs().sum() > 0

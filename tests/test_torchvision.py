@@ -1,0 +1,21 @@
+"""torchvision's types of tensors; apart from the op's tests, which a bare GPU machine runs."""
+
+import torch
+from torchvision import tv_tensors
+
+import compositor
+from tests.ops.cases import each_backend, inputs
+
+
+@each_backend
+def test_torchvisions_types_meet_in_one_call(backend):
+    given = inputs((2, 3, 12, 11, 14, 13))
+    options = {"threshold": 0.3, "return_alpha": True, "backend": backend}
+    wanted = compositor.blend(*given, **options)
+    image = tv_tensors.Image(given.foreground, requires_grad=True)
+    typed = image, tv_tensors.Mask(given.mask), tv_tensors.Image(given.background), given.theta
+    got = compositor.blend(*typed, **options)
+    for g, w in zip(got, wanted, strict=True):
+        assert type(g) is torch.Tensor and torch.equal(g, w)
+    (grad,) = torch.autograd.grad(got[0].sum(), image)
+    assert grad.abs().sum() > 0
