@@ -320,9 +320,9 @@ def test_two_processes_train_together(tiny_mnist: Path, tmp_path: Path) -> None:
     trained = [
         torch.load(p / "undropped" / "checkpoints" / "seed0" / "mnist.pt") for p in (both, one)
     ]
-    for name, value in trained[1]["target"].items():
+    for name, value in trained[1]["parts"]["target"].items():
         # Half batches summed in another order, over 20 steps of SGD at 1e-2.
-        torch.testing.assert_close(trained[0]["target"][name], value, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(trained[0]["parts"]["target"][name], value, rtol=1e-4, atol=1e-6)
 
 
 def test_a_second_run_in_the_folder_is_refused_while_the_first_lives(
