@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from trainers.checkpoint import OtherRunError
 from trainers.config import ConfigError
 from trainers.files import DataError
-from trainers.loop import NonFiniteLossError
+from trainers.loop import NonFiniteError
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def one_line(*errors: type[Exception]) -> Iterator[None]:
     Raises:
         SystemExit: With the line.
     """
-    known: tuple[type[Exception], ...] = ConfigError, DataError, NonFiniteLossError, OtherRunError
+    known: tuple[type[Exception], ...] = ConfigError, DataError, NonFiniteError, OtherRunError
     try:
         yield
     except (*known, *errors) as error:

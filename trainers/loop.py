@@ -2,8 +2,8 @@
 
 A trainer derives from :class:`Loop` and defines how its synthesizer makes hard examples, how its
 target (and discriminator) learn, and how a cycle is evaluated. The loop freezes the players that
-are not learning, counts updates, stops on a loss that is not finite, and saves after each cycle, so
-that a run killed at any moment resumes from its last complete cycle, bit for bit.
+are not learning, counts updates, stops on a loss or gradient that is not finite, and saves after
+each cycle, so that a run killed at any moment resumes from its last complete cycle, bit for bit.
 """
 
 import math
@@ -26,8 +26,8 @@ from trainers.checkpoint import Stateful, check_data, check_identity
 from trainers.files import replacing
 
 
-class NonFiniteLossError(RuntimeError):
-    """A loss became NaN or infinite; the last checkpoint predates it."""
+class NonFiniteError(RuntimeError):
+    """A loss or its gradient became NaN or infinite; the last checkpoint predates it."""
 
 
 @contextmanager
@@ -62,11 +62,12 @@ class Player:
         self.model, self.optimizer = accelerator.prepare(network, optimizer)
         self.network = network
 
-    def update(self, loss: Tensor) -> None:
-        """Take one optimizer step on ``loss``."""
+    def differentiate(self, loss: Tensor) -> float:
+        """Compute the gradient of ``loss`` anew; return its norm."""
         self.optimizer.zero_grad()
         self._accelerator.backward(loss)
-        self.optimizer.step()
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        return float(nn.utils.get_total_norm(gradients))
 
     def state_dict(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
@@ -203,20 +204,24 @@ class Loop(ABC):
         """Update ``player`` once, logged as ``name``; return the loss.
 
         Raises:
-            NonFiniteLossError: The loss is NaN or infinite; the player is left unchanged.
+            NonFiniteError: The loss or the gradient is NaN or infinite; no weight has moved.
         """
-        # The mean over the processes, so that all stop together.
+        # The mean over the processes, so that all stop together; their gradients are one.
         value = float(self.accelerator.reduce(loss.detach().float(), "mean"))
-        if not math.isfinite(value):
-            raise NonFiniteLossError(
-                f"loss/{name}: is {value} in cycle {len(self.history)} after {self.updates} "
-                f"updates (learning rate {player.optimizer.param_groups[0]['lr']:g}); "
-                f"the checkpoint of the last complete cycle is in {self.path}"
-            )
-        player.update(loss)
+        self._check_finite(value, f"loss/{name}", player)
+        self._check_finite(player.differentiate(loss), f"gradient of loss/{name}", player)
+        player.optimizer.step()
         self.updates += 1
         self.log({f"loss/{name}": value})
         return value
+
+    def _check_finite(self, value: float, name: str, player: Player) -> None:
+        if not math.isfinite(value):
+            raise NonFiniteError(
+                f"{name}: is {value} in cycle {len(self.history)} after {self.updates} "
+                f"updates (learning rate {player.optimizer.param_groups[0]['lr']:g}); "
+                f"the checkpoint of the last complete cycle is in {self.path}"
+            )
 
     def log(self, values: Mapping[str, float]) -> None:
         """Write scalars to TensorBoard at the number of updates so far, over all players."""

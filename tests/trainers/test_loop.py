@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from trainers import checkpoint
 from trainers.checkpoint import OtherRunError
 from trainers.files import DataError
-from trainers.loop import Loop, NonFiniteLossError, Player, frozen
+from trainers.loop import Loop, NonFiniteError, Player, frozen
 
 
 def network() -> nn.Sequential:
@@ -241,7 +241,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_does_harm(tmp_path: Path, bad
 
     game.update = watched
     message = r"loss/synthesizer: is (-inf|nan) in cycle 2 after 12 updates .*game.pt"
-    with pytest.raises(NonFiniteLossError, match=message):
+    with pytest.raises(NonFiniteError, match=message):
         game.run(2)
     networks = [p.network for p in (game.synthesizer, game.target) if p]
     # BatchNorm's statistics move in the forward pass; no weight does.
@@ -249,6 +249,17 @@ def test_a_loss_that_is_not_finite_stops_before_it_does_harm(tmp_path: Path, bad
     for name, was, now in zip(names, at_stop[-1], bits(*networks), strict=True):
         assert "running" in name or "tracked" in name or torch.equal(was, now), name
     assert path.read_bytes() == kept
+
+
+def test_a_gradient_that_is_not_finite_moves_no_weight(tmp_path: Path) -> None:
+    game = Game(tmp_path / "game.pt")
+    before = bits(game.target.network)
+    # The loss is 0, its slope is infinite.
+    loss = next(game.target.network.parameters()).mul(0).abs().sum().sqrt()
+    message = r"gradient of loss/target: is (inf|nan) in cycle 0 after 0 updates .*game.pt"
+    with pytest.raises(NonFiniteError, match=message):
+        game.update(game.target, loss, "target")
+    assert same(before, bits(game.target.network))
 
 
 def test_logs_of_a_killed_cycle_are_taken_back(tmp_path: Path) -> None:
