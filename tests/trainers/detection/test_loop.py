@@ -139,7 +139,10 @@ def test_half_precision_runs(tmp_path: Path, way: Way) -> None:
     # Accelerate keeps one precision for a process's life.
     AcceleratorState._reset_state(reset_partial_state=True)
     try:
-        ours = config(tmp_path, precision="bf16", judged=1, images_per_cycle=2)
+        # At SIZE the last stage meets maps of 1 x 1, and there oneDNN's gradient of a depthwise
+        # weight in bfloat16 is now and then NaN: zero padding times uninitialised memory.
+        size = (160, 160)
+        ours = config(tmp_path, precision="bf16", judged=1, images_per_cycle=2, size=size)
         # A step of each player: half precision is slow where the processor has none.
         target = replace(ours.target, start_iterations=0, iterations=1)
         ours = replace(ours, target=target, synthesizer=replace(ours.synthesizer, steps=1))
