@@ -96,7 +96,7 @@ def kernels(build: str) -> Extension:
         ("COMPOSITOR_OLDEST_TORCH", f'"{OLDEST_TORCH}"'),
     ]
     schemas = runpy.run_path("compositor/ops/schemas.py")
-    for name in ("BLEND", "BLEND_BACKWARD"):
+    for name in ("BLEND", "BLEND_BACKWARD", "RENDER", "RENDER_BACKWARD"):
         macros.append((f"COMPOSITOR_{name}", f'"{schemas[name]}"'))
     if build == "cpu":
         return cpp_extension.CppExtension(

@@ -8,6 +8,8 @@
 STABLE_TORCH_LIBRARY(compositor, m) {
   m.def("blend" COMPOSITOR_BLEND);
   m.def("blend_backward" COMPOSITOR_BLEND_BACKWARD);
+  m.def("render" COMPOSITOR_RENDER);
+  m.def("render_backward" COMPOSITOR_RENDER_BACKWARD);
 }
 
 namespace {

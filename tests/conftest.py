@@ -23,14 +23,14 @@ if torch.cuda.is_available():
 
 # The CUDA kernels' programs on the host as one more backend, for tests alone.
 registration._register_backend(".emulated", emulation)
-_select = functional._select
+_select = functional.select
 
 
 def _select_emulated(backend: str | None, device: torch.device) -> str:
     return "emulated" if backend == "emulated" else _select(backend, device)
 
 
-functional._select = _select_emulated
+functional.select = _select_emulated
 
 
 @pytest.fixture(autouse=True)

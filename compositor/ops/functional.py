@@ -120,12 +120,11 @@ def blend(
     # Subclasses such as torchvision's Image and Mask refuse to be mixed in one call.
     with torch._C.DisableTorchFunctionSubclass():
         foreground, mask, background, theta = prepare(foreground, mask, background, theta)
-        threshold, sigma, reach = _check_numbers(threshold, sigma, radius, background.dtype)
-        if mask_grad not in ("straight_through", "exact"):
-            raise ValueError(f"mask_grad: got {mask_grad!r}, wanted 'straight_through' or 'exact'")
-        if not isinstance(return_alpha, bool):
-            raise _arguments.refused("return_alpha", return_alpha, "True or False")
-        op = getattr(registration.blend, _select(backend, background.device))
+        threshold = _arguments.threshold(threshold, compute_dtype(background.dtype))
+        sigma = check_sigma(sigma)
+        reach = math.ceil(3 * sigma) if radius is None else check_radius(radius)
+        check_choices(mask_grad, "return_alpha", return_alpha)
+        op = getattr(registration.blend, select(backend, background.device))
         composite, alpha = op(
             foreground,
             mask,
@@ -133,7 +132,7 @@ def blend(
             theta,
             threshold,
             sigma,
-            reach,
+            reach if sigma > 0 else 0,
             mask_grad == "straight_through",
             return_alpha,
         )
@@ -217,25 +216,33 @@ def _check_tensors(
             )
 
 
-def _check_numbers(
-    threshold: float, sigma: float, radius: int | None, dtype: torch.dtype
-) -> tuple[float, float, int]:
-    """Return threshold, sigma and the radius in pixels."""
-    threshold = _arguments.threshold(threshold, compute_dtype(dtype))
+def check_sigma(sigma: float) -> float:
+    """Return the blur's standard deviation in pixels."""
     wanted = f"a number of pixels from 0 to {LONGEST_REACH // 3}"
     width = _arguments.number("sigma", sigma, wanted)
     if not 0 <= 3 * width <= LONGEST_REACH:
         raise _arguments.refused("sigma", sigma, wanted)
-    reach = math.ceil(3 * width)
-    if radius is not None:
-        wanted = f"None or an integer from 0 to {LONGEST_REACH}"
-        reach = _arguments.integer("radius", radius, wanted)
-        if not 0 <= reach <= LONGEST_REACH:
-            raise _arguments.refused("radius", radius, wanted)
-    return threshold, width, reach if width > 0 else 0
+    return width
 
 
-def _select(backend: str | None, device: torch.device) -> str:
+def check_radius(radius: int) -> int:
+    """Return the reach asked for in pixels."""
+    wanted = f"None or an integer from 0 to {LONGEST_REACH}"
+    reach = _arguments.integer("radius", radius, wanted)
+    if not 0 <= reach <= LONGEST_REACH:
+        raise _arguments.refused("radius", radius, wanted)
+    return reach
+
+
+def check_choices(mask_grad: str, name: str, wanted: bool) -> None:
+    """Check ``mask_grad``, and what says whether more than the composite is to be returned."""
+    if mask_grad not in ("straight_through", "exact"):
+        raise ValueError(f"mask_grad: got {mask_grad!r}, wanted 'straight_through' or 'exact'")
+    if not isinstance(wanted, bool):
+        raise _arguments.refused(name, wanted, "True or False")
+
+
+def select(backend: str | None, device: torch.device) -> str:
     """Return the op's overload for a backend."""
     if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend: got {backend!r}, wanted None or one of {BACKENDS}")

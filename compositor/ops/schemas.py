@@ -1,4 +1,4 @@
-"""The schemas of the op, once: ``setup.py`` reads this file and hands them to the extension.
+"""The schemas of the ops, once: ``setup.py`` reads this file and hands them to the extension.
 
 There they serve a program without Python too; where there is no extension ``registration`` defines
 them.
@@ -18,3 +18,17 @@ BLEND_BACKWARD = (
     " -> (Tensor, Tensor, Tensor, Tensor)"
 )
 BLEND_JVP = f"({_TANGENTS}, {_INPUTS}, {_OPTIONS}, bool return_alpha) -> (Tensor, Tensor)"
+
+_LAYERS = (
+    "Tensor[] foreground, Tensor[]? mask, Tensor background, Tensor theta, Tensor image,"
+    " Tensor source, Tensor? gain, Tensor? bias, Tensor sigma,"
+    " float threshold, int radius, bool straight_through"
+)
+RENDER = (
+    f"({_LAYERS}, bool return_labels)"
+    " -> (Tensor composite, Tensor owner, Tensor boxes, Tensor area, Tensor covered)"
+)
+RENDER_BACKWARD = (
+    f"(Tensor grad_composite, {_LAYERS}, bool[] needs) -> (Tensor[] foreground, Tensor[] mask,"
+    " Tensor background, Tensor theta, Tensor gain, Tensor bias)"
+)

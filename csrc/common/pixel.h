@@ -41,8 +41,8 @@ COMPOSITOR_HOST_DEVICE inline Bilinear<T> bilinear(T p00, T p01, T p10, T p11, T
 // Mask sample -> s; `range` is 1 - threshold. Samples above 1, which a resized mask overshoots by
 // an ulp, count as 1. NaN stays NaN.
 template <typename T>
-COMPOSITOR_HOST_DEVICE inline T ramp(T m, T threshold, T range) {
-  const T bounded = m > T(1) ? T(1) : m;
+COMPOSITOR_HOST_DEVICE inline T ramp(T m, T threshold, T range, T one = T(1)) {
+  const T bounded = m > one ? one : m;
   return bounded <= threshold ? T(0) : (bounded - threshold) / range;
 }
 

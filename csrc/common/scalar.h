@@ -6,6 +6,8 @@
 // vectorise.
 enum class BFloat16 : uint16_t {};
 enum class Float16 : uint16_t {};
+// A level of 0 to 255, which stands for 0 to 1 in a mask.
+enum class Byte : uint8_t {};
 
 template <typename S>
 struct Compute {
@@ -15,6 +17,12 @@ template <>
 struct Compute<double> {
   using type = double;
 };
+
+// What a mask's 1 is stored as.
+template <typename S>
+constexpr float kOne = 1;
+template <>
+constexpr float kOne<Byte> = 255;
 
 template <typename To, typename From>
 COMPOSITOR_HOST_DEVICE inline To bit_cast(From from) {
@@ -26,6 +34,7 @@ COMPOSITOR_HOST_DEVICE inline To bit_cast(From from) {
 
 COMPOSITOR_HOST_DEVICE inline double load(double value) { return value; }
 COMPOSITOR_HOST_DEVICE inline float load(float value) { return value; }
+COMPOSITOR_HOST_DEVICE inline float load(Byte value) { return static_cast<uint8_t>(value); }
 COMPOSITOR_HOST_DEVICE inline float load(BFloat16 value) {
   return bit_cast<float>(static_cast<uint32_t>(value) << 16);
 }
@@ -47,6 +56,11 @@ COMPOSITOR_HOST_DEVICE inline float load(Float16 value) {
 
 COMPOSITOR_HOST_DEVICE inline void store(double& to, double value) { to = value; }
 COMPOSITOR_HOST_DEVICE inline void store(float& to, float value) { to = value; }
+// Saturated, to nearest, ties to even: the sum's last bit is worth 1. NaN is 0.
+COMPOSITOR_HOST_DEVICE inline void store(Byte& to, float value) {
+  const float level = value > 0 ? (value < 255 ? value : 255.0f) : 0.0f;
+  to = static_cast<Byte>(static_cast<uint8_t>(bit_cast<uint32_t>(level + 0x1.8p23f)));
+}
 COMPOSITOR_HOST_DEVICE inline void store(BFloat16& to, float value) {
   const uint32_t word = bit_cast<uint32_t>(value);
   const uint32_t rounded = (word + 0x7FFFu + ((word >> 16) & 1u)) >> 16;  // to nearest, ties even

@@ -29,8 +29,10 @@ inline Scalar scalar_of(const Tensor& tensor) {
       return Scalar::kBFloat16;
     case ScalarType::Half:
       return Scalar::kFloat16;
+    case ScalarType::Byte:
+      return Scalar::kByte;
     default:
-      STD_TORCH_CHECK(false, "compositor.blend: wanted floating-point images");
+      STD_TORCH_CHECK(false, "compositor: wanted floating-point images or bytes");
   }
 }
 
@@ -53,6 +55,8 @@ struct Shapes {
       : foreground_(foreground) {
     STD_TORCH_CHECK(foreground.dim() == 4 && background.dim() == 4 && theta.dim() == 3,
                     "compositor.blend: wanted (N, C, height, width) images and (N, 2, 3) theta");
+    STD_TORCH_CHECK(scalar_of(foreground) != Scalar::kByte,
+                    "compositor.blend: wanted floating-point images");
     batch = foreground.size(0);
     channels = foreground.size(1);
     size = {foreground.size(2), foreground.size(3), background.size(2), background.size(3)};

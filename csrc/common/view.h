@@ -11,6 +11,6 @@ struct View {
   int64_t n = 0, c = 0, y = 0, x = 0;
 };
 
-enum class Scalar { kFloat64, kFloat32, kBFloat16, kFloat16 };
+enum class Scalar { kFloat64, kFloat32, kBFloat16, kFloat16, kByte };
 
 }  // namespace compositor

@@ -122,7 +122,7 @@ class AlphaSweep {
         toucher_(p, image, box),
         s_(rows.take<T>()),
         blurred_(p.size.width, p.radius) {
-    store(one_, T(1));
+    store(one_, T(kOne<S>));
   }
 
   // Takes canvas row `number`, which may lie beyond the canvas, into the window. With slope rows,

@@ -2,7 +2,6 @@
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <tuple>
@@ -10,11 +9,7 @@
 
 #include "../common/tensors.h"
 #include "kernels.h"
-
-#ifdef __linux__
-#include <sys/mman.h>
-#include <unistd.h>
-#endif
+#include "tasks.h"
 
 namespace compositor::cpu {
 
@@ -35,22 +30,6 @@ namespace {
 // A larger composite is written past the caches. This is a fifth faster if the object is small, and
 // summing the composite afterwards loses less than that; for smaller ones it loses more (measured).
 constexpr int64_t kCachedBytes = int64_t{8} << 20;
-
-// Requests huge pages for a new tensor larger than the largest block that glibc keeps for reuse:
-// the system allocates its pages in every call, which with small pages takes most of the time.
-Tensor in_huge_pages(Tensor tensor) {
-#ifdef __linux__
-  constexpr uintptr_t kMapped = uintptr_t{32} << 20;
-  const uintptr_t bytes = tensor.numel() * tensor.element_size();
-  if (bytes > kMapped) {
-    const uintptr_t start = reinterpret_cast<uintptr_t>(tensor.mutable_data_ptr());
-    const uintptr_t page = sysconf(_SC_PAGESIZE), first = (start + page - 1) / page * page;
-    // Only advice: if it is refused, the pages stay small.
-    madvise(reinterpret_cast<void*>(first), start + bytes - first, MADV_HUGEPAGE);
-  }
-#endif
-  return tensor;
-}
 
 // The arguments that both directions share; keeps what they point to alive.
 struct Arguments {
@@ -89,33 +68,10 @@ bool unit_stride(const BlendParams& p) {
   return reach < std::numeric_limits<int32_t>::max();
 }
 
-Kernels choose(Scalar scalar, bool unit_stride) {
-#ifdef COMPOSITOR_BUILD_AVX2
-  if (std::strcmp(capability(), "avx2") == 0) return avx2::kernels(scalar, unit_stride);
-#endif
-  return baseline::kernels(scalar, unit_stride);
-}
-
-// Runs the kernel over images, split into blocks of rows if there are few images per thread.
-void run(void (*kernel)(const BlendParams&, const Task&), const BlendParams& params, int64_t batch,
-         bool whole_images) {
-  const int64_t blocks = count_blocks(params.size.height);
-  const int64_t threads = torch::stable::get_num_threads();
-  int64_t parts = 1;
-  if (!whole_images && batch > 0 && batch % threads != 0 && batch < 4 * threads) {
-    parts = std::min(blocks, (2 * threads + batch - 1) / batch);
-  }
-  // Each thread takes the next task when it is free, since objects differ in size.
-  const int64_t tasks = batch * parts;
-  std::atomic<int64_t> next{0};
-  torch::stable::parallel_for(0, std::min(threads, tasks), 1, [&](int64_t, int64_t) {
-    for (int64_t k = next++; k < tasks; k = next++) {
-      const int64_t image = k / parts, part = k % parts;
-      BlendParams own = params;
-      own.radius = static_cast<int>(reach_of(params.theta + 6 * image, params.size, params.radius));
-      kernel(own, {image, blocks * part / parts, blocks * (part + 1) / parts});
-    }
-  });
+// Of one image: its blur reaches only as far as there is something.
+BlendParams of_image(BlendParams params, int64_t image) {
+  params.radius = static_cast<int>(reach_of(params.theta + 6 * image, params.size, params.radius));
+  return params;
 }
 
 std::tuple<Tensor, Tensor> blend(const Tensor& foreground, const std::optional<Tensor>& mask,
@@ -134,8 +90,9 @@ std::tuple<Tensor, Tensor> blend(const Tensor& foreground, const std::optional<T
   params.past_caches =
       composite.numel() * static_cast<int64_t>(composite.element_size()) > kCachedBytes;
   if (return_alpha) params.alpha = view_of(alpha);
-  run(choose(scalar_of(foreground), unit_stride(params)).forward, params, arguments.shapes.batch,
-      false);
+  const auto kernel = choose(scalar_of(foreground), unit_stride(params)).forward;
+  run([&](const Task& task) { kernel(of_image(params, task.image), task); }, arguments.shapes.batch,
+      params.size.height, false);
   return {composite, alpha};
 }
 
@@ -171,7 +128,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> blend_backward(
   // A scattered gradient is summed in row order by one thread per image: the same bits in every
   // run.
   const bool whole_images = foreground_grad || (mask_grad && mask);
-  run(choose(scalar_of(foreground), unit_stride(params)).backward, params, batch, whole_images);
+  const auto kernel = choose(scalar_of(foreground), unit_stride(params)).backward;
+  run([&](const Task& task) { kernel(of_image(params, task.image), task); }, batch, size.height,
+      whole_images);
 
   if (theta_grad) {
     const double w = size.w, h = size.h, width = size.width, height = size.height;

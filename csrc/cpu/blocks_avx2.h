@@ -3,7 +3,6 @@
 // are in the frame.
 
 constexpr int kLanes = 8;
-constexpr int kRowsAhead = 2;  // how many canvas rows ahead to prefetch
 typedef float Lanes __attribute__((vector_size(4 * kLanes)));
 
 struct BlockSamples {
@@ -136,30 +135,31 @@ __attribute__((noinline)) static bool cover_blocks(const float* mask, int sy, Ro
   return all_finite(nothing);
 }
 
-// Does what gather_row and blend_row do, for all channels. Returns whether all samples are finite.
-__attribute__((noinline)) static bool blend_blocks(const BlendParams& p, int64_t image, int i,
-                                                   RowMap<float> row, const float* alpha,
-                                                   Span span) {
-  const float* foreground = plane<float>(p.foreground, image);
-  const float* background = plane<float>(p.background, image) + i * p.background.y;
-  float* composite = mutable_plane<float>(p.composite, image) + i * p.composite.y;
-  const int sy = static_cast<int>(p.foreground.y);
-  const int64_t below = i + kRowsAhead < p.size.height ? kRowsAhead * p.background.y : 0;
+// Does what gather_row and blend_row do, for all channels, whose strides are given; `tone(c)` is
+// applied to the colours. Prefetches what lies `below` elements behind `behind`. Returns whether
+// all samples are finite.
+template <typename Toner>
+__attribute__((noinline)) static bool blend_blocks(const float* foreground, int64_t next_foreground,
+                                                   int sy, RowMap<float> row, const float* alpha,
+                                                   const float* behind, int64_t next_behind,
+                                                   float* out, int64_t next_out, int64_t channels,
+                                                   Span span, int64_t below, Toner tone) {
   const Lanes zero = _mm256_setzero_ps();
   Lanes nothing = zero;
   in_blocks(span, [&]<bool kWhole>(int j, __m256i wanted) {
     const BlockSamples samples = locate_block(row, sy, columns_from(j) - row.centre_x, wanted);
     const Lanes a = _mm256_loadu_ps(alpha + j);
     const Lanes hidden = _mm256_cmp_ps(a, zero, _CMP_EQ_OQ);
-    const float *colour = foreground, *behind = background + j;
-    float* to = composite + j;
-    for (int64_t c = p.channels; c > 0; --c) {
-      const Lanes f = gather_block(colour, sy, samples).value;
-      nothing += zero * f;
-      const Lanes b = load_lanes<kWhole>(behind, wanted);
-      __builtin_prefetch(behind + below);
+    const float *colour = foreground, *from = behind + j;
+    float* to = out + j;
+    for (int64_t c = 0; c < channels; ++c) {
+      const Lanes sample = gather_block(colour, sy, samples).value;
+      nothing += zero * sample;
+      const Lanes f = tone(c)(sample);
+      const Lanes b = load_lanes<kWhole>(from, wanted);
+      __builtin_prefetch(from + below);
       store_lanes<kWhole>(to, _mm256_blendv_ps(mix(a, f, b), b, hidden), wanted);
-      colour += p.foreground.c, behind += p.background.c, to += p.composite.c;
+      colour += next_foreground, from += next_behind, to += next_out;
     }
   });
   return all_finite(nothing);

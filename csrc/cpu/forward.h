@@ -43,16 +43,24 @@ void forward(const BlendParams& p, const Task& task) {
       const RowMap<T> row = row_map(map, i);
       in_parts(row, h, w, span, [&](Span part, bool inside) {
         if constexpr (kBlocks<S, kUnit>) {
-          if (inside && blend_blocks(p, n, i, row, alpha, part)) return;
+          if (inside) {
+            const int64_t below = i + kRowsAhead < height ? kRowsAhead * p.background.y : 0;
+            const bool finite =
+                blend_blocks(plane<S>(p.foreground, n), p.foreground.c, p.foreground.y, row, alpha,
+                             plane<S>(p.background, n) + i * p.background.y, p.background.c,
+                             mutable_plane<S>(p.composite, n) + i * p.composite.y, p.composite.c,
+                             p.channels, part, below, [](int64_t) { return AsItIs{}; });
+            if (finite) return;
+          }
         }
         colours.locate(row, part, inside);
-        const auto pass =
-            colours.exact() ? blend_row<kUnit, true, S, T, I> : blend_row<kUnit, false, S, T, I>;
+        const auto pass = colours.exact() ? blend_row<kUnit, true, S, T, I, S, AsItIs>
+                                          : blend_row<kUnit, false, S, T, I, S, AsItIs>;
         for (int64_t c = 0; c < p.channels; ++c) {
           pass(colours.gather(c), alpha, plane<S>(p.background, n, c) + i * p.background.y,
                Stride<kUnit>{p.background.x},
                mutable_plane<S>(p.composite, n, c) + i * p.composite.y,
-               Stride<kUnit>{p.composite.x}, part);
+               Stride<kUnit>{p.composite.x}, part, AsItIs{});
         }
       });
     }

@@ -38,6 +38,12 @@ class Rows {
   size_t taken_ = 0;
 };
 
+inline int power_of_two(int least) {
+  int size = 1;
+  while (size < least) size *= 2;
+  return size;
+}
+
 // The last rows of a sweep, 2 radius + 1 or a few more, by row number, which is negative before the
 // canvas. They are zero outside their spans.
 template <typename T>
@@ -70,11 +76,6 @@ class Ring {
   void hold(int number, Span span) { span_at(number) = span; }
 
  private:
-  static int power_of_two(int least) {
-    int size = 1;
-    while (size < least) size *= 2;
-    return size;
-  }
   // Not by %, which would take two divisions per look-up, and a row's blur has fourteen.
   int slot(int number) const { return number & (slots_ - 1); }
   T*& row_at(int number) const { return reinterpret_cast<T**>(rows_.data)[slot(number)]; }

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "../common/affine_map.h"
 #include "../common/view.h"
+#include "scratch.h"
 
 namespace compositor::cpu {
 
@@ -38,9 +40,48 @@ struct Task {
   int64_t first_block, last_block;
 };
 
+// One cut-out under its map on a canvas.
+struct Layer {
+  Sizes size;
+  View foreground, mask;  // of one image: n is not used
+  const double* theta;    // 6
+  const double* taps;     // [g(0), ..., g(radius)]
+  int radius;
+  const double* gain;  // a number a channel; null: 1
+  const double* bias;  // null: 0
+  int32_t number;      // among the call's layers
+};
+
+// What a canvas shows of a layer, counted over some of its rows.
+struct Shown {
+  int64_t covered = 0, area = 0;  // pixels: under it before later layers; its own
+  int x0 = std::numeric_limits<int>::max(), y0 = x0, x1 = 0, y1 = 0;  // around its own
+
+  void add(const Shown& other) {
+    covered += other.covered, area += other.area;
+    x0 = x0 < other.x0 ? x0 : other.x0, y0 = y0 < other.y0 ? y0 : other.y0;
+    x1 = x1 > other.x1 ? x1 : other.x1, y1 = y1 > other.y1 ? y1 : other.y1;
+  }
+};
+
+struct RenderParams {
+  int64_t channels, height, width;
+  const Layer* layers;    // canvas after canvas, and of each in the order they are pasted in
+  const int64_t* begins;  // (N + 1): where in `layers` those of each canvas begin
+  int64_t layer_count;
+  double threshold;  // in the mask's units
+  bool straight_through;
+  View background;
+
+  View composite;            // written
+  int32_t* owner = nullptr;  // written, (N, H, W), contiguous; null: not asked for
+  Shown* shown = nullptr;    // written, (row blocks, L)
+};
+
 struct Kernels {
   void (*forward)(const BlendParams&, const Task&);
   void (*backward)(const BlendParams&, const Task&);
+  void (*render)(const RenderParams&, const Task&);
 };
 
 // The same source, compiled once per instruction set into its own namespace. `unit_stride`:

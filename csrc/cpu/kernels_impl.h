@@ -16,6 +16,7 @@ namespace {
 // Whether the inner loops run over blocks of pixels in registers.
 template <typename S, bool kUnit>
 constexpr bool kBlocks = false;
+constexpr int kRowsAhead = 2;  // how many canvas rows ahead to prefetch
 #ifdef COMPOSITOR_AVX2
 #include "blocks_avx2.h"
 template <>
@@ -27,12 +28,18 @@ constexpr bool kBlocks<float, true> = true;
 #include "background.h"
 #include "forward.h"
 #include "backward.h"
+#include "layer.h"
+#ifdef COMPOSITOR_AVX2
+#include "packed_avx2.h"
+#include "packed_layer_avx2.h"
+#endif
+#include "render.h"
 // clang-format on
 
 template <typename S>
 Kernels kernels_of(bool unit_stride) {
-  return unit_stride ? Kernels{forward<S, true>, backward<S, true>}
-                     : Kernels{forward<S, false>, backward<S, false>};
+  return unit_stride ? Kernels{forward<S, true>, backward<S, true>, render<S, true>}
+                     : Kernels{forward<S, false>, backward<S, false>, render<S, false>};
 }
 
 }  // namespace
@@ -47,6 +54,9 @@ Kernels kernels(Scalar scalar, bool unit_stride) {
       return kernels_of<BFloat16>(unit_stride);
     case Scalar::kFloat16:
       return kernels_of<Float16>(unit_stride);
+    case Scalar::kByte:
+      return unit_stride ? Kernels{nullptr, nullptr, render<Byte, true>}
+                         : Kernels{nullptr, nullptr, render<Byte, false>};
   }
   return {};
 }

@@ -17,17 +17,26 @@ COMPOSITOR_ROW_PASS void cover_row(Samples<S, T, I> mask, Span span, T threshold
   const Pair<S>* __restrict bottom = mask.bottom;
   const T* __restrict tx = mask.tx;
   const T* __restrict ty = mask.ty;
-  const T range = T(1) - threshold;
+  const T range = T(kOne<S>) - threshold;
   const T above = straight_through ? T(1) : T(1) / range, below = straight_through ? T(1) : T(0);
   COMPOSITOR_SIMD
   for (int j = span.begin; j < span.end; ++j) {
     const Bilinear<T> m = bilinear<kExact>(top[j], bottom[j], tx[j], ty[j]);
-    s[j] = ramp(m.value, threshold, range);
+    s[j] = ramp(m.value, threshold, range, T(kOne<S>));
     if constexpr (kSlopes) {
       const T gain = (m.value > threshold) & (m.value <= T(1)) ? above : below;
       slope_u[j] = gain * m.along_x;
       slope_v[j] = gain * m.along_y;
     }
+  }
+}
+
+// Mask samples -> s, in place.
+template <typename T>
+COMPOSITOR_ROW_PASS void ramp_row(T* __restrict row, T threshold, T one, Span span) {
+  COMPOSITOR_SIMD
+  for (int j = span.begin; j < span.end; ++j) {
+    row[j] = ramp(row[j], threshold, one - threshold, one);
   }
 }
 
@@ -93,18 +102,36 @@ struct Stride {
   int64_t operator()(int j) const { return kUnit ? j : j * x; }
 };
 
-// composite = alpha f + (1 - alpha) background, and the background itself where alpha is 0.
-template <bool kUnit, bool kExact, typename S, typename T, typename I>
+// What becomes of a sampled colour before it is blended.
+struct AsItIs {
+  template <typename V>
+  V operator()(V f) const {
+    return f;
+  }
+};
+
+template <typename T>
+struct Tone {
+  T gain, bias;
+  template <typename V>
+  V operator()(V f) const {
+    return gain * f + bias;
+  }
+};
+
+// composite = alpha f + (1 - alpha) background, and the background itself where alpha is 0. `out`
+// may be the background.
+template <bool kUnit, bool kExact, typename S, typename T, typename I, typename B, typename Toned>
 COMPOSITOR_ROW_PASS void blend_row(Samples<S, T, I> colour, const T* __restrict alpha,
-                                   const S* __restrict background, Stride<kUnit> background_at,
-                                   S* __restrict out, Stride<kUnit> out_at, Span span) {
+                                   const B* background, Stride<kUnit> background_at, B* out,
+                                   Stride<kUnit> out_at, Span span, Toned tone) {
   const Pair<S>* __restrict top = colour.top;
   const Pair<S>* __restrict bottom = colour.bottom;
   const T* __restrict tx = colour.tx;
   const T* __restrict ty = colour.ty;
   COMPOSITOR_SIMD
   for (int j = span.begin; j < span.end; ++j) {
-    const T f = bilinear<kExact>(top[j], bottom[j], tx[j], ty[j]).value;
+    const T f = tone(bilinear<kExact>(top[j], bottom[j], tx[j], ty[j]).value);
     const T b = load(background[background_at(j)]);
     store(out[out_at(j)], alpha[j] == T(0) ? b : mix(alpha[j], f, b));
   }

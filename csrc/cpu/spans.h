@@ -22,6 +22,7 @@ inline Span hull(Span a, Span b) {
 struct Box {
   int y0 = 0, x0 = 0, y1 = 0, x1 = 0;
   bool empty() const { return y0 >= y1 || x0 >= x1; }
+  int64_t area() const { return empty() ? 0 : int64_t{x1 - x0} * (y1 - y0); }
 };
 
 // The map along one canvas row: u(j) = au (j - centre_x) + u0.

@@ -50,3 +50,41 @@ def blend(
     inner = grid[:, radius : radius + height, radius : radius + width]
     f = grid_sample(foreground.double(), inner, padding_mode="border", align_corners=False)
     return alpha * f + (1 - alpha) * background.double(), alpha
+
+
+def render(
+    background: Tensor,
+    foreground: list[Tensor],
+    mask: list[Tensor] | None,
+    theta: Tensor,
+    image: Tensor,
+    source: Tensor,
+    gain: Tensor | None,
+    bias: Tensor | None,
+    sigma: Tensor,
+    threshold: float,
+    straight_through: bool = True,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Composite, owner and covered in float64: one blend after the other on one canvas each."""
+    canvases = list(background.double().split(1))
+    owner = torch.full((len(background), *background.shape[2:]), -1, dtype=torch.int32)
+    covered = torch.zeros(len(theta), dtype=torch.int64)
+    for layer, (n, k) in enumerate(zip(image.tolist(), source.tolist(), strict=True)):
+        colours = foreground[k].double()[None]
+        if gain is not None:
+            colours = colours * gain[layer].double()[:, None, None]
+        if bias is not None:
+            colours = colours + bias[layer].double()[:, None, None]
+        canvases[n], alpha = blend(
+            colours,
+            None if mask is None else mask[k][None],
+            canvases[n],
+            theta[layer : layer + 1],
+            threshold,
+            float(sigma[layer]),
+            straight_through=straight_through,
+        )
+        solid = alpha[0, 0] > 0.5
+        owner[n][solid] = layer
+        covered[layer] = solid.sum()
+    return torch.cat(canvases) if canvases else background.double(), owner, covered

@@ -1,0 +1,111 @@
+"""What the dispatcher, ``torch.compile`` and autograd know of ``render``."""
+
+import pytest
+import torch
+
+import compositor
+from tests.ops.layers import scene
+
+BACKENDS = ("reference", "cpu")
+each_backend = pytest.mark.parametrize("backend", BACKENDS)
+OVERLOADS = {"reference": "reference", "cpu": "default"}
+OPTIONS = (0.3, -1, True)
+
+
+def inputs(masked=True, toned=True):
+    given = scene((3, 3, 4, 9, 21, 27), 0, masked, toned)
+    stacks = [f[None] for f in given.foreground]
+    masks = None if given.mask is None else [m[None] for m in given.mask]
+    return (
+        stacks, masks, given.background, given.theta, given.image, given.source, given.gain,
+        given.bias, given.sigma,
+    )  # fmt: skip
+
+
+@each_backend
+@pytest.mark.parametrize("toned", [True, False])
+def test_opcheck(backend, toned):
+    op = getattr(torch.ops.compositor.render, OVERLOADS[backend])
+    given = list(inputs(masked=toned, toned=toned))
+    given[3] = given[3].clone().requires_grad_()
+    given[0] = [stack.clone().requires_grad_() for stack in given[0]]
+    for return_labels in (True, False):
+        torch.library.opcheck(op, (*given, *OPTIONS, return_labels))
+
+
+@each_backend
+@pytest.mark.parametrize("needs", [[True] * 6, [False, False, False, True, False, False]])
+def test_opcheck_backward(backend, needs):
+    op = getattr(torch.ops.compositor.render_backward, OVERLOADS[backend])
+    given = inputs()
+    torch.library.opcheck(op, (torch.randn_like(given[2]), *given, *OPTIONS, needs))
+
+
+@each_backend
+def test_compile_without_graph_breaks(backend):
+    given = scene((3, 3, 4, 9, 21, 27))
+
+    def step(theta, gain, foreground):
+        composite, labels = compositor.render(
+            given.background * 0.5, foreground, given.mask, theta, image=given.image,
+            source=given.source, gain=gain, sigma=2.0, return_labels=True, backend=backend,
+        )  # fmt: skip
+        return (composite * 2).sum() + labels.area.sum()
+
+    values, grads = [], []
+    for function in (step, torch.compile(step, fullgraph=True, backend="aot_eager")):
+        leaves = [t.clone().requires_grad_() for t in (given.theta, given.gain)]
+        colours = [f.clone().requires_grad_() for f in given.foreground]
+        values.append(function(*leaves, colours))
+        values[-1].backward()
+        grads.append([leaf.grad for leaf in (*leaves, *colours)])
+    torch.testing.assert_close(values[0], values[1])
+    torch.testing.assert_close(grads[0], grads[1])
+
+
+def test_meta_tensors():
+    given = inputs()
+    meta = [[s.to("meta") for s in v] if isinstance(v, list) else v.to("meta") for v in given]
+    composite, *labels = torch.ops.compositor.render(*meta, *OPTIONS, True)
+    assert composite.shape == given[2].shape and composite.is_meta
+    assert [label.shape for label in labels] == [(3, 21, 27), (9, 4), (9,), (9,)]
+
+
+def test_what_it_does_not_do_is_refused_by_name():
+    given = scene((3, 3, 4, 9, 21, 27))
+
+    def function(theta):
+        return compositor.render(
+            given.background, given.foreground, given.mask, theta, **given.options()
+        )
+
+    with pytest.raises(RuntimeError, match=r"compositor\.render has no rule for vmap"):
+        torch.vmap(function)(given.theta[None].repeat(2, 1, 1, 1))
+    with pytest.raises(RuntimeError, match=r"compositor\.render has no forward-mode"):
+        torch.func.jvp(function, (given.theta,), (given.theta,))
+    theta = given.theta.clone().requires_grad_()
+    (grad,) = torch.autograd.grad(function(theta).square().sum(), theta, create_graph=True)
+    with pytest.raises(RuntimeError, match=r"compositor\.render has no second derivatives"):
+        grad.sum().backward()
+
+
+def test_gradient_under_torch_func_is_autograds():
+    given = scene((3, 3, 4, 9, 21, 27))
+
+    def loss(theta):
+        composite = compositor.render(
+            given.background, given.foreground, given.mask, theta, **given.options()
+        )
+        return composite.square().sum()
+
+    theta = given.theta.clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(loss(theta), theta)
+    torch.testing.assert_close(torch.func.grad(loss)(given.theta), wanted)
+
+
+def test_autocast_leaves_the_op_alone():
+    given = scene((3, 3, 4, 9, 21, 27)).to(torch.float32)
+    arguments = (given.background, given.foreground, given.mask, given.theta)
+    wanted = compositor.render(*arguments, **given.options())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(compositor.render(*arguments, **given.options()), wanted)
