@@ -18,7 +18,6 @@ import torch
 from kornia.filters import gaussian_blur2d
 from kornia.geometry.transform import warp_affine
 from torch import Tensor
-from torch.nn.functional import relu
 
 import compositor
 from benchmarks.plain import gaussian_taps, plain
@@ -67,7 +66,7 @@ def kornia(scene: Scene, matrix: Tensor, threshold: float) -> Tensor:
     # align_corners=True is kornia's default, and exact for matrices in pixels.
     colour = warp_affine(foreground.float(), matrix, scene.canvas, padding_mode="border")
     coverage = warp_affine(mask.float(), matrix, scene.canvas)
-    alpha = relu(coverage - threshold) / (1 - threshold)
+    alpha = ((coverage - threshold) / (1 - threshold)).clamp(0, 1)
     size = 2 * RADIUS + 1
     alpha = gaussian_blur2d(alpha, (size, size), (SIGMA, SIGMA), border_type="constant")
     return torch.lerp(background.float(), colour, alpha).to(background.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, conv2d, grid_sample, relu
+from torch.nn.functional import affine_grid, conv2d, grid_sample
 
 from benchmarks.scenes import RADIUS, SIGMA
 
@@ -21,7 +21,7 @@ def plain(
     grid = affine_grid(theta, list(background.shape), align_corners=False)
     colour = grid_sample(foreground.float(), grid, padding_mode="border", align_corners=False)
     coverage = grid_sample(mask.float(), grid, align_corners=False)
-    alpha = relu(coverage - threshold) / (1 - threshold)
+    alpha = ((coverage - threshold) / (1 - threshold)).clamp(0, 1)
     alpha = conv2d(alpha, taps[None, None, None, :], padding=(0, RADIUS))
     alpha = conv2d(alpha, taps[None, None, :, None], padding=(RADIUS, 0))
     return torch.lerp(background.float(), colour, alpha).to(background.dtype)

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -111,6 +112,14 @@ def test_peers_make_our_composite(peer, dtype, monkeypatch):
         monkeypatch.setattr(peers, "_compile", lambda shape, dtype: peers.plain)
     for coverage, shrunk in OBJECTS:
         agreement.check(peer, make_scene(SHAPE, dtype, coverage, shrunk))
+
+
+@pytest.mark.parametrize("peer", ["eager", "kornia"])
+def test_peers_take_a_mask_beyond_1_for_1(peer):
+    scene = make_scene(SHAPE, "float32", 0.5)
+    beyond = replace(scene, mask=1.5 * scene.mask)  # without the clamp alpha would be 2
+    off = agreement.differences(peer, beyond, agreement.WELL_CONDITIONED) > 1e-3
+    assert off.float().mean() <= 1e-3  # as agreement.check has it
 
 
 def without_blur(scene, theta, threshold):

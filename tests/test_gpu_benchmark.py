@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -32,6 +33,8 @@ def test_peers_make_the_same_composite(few_copies, shape, coverage):
     assert {"eager", "kornia"} <= set(pipelines)
     for name in ("eager", "kornia"):
         assert peers.disagreement(pipelines[name], one) <= command.OFF, name
+        beyond = replace(one, mask=1.5 * one.mask)  # counts as 1
+        assert peers.disagreement(pipelines[name], beyond) <= command.OFF, name
         composite = peers.prepare(pipelines[name], peers.FORWARD)(one)
         gradient = peers.prepare(pipelines[name], peers.BOTH)(one)
         assert composite.shape == shape and gradient.shape == (2, 2, 3)

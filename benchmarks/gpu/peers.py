@@ -39,7 +39,7 @@ def _kornia(scene: Scene, theta: Tensor, threshold: float) -> Tensor:
     matrix = scene.pixel_matrix(theta.double()).float()
     colour = warp_affine(scene.foreground, matrix, scene.canvas, padding_mode="border")
     coverage = warp_affine(scene.mask, matrix, scene.canvas)
-    alpha = torch.relu(coverage - threshold) / (1 - threshold)
+    alpha = ((coverage - threshold) / (1 - threshold)).clamp(0, 1)
     size = 2 * RADIUS + 1
     alpha = gaussian_blur2d(alpha, (size, size), (SIGMA, SIGMA), border_type="constant")
     return torch.lerp(scene.background, colour, alpha)
