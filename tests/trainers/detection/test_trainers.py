@@ -276,7 +276,7 @@ def test_the_stand_in_is_made_anew_by_other_rules(
     sources = made, objects, folder.backgrounds(tmp_path / "grounds")
     folders = [stand_in.make(*sources)]
     for name, other in {
-        "VERSION": 2,
+        "VERSION": stand_in.VERSION + 1,
         "SIZE": (120, 160),
         "PICTURES": 2,
         "OBJECTS": (1, 2),

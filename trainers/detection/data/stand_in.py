@@ -21,11 +21,11 @@ from tqdm import tqdm
 import compositor
 from trainers.detection.data import gmu, images, storage
 from trainers.detection.data.records import Cutout, Item, Photograph, Record, Records, Skip
-from trainers.detection.placement import Range, Visibility, covered
+from trainers.detection.placement import Range, Visibility, outlines
 from trainers.detection.random_placement import PlacementRules, random_placement
 from trainers.files import replacing
 
-VERSION = 1
+VERSION = 2
 """Version of how pictures are made by the rules below: changing it makes them again."""
 SIZE = (240, 320)
 PICTURES = 24
@@ -104,29 +104,41 @@ def _rules() -> str:
 def _compose(
     ground: NDArray[np.uint8], cutouts: Sequence[Cutout], random: torch.Generator
 ) -> tuple[Tensor, list[tuple[int, Tensor]]]:
-    """Make a picture (3, H, W) in [0, 1]; also return the label and box of each visible object."""
-    canvas = _picture(np.asarray(Image.fromarray(ground).resize(SIZE[::-1])))[None]
-    shown: list[tuple[int, Tensor]] = []
-    for cutout in cutouts:
-        frame = _picture(images.centre(cutout, SIZE, FILL))[None]
-        there = torch.stack([box for _, box in shown]) if shown else torch.zeros(0, 4)
-        box_of_mask, _ = compositor.boxes(frame[:, 3:])
-        theta, placed = random_placement(box_of_mask, SIZE, LIMITS, RULES, random, [there])
-        if not placed.all():
-            continue
-        light = LIGHT[0] + (LIGHT[1] - LIGHT[0]) * torch.rand((), generator=random)
-        colours = (frame[:, :3] * light).clamp(max=1)
-        canvas, alpha = compositor.blend(colours, frame[:, 3:], canvas, theta, return_alpha=True)
-        hidden = covered(there, alpha[0]) > VISIBILITY.covered
-        shown = [entry for entry, gone in zip(shown, hidden.tolist(), strict=True) if not gone]
-        box, visible = compositor.boxes(alpha)
-        if visible.all():
-            shown.append((cutout.label, box[0]))
-    return canvas[0], shown
+    """Make a picture (3, H, W) uint8; also return label and box of what shows of each object, but
+    for those that later ones hide."""
+    canvas = _picture(np.asarray(Image.fromarray(ground).resize(SIZE[::-1])))
+    frames = torch.stack([_picture(images.centre(cutout, SIZE, FILL)) for cutout in cutouts])
+    colours, masks = frames[:, :3], frames[:, 3:]
+    shapes = masks.float() / 255
+    extents, _ = compositor.boxes(shapes)
+    theta, placed, taken = torch.zeros(len(frames), 2, 3), [], torch.zeros(0, 4)
+    for index, extent in enumerate(extents.split(1)):
+        theta[index], fits = random_placement(extent, SIZE, LIMITS, RULES, random, [taken])
+        if fits:
+            there = outlines(shapes[index][None], theta[index][None], SIZE)
+            taken = torch.cat((taken, there))
+            placed.append(index)
+    source = torch.tensor(placed, dtype=torch.int64)
+    light = LIGHT[0] + (LIGHT[1] - LIGHT[0]) * torch.rand(len(placed), 1, generator=random)
+    pictures, labels = compositor.render(
+        canvas[None],
+        colours,
+        masks,
+        theta[source],
+        image=torch.zeros_like(source),
+        source=source,
+        gain=light.expand(-1, 3),
+        return_labels=True,
+    )
+    hidden = 1 - labels.area / labels.covered.clamp_min(1)
+    seen = (labels.area > 0) & (hidden <= VISIBILITY.covered)
+    return pictures[0], [
+        (cutouts[placed[layer]].label, labels.boxes[layer]) for layer in seen.nonzero().flatten()
+    ]
 
 
 def _picture(pixels: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float() / 255
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
 
 def _write(scene: Path, name: str, picture: Tensor, objects: Sequence[tuple[str, Tensor]]) -> None:
@@ -140,9 +152,8 @@ def _write(scene: Path, name: str, picture: Tensor, objects: Sequence[tuple[str,
             ("xmin", "ymin", "xmax", "ymax"), box.tolist(), (1, 1, 0, 0), strict=True
         ):
             ElementTree.SubElement(sides, side).text = str(int(value) + first)
-    pixels = (picture * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     with replacing(scene / "Images" / f"{name}.png") as partial:
-        Image.fromarray(pixels).save(partial)
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(partial)
     with replacing(scene / "Annotations" / f"{name}.xml") as partial:
         ElementTree.ElementTree(root).write(partial)
 
