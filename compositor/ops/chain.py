@@ -192,9 +192,18 @@ def render_backward_by(
             if needs_theta:
                 to_theta[layer.number] = moved[0]
             if needs_gain:
-                to_gain[layer.number] = (colours * layer.foreground).sum((0, 2, 3))
+                # What is not shown may be infinite.
+                shown = torch.where(colours == 0, 0, colours * layer.foreground)
+                to_gain[layer.number] = shown.sum((0, 2, 3))
             if needs_bias:
                 to_bias[layer.number] = colours.sum((0, 2, 3))
+        # A canvas with a map that is not finite is NaN, and so are all gradients of it.
+        lost = {at.canvas.start for at in layers if not bool(at.theta.isfinite().all())}
+        for layer in (at for at in layers if at.canvas.start in lost):
+            one = slice(layer.number, layer.number + 1)
+            cutouts = [sums[layer.stack][layer.cutout] for sums in (to_foreground, to_mask) if sums]
+            for sums in (*cutouts, grad[layer.canvas], to_theta[one], to_gain[one], to_bias[one]):
+                sums.fill_(torch.nan)
         return (
             [
                 _like(grad_of, stack)

@@ -3,14 +3,16 @@
 // row r - 2 radius then has its dL/ds and yields the mask's pull. Included once per instruction
 // set.
 
-template <typename S, bool kUnit>
+// B: the type of the canvas and of G, which a layer has in the computation type.
+template <typename S, bool kUnit, typename B, typename Toner>
 class Backward {
   using T = typename Compute<S>::type;
   using I = typename Index<kUnit>::type;
   using Sweep = AlphaSweep<kUnit, S, T, I>;
 
  public:
-  Backward(const BlendParams& p, const Task& task)
+  Backward(const BlendParams& p, const Task& task, const AffineMap<T>& map, Toner tone,
+           Sums<T> grad_foreground, Sums<T> grad_mask)
       : p_(p),
         task_(task),
         n_(task.image),
@@ -21,9 +23,10 @@ class Backward {
         radius_(p.radius),
         first_(task.first_block * kBlockRows),
         last_(min_of(height_, static_cast<int>(task.last_block * kBlockRows))),
-        moves_mask_(p.theta_partials || p.grad_mask.data),
-        map_(make_map<T>(p.theta + 6 * n_, p.size)),
-        box_(p.grad_mask.data ? Box{0, 0, h_, w_} : nonzero_box<S, kUnit>(p.mask, n_, h_, w_)),
+        moves_mask_(p.theta_partials || grad_mask.data),
+        map_(map),
+        tone_(tone),
+        box_(grad_mask.data ? Box{0, 0, h_, w_} : nonzero_box<S, kUnit>(p.mask, n_, h_, w_)),
         taps_(p.taps, radius_),
         rows_(width_, radius_, 6, sizeof(T)),
         sample_rows_(width_, radius_),
@@ -37,8 +40,8 @@ class Backward {
         grad_s_(rows_.take<T>()),
         grad_u_(rows_.take<T>()),
         grad_v_(rows_.take<T>()),
-        grad_foreground_(p.grad_foreground, p.channels, h_, w_),
-        grad_mask_(p.grad_mask, 1, h_, w_) {}
+        grad_foreground_(grad_foreground),
+        grad_mask_(grad_mask) {}
 
   void run() {
     // Rows of s beyond the canvas belong to the first and the last block.
@@ -54,8 +57,6 @@ class Backward {
       const int q = r - 2 * radius_;
       if (q >= first_s && q < last_s && moves_mask_) mask_row(q);
     }
-    grad_foreground_.write(n_);
-    grad_mask_.write(n_);
   }
 
  private:
@@ -69,25 +70,30 @@ class Backward {
     T* slope_u = slope_u_.replace(r, {});
     T* slope_v = slope_v_.replace(r, {});
     Span span = sweep_.template push<true>(r, slope_u, slope_v);
-    if (!p_.grad_mask.data) span = hull(trim(slope_u, span), trim(slope_v, span));
+    if (!grad_mask_.data) span = hull(trim(slope_u, span), trim(slope_v, span));
     slope_u_.hold(r, span);
     slope_v_.hold(r, span);
   }
 
   void colour_row(int i) {
     const Span shown = sweep_.alpha(i, alpha_);
-    Span wanted;  // where dL/dalpha is: around every pixel of s that theta or the mask can move
-    if (moves_mask_) {
-      for (int q = i - radius_; q <= i + radius_; ++q) wanted = hull(wanted, slope_u_.span(q));
-      wanted = intersect(grow(wanted, radius_), {0, width_});
-    }
     const bool mine = i >= first_ && i < last_;
-    if (mine && p_.grad_background.data) background_row(i, shown);
-    if (mine && p_.grad_foreground.data) {
-      scatter_colour_row(grad_foreground_, p_.channels, w_, row_map(map_, i), h_, alpha_,
-                         p_.grad_composite, n_, i, shown);
+    const RowMap<T> row = row_map(map_, i);
+    if (mine && grad_foreground_.data) {
+      scatter_colour_row<B>(grad_foreground_, p_.channels, row, alpha_, p_.grad_composite, n_, i,
+                            shown, tone_);
     }
-    if (!moves_mask_) return;
+    if (p_.grad_gain) tone_row(i, row, shown);
+    if (moves_mask_) alpha_row(i, row, shown, mine);
+    // Last, as it may take G's place.
+    if (mine && p_.grad_background.data) background_row(i, shown);
+  }
+
+  // dL/dalpha of row i, blurred along it, and what its colours add to theta's gradient.
+  void alpha_row(int i, const RowMap<T>& row, Span shown, bool mine) {
+    Span wanted;  // where dL/dalpha is: around every pixel of s that theta or the mask can move
+    for (int q = i - radius_; q <= i + radius_; ++q) wanted = hull(wanted, slope_u_.span(q));
+    wanted = intersect(grow(wanted, radius_), {0, width_});
     const Span span = hull(wanted, shown);
     if (span.empty()) {
       blurred_.replace(i, {});
@@ -96,7 +102,6 @@ class Backward {
     zero_around(alpha_, shown, span);
     if constexpr (!kBlocks<S, kUnit>) touch_canvas(i, span);  // blocks prefetch as they go
     RowSums sums;
-    const RowMap<T> row = row_map(map_, i);
     in_parts(row, h_, w_, span,
              [&](Span part, bool inside) { colour_slopes(i, row, part, inside, sums); });
     if (p_.grad_alpha.data) {
@@ -114,25 +119,39 @@ class Backward {
   void touch_canvas(int i, Span span) {
     if (i < touched_) return;
     touched_ = min_of(i + 4, height_);
-    touch<S>(p_.background, n_, p_.channels, {i, touched_}, span);
-    touch<S>(p_.grad_composite, n_, p_.channels, {i, touched_}, span);
+    touch<B>(p_.background, n_, p_.channels, {i, touched_}, span);
+    touch<B>(p_.grad_composite, n_, p_.channels, {i, touched_}, span);
+  }
+
+  void tone_row(int i, const RowMap<T>& row, Span shown) {
+    in_parts(row, h_, w_, shown, [&](Span part, bool inside) {
+      colours_.locate(row, part, inside);
+      const auto pass = colours_.exact() ? tone_sums_row<kUnit, true, S, T, I, B>
+                                         : tone_sums_row<kUnit, false, S, T, I, B>;
+      for (int64_t c = 0; c < p_.channels; ++c) {
+        pass(colours_.gather(c), alpha_,
+             plane<B>(p_.grad_composite, n_, c) + i * p_.grad_composite.y,
+             Stride<kUnit>{p_.grad_composite.x}, part, p_.grad_gain[c], p_.grad_bias[c]);
+      }
+    });
   }
 
   // dL/dalpha of a part of row i, and what its colours add to theta's gradient.
   void colour_slopes(int i, const RowMap<T>& row, Span part, bool inside, RowSums& sums) {
     if constexpr (kBlocks<S, kUnit>) {
-      if (inside && slope_blocks(p_, n_, i, row, alpha_, grad_alpha_, part, sums)) return;
+      if (inside && slope_blocks(p_, n_, i, row, alpha_, grad_alpha_, part, tone_, sums)) return;
     }
     const size_t bytes = sizeof(T) * (part.end - part.begin);
     for (T* to : {grad_alpha_, grad_u_, grad_v_}) __builtin_memset(to + part.begin, 0, bytes);
     colours_.locate(row, part, inside);
-    const auto pass = colours_.exact() ? colour_slopes_row<kUnit, true, S, T, I>
-                                       : colour_slopes_row<kUnit, false, S, T, I>;
+    using Toned = decltype(tone_(0));
+    const auto pass = colours_.exact() ? colour_slopes_row<kUnit, true, S, T, I, B, Toned>
+                                       : colour_slopes_row<kUnit, false, S, T, I, B, Toned>;
     for (int64_t c = 0; c < p_.channels; ++c) {
-      pass(colours_.gather(c), alpha_, plane<S>(p_.background, n_, c) + i * p_.background.y,
+      pass(colours_.gather(c), alpha_, plane<B>(p_.background, n_, c) + i * p_.background.y,
            Stride<kUnit>{p_.background.x},
-           plane<S>(p_.grad_composite, n_, c) + i * p_.grad_composite.y,
-           Stride<kUnit>{p_.grad_composite.x}, grad_alpha_, grad_u_, grad_v_, part);
+           plane<B>(p_.grad_composite, n_, c) + i * p_.grad_composite.y,
+           Stride<kUnit>{p_.grad_composite.x}, grad_alpha_, grad_u_, grad_v_, part, tone_(c));
     }
     add_products(alpha_, grad_u_, grad_v_, map_.centre_x, part, sums);
   }
@@ -144,12 +163,12 @@ class Backward {
     for (Span rest = held; !rest.empty(); rest.begin += kPart) {
       Span part{rest.begin, min_of(rest.begin + kPart, rest.end)};
       // Inside a binary mask nothing moves, and dL/ds is not needed.
-      if (!p_.grad_mask.data) part = hull(trim(slope_u, part), trim(slope_v, part));
+      if (!grad_mask_.data) part = hull(trim(slope_u, part), trim(slope_v, part));
       if (part.empty()) continue;
       part = blur_window(blurred_, q, taps_.values(), radius_, taps_.window(), part, grad_s_);
       if (part.empty()) continue;
       if (p_.theta_partials) add_products(grad_s_, slope_u, slope_v, map_.centre_x, part, sums);
-      if (p_.grad_mask.data) {
+      if (grad_mask_.data) {
         scatter_mask_row(grad_mask_, p_, plane<S>(p_.mask, n_), row_map(map_, q), grad_s_, part);
       }
     }
@@ -159,8 +178,8 @@ class Backward {
   // dL/dbackground = (1 - alpha) G.
   void background_row(int i, Span shown) {
     for (int64_t c = 0; c < p_.channels; ++c) {
-      const S* grad = plane<S>(p_.grad_composite, n_, c) + i * p_.grad_composite.y;
-      S* out = mutable_plane<S>(p_.grad_background, n_, c) + i * p_.grad_background.y;
+      const B* grad = plane<B>(p_.grad_composite, n_, c) + i * p_.grad_composite.y;
+      B* out = mutable_plane<B>(p_.grad_background, n_, c) + i * p_.grad_background.y;
       const int64_t from = p_.grad_composite.x, to = p_.grad_background.x;
       const Span before{0, shown.empty() ? width_ : shown.begin};
       for (int j = before.begin; j < before.end; ++j) out[j * to] = grad[j * from];
@@ -193,6 +212,7 @@ class Backward {
   int touched_ = 0;         // canvas rows above this are touched
   const bool moves_mask_;   // theta's or the mask's gradient is wanted, so dL/dalpha is needed
   const AffineMap<T> map_;
+  const Toner tone_;
   const Box box_;
   Taps<T> taps_;
   Rows rows_;
@@ -201,17 +221,26 @@ class Backward {
   ColourSampler<kUnit, S, T, I> colours_;
   Ring<T> slope_u_, slope_v_, blurred_;
   T *alpha_, *grad_alpha_, *grad_s_, *grad_u_, *grad_v_;
-  Accumulator<S> grad_foreground_, grad_mask_;
+  const Sums<T> grad_foreground_, grad_mask_;
 };
 
 template <typename S, bool kUnit>
 void backward(const BlendParams& p, const Task& task) {
+  using T = typename Compute<S>::type;
   const int64_t n = task.image;
-  if (all_finite(p.theta + 6 * n)) return Backward<S, kUnit>(p, task).run();
+  if (all_finite(p.theta + 6 * n)) {
+    const Accumulator<S> to_foreground(p.grad_foreground, p.channels, p.size.h, p.size.w);
+    const Accumulator<S> to_mask(p.grad_mask, 1, p.size.h, p.size.w);
+    Backward<S, kUnit, S, AllAsTheyAre>(p, task, make_map<T>(p.theta + 6 * n, p.size), {},
+                                        to_foreground.sums(), to_mask.sums())
+        .run();
+    to_foreground.write(n);
+    to_mask.write(n);
+    return;
+  }
 
   // As its composite, every gradient of an image without a finite map is NaN.
   const double nan = __builtin_nan("");
-  using T = typename Compute<S>::type;
   const int64_t first = task.first_block * kBlockRows;
   const int64_t last = min_of(p.size.height, task.last_block * kBlockRows);
   if (p.grad_background.data) {

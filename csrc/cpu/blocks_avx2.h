@@ -182,9 +182,11 @@ struct LaneSums {
 
 // Does what gather_row and colour_slopes_row do, for all channels, and then add_products. Returns
 // whether all samples are finite; if not, `sums` is unchanged.
+template <typename Toner>
 __attribute__((noinline)) static bool slope_blocks(const BlendParams& p, int64_t image, int i,
                                                    RowMap<float> row, const float* alpha,
-                                                   float* grad_alpha, Span span, RowSums& sums) {
+                                                   float* grad_alpha, Span span, Toner tone,
+                                                   RowSums& sums) {
   const float* foreground = plane<float>(p.foreground, image);
   const float* background = plane<float>(p.background, image) + i * p.background.y;
   const float* grad = plane<float>(p.grad_composite, image) + i * p.grad_composite.y;
@@ -202,16 +204,17 @@ __attribute__((noinline)) static bool slope_blocks(const BlendParams& p, int64_t
     const Lanes shown = _mm256_cmp_ps(a, zero, _CMP_NEQ_UQ);
     Lanes pull = zero, along_u = zero, along_v = zero;
     const float *colour = foreground, *behind = background + j, *upstream = grad + j;
-    for (int64_t c = p.channels; c > 0; --c) {
+    for (int64_t c = 0; c < p.channels; ++c) {
       const Bilinear<Lanes> f = gather_block(colour, sy, samples);
       const Lanes b = load_lanes<kWhole>(behind, wanted);
       const Lanes g = load_lanes<kWhole>(upstream, wanted);
       __builtin_prefetch(behind + below);
       __builtin_prefetch(upstream + below_grad);
       nothing += zero * f.value;
-      pull += g * (f.value - b);
-      along_u += g * f.along_x;
-      along_v += g * f.along_y;
+      const auto toned = tone(c);
+      pull += g * (toned(f.value) - b);
+      along_u += g * toned.slope(f.along_x);
+      along_v += g * toned.slope(f.along_y);
       colour += p.foreground.c, behind += p.background.c, upstream += p.grad_composite.c;
     }
     store_lanes<kWhole>(grad_alpha + j, pull, wanted);

@@ -49,7 +49,7 @@ void forward(const BlendParams& p, const Task& task) {
                 blend_blocks(plane<S>(p.foreground, n), p.foreground.c, p.foreground.y, row, alpha,
                              plane<S>(p.background, n) + i * p.background.y, p.background.c,
                              mutable_plane<S>(p.composite, n) + i * p.composite.y, p.composite.c,
-                             p.channels, part, below, [](int64_t) { return AsItIs{}; });
+                             p.channels, part, below, AllAsTheyAre{});
             if (finite) return;
           }
         }

@@ -23,9 +23,10 @@ struct BlendParams {
   View composite, alpha;     // forward: written
   bool past_caches = false;  // the composite is too large to stay in the caches for its next reader
 
-  View grad_composite, grad_alpha;                   // backward: read
-  View grad_foreground, grad_mask, grad_background;  // backward: written
-  double* theta_partials = nullptr;                  // backward: written, (N, row blocks, 6)
+  View grad_composite, grad_alpha;                    // backward: read
+  View grad_foreground, grad_mask, grad_background;   // backward: written
+  double* theta_partials = nullptr;                   // backward: written, (N, row blocks, 6)
+  double *grad_gain = nullptr, *grad_bias = nullptr;  // backward of a layer: added to, (C)
 };
 
 // theta's gradient is summed within blocks of canvas rows, then over the blocks in order, so that
@@ -47,9 +48,10 @@ struct Layer {
   const double* theta;    // 6
   const double* taps;     // [g(0), ..., g(radius)]
   int radius;
-  const double* gain;  // a number a channel; null: 1
-  const double* bias;  // null: 0
-  int32_t number;      // among the call's layers
+  const double* gain;                 // a number a channel; null: 1
+  const double* bias;                 // null: 0
+  int32_t number;                     // among the call's layers
+  void *grad_foreground, *grad_mask;  // its cut-out's sums, dense, in the computation type
 };
 
 // What a canvas shows of a layer, counted over some of its rows.
@@ -76,12 +78,19 @@ struct RenderParams {
   View composite;            // written
   int32_t* owner = nullptr;  // written, (N, H, W), contiguous; null: not asked for
   Shown* shown = nullptr;    // written, (row blocks, L)
+
+  View grad_composite;                                // backward: read
+  View grad_background;                               // backward: written
+  double* grad_theta = nullptr;                       // backward: written, (L, 6)
+  double *grad_gain = nullptr, *grad_bias = nullptr;  // backward: written, (L, C)
+  bool grad_mask = false;                             // backward: the layers' sums are wanted
 };
 
 struct Kernels {
   void (*forward)(const BlendParams&, const Task&);
   void (*backward)(const BlendParams&, const Task&);
   void (*render)(const RenderParams&, const Task&);
+  void (*render_backward)(const RenderParams&, const Task&);
 };
 
 // The same source, compiled once per instruction set into its own namespace. `unit_stride`:

@@ -34,12 +34,15 @@ constexpr bool kBlocks<float, true> = true;
 #include "packed_layer_avx2.h"
 #endif
 #include "render.h"
+#include "render_backward.h"
 // clang-format on
 
 template <typename S>
 Kernels kernels_of(bool unit_stride) {
-  return unit_stride ? Kernels{forward<S, true>, backward<S, true>, render<S, true>}
-                     : Kernels{forward<S, false>, backward<S, false>, render<S, false>};
+  return unit_stride ? Kernels{forward<S, true>, backward<S, true>, render<S, true>,
+                               render_backward<S, true>}
+                     : Kernels{forward<S, false>, backward<S, false>, render<S, false>,
+                               render_backward<S, false>};
 }
 
 }  // namespace
@@ -55,8 +58,8 @@ Kernels kernels(Scalar scalar, bool unit_stride) {
     case Scalar::kFloat16:
       return kernels_of<Float16>(unit_stride);
     case Scalar::kByte:
-      return unit_stride ? Kernels{nullptr, nullptr, render<Byte, true>}
-                         : Kernels{nullptr, nullptr, render<Byte, false>};
+      return unit_stride ? Kernels{nullptr, nullptr, render<Byte, true>, nullptr}
+                         : Kernels{nullptr, nullptr, render<Byte, false>, nullptr};
   }
   return {};
 }

@@ -71,12 +71,12 @@ struct Reach {
   }
 };
 
-// Of canvas rows [first, last).
+// Of canvas rows [first, last). `whole`: of the whole frame, where zeros of the mask can move too.
 template <typename S, bool kUnit>
-Reach<typename Compute<S>::type> find_reach(const Layer& layer, int first, int last) {
+Reach<typename Compute<S>::type> find_reach(const Layer& layer, int first, int last, bool whole) {
   using T = typename Compute<S>::type;
   const Sizes& size = layer.size;
-  const Box box = nonzero_box<S, kUnit>(layer.mask, 0, size.h, size.w);
+  const Box box = nonzero_box<S, kUnit>(whole ? View{} : layer.mask, 0, size.h, size.w);
   AffineMap<T> map = make_map<T>(layer.theta, size);
   Box canvas;
   if (!box.empty()) {
@@ -134,10 +134,12 @@ struct Either<false, A, B> {
 // A canvas row while layers are blended into it: in the composite itself where nothing is lost
 // between two layers, else in the computation type.
 template <typename S, bool kUnit>
+constexpr bool kLossless = kUnit && sizeof(S) == sizeof(typename Compute<S>::type);
+
+template <typename S, bool kInPlace>
 class PlanarRow {
  public:
   using T = typename Compute<S>::type;
-  static constexpr bool kInPlace = kUnit && sizeof(S) == sizeof(T);
   using B = typename Either<kInPlace, S, T>::type;
 
   PlanarRow(int width, int64_t channels)
@@ -182,7 +184,7 @@ class LayerSweep {
   // Of canvas rows [first, last).
   LayerSweep(const RenderParams& p, const Layer& layer, int first, int last, Scratch&)
       : layer_(layer),
-        reach_(find_reach<S, kUnit>(layer, first, last)),
+        reach_(find_reach<S, kUnit>(layer, first, last, p.grad_mask)),
         params_(local_params(p, layer, reach_.canvas)),
         taps_(layer.taps, layer.radius),
         rows_(params_.size.width, layer.radius, 2, sizeof(T)),
@@ -211,15 +213,17 @@ class LayerSweep {
   }
   const T* alpha() const { return alpha_ - reach_.canvas.x0; }  // by canvas column
   int32_t number() const { return layer_.number; }
+  const Layer& layer() const { return layer_; }
+  const Reach<T>& reach() const { return reach_; }
+  const BlendParams& params() const { return params_; }
 
   // Blends the row that advance() was last called for.
-  void blend_into(int row, const PlanarRow<S, kUnit>& to) {
+  template <bool kInPlace>
+  void blend_into(int row, const PlanarRow<S, kInPlace>& to) {
     if (layer_.gain) {
-      blend_toned(row, to.view(), [this](int64_t c) {
-        return Tone<T>{static_cast<T>(layer_.gain[c]), static_cast<T>(layer_.bias[c])};
-      });
+      blend_toned(row, to.view(), Tones<T>{layer_.gain, layer_.bias});
     } else {
-      blend_toned(row, to.view(), [](int64_t) { return AsItIs{}; });
+      blend_toned(row, to.view(), AllAsTheyAre{});
     }
   }
 

@@ -101,8 +101,8 @@ class PackedSweep {
       : layer_(layer),
         channels_(p.channels),
         threshold_(p.threshold),
-        reach_(layer.mask.x == 1 ? find_reach<Byte, true>(layer, first, last)
-                                 : find_reach<Byte, false>(layer, first, last)),
+        reach_(layer.mask.x == 1 ? find_reach<Byte, true>(layer, first, last, false)
+                                 : find_reach<Byte, false>(layer, first, last, false)),
         width_(reach_.canvas.x1 - reach_.canvas.x0),
         pixels_(layer, p.channels, reach_.source(layer), reach_.canvas.area(), scratch),
         taps_(layer.taps, layer.radius),

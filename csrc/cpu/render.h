@@ -122,5 +122,5 @@ void render(const RenderParams& p, const Task& task) {
     if (p.channels < kPacked) return Canvas<S, PackedSweep, PackedRow>(p, task).run();
   }
 #endif
-  Canvas<S, LayerSweep<S, kUnit>, PlanarRow<S, kUnit>>(p, task).run();
+  Canvas<S, LayerSweep<S, kUnit>, PlanarRow<S, kLossless<S, kUnit>>>(p, task).run();
 }

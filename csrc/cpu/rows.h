@@ -108,6 +108,10 @@ struct AsItIs {
   V operator()(V f) const {
     return f;
   }
+  template <typename V>
+  V slope(V along) const {
+    return along;
+  }
 };
 
 template <typename T>
@@ -117,6 +121,21 @@ struct Tone {
   V operator()(V f) const {
     return gain * f + bias;
   }
+  template <typename V>
+  V slope(V along) const {
+    return gain * along;
+  }
+};
+
+// Of each channel.
+struct AllAsTheyAre {
+  AsItIs operator()(int64_t) const { return {}; }
+};
+
+template <typename T>
+struct Tones {
+  const double *gain, *bias;
+  Tone<T> operator()(int64_t c) const { return {static_cast<T>(gain[c]), static_cast<T>(bias[c])}; }
 };
 
 // composite = alpha f + (1 - alpha) background, and the background itself where alpha is 0. `out`
@@ -138,12 +157,13 @@ COMPOSITOR_ROW_PASS void blend_row(Samples<S, T, I> colour, const T* __restrict 
 }
 
 // One channel of the backward's colour pass: adds to dL/dalpha, and to G df/du and G df/dv.
-template <bool kUnit, bool kExact, typename S, typename T, typename I>
+template <bool kUnit, bool kExact, typename S, typename T, typename I, typename B, typename Toned>
 COMPOSITOR_ROW_PASS void colour_slopes_row(Samples<S, T, I> colour, const T* __restrict alpha,
-                                           const S* __restrict background,
-                                           Stride<kUnit> background_at, const S* __restrict grad,
+                                           const B* __restrict background,
+                                           Stride<kUnit> background_at, const B* __restrict grad,
                                            Stride<kUnit> grad_at, T* __restrict grad_alpha,
-                                           T* __restrict grad_u, T* __restrict grad_v, Span span) {
+                                           T* __restrict grad_u, T* __restrict grad_v, Span span,
+                                           Toned tone) {
   const Pair<S>* __restrict top = colour.top;
   const Pair<S>* __restrict bottom = colour.bottom;
   const T* __restrict tx = colour.tx;
@@ -152,10 +172,28 @@ COMPOSITOR_ROW_PASS void colour_slopes_row(Samples<S, T, I> colour, const T* __r
   for (int j = span.begin; j < span.end; ++j) {
     const Bilinear<T> f = bilinear<kExact>(top[j], bottom[j], tx[j], ty[j]);
     const T g = load(grad[grad_at(j)]), b = load(background[background_at(j)]);
-    grad_alpha[j] += g * contrast(alpha[j] != T(0), f.value, b);
-    grad_u[j] += g * f.along_x;
-    grad_v[j] += g * f.along_y;
+    grad_alpha[j] += g * contrast(alpha[j] != T(0), tone(f.value), b);
+    grad_u[j] += g * tone.slope(f.along_x);
+    grad_v[j] += g * tone.slope(f.along_y);
   }
+}
+
+// dL/dgain and dL/dbias of one channel: the sums of G alpha f and of G alpha.
+template <bool kUnit, bool kExact, typename S, typename T, typename I, typename B>
+COMPOSITOR_ROW_PASS void tone_sums_row(Samples<S, T, I> colour, const T* __restrict alpha,
+                                       const B* __restrict grad, Stride<kUnit> grad_at, Span span,
+                                       double& to_gain, double& to_bias) {
+  const Pair<S>* __restrict top = colour.top;
+  const Pair<S>* __restrict bottom = colour.bottom;
+  double by_colour = 0, plain = 0;
+#pragma omp simd reduction(+ : by_colour, plain)
+  for (int j = span.begin; j < span.end; ++j) {
+    const T f = bilinear<kExact>(top[j], bottom[j], colour.tx[j], colour.ty[j]).value;
+    const T weight = weighted(alpha[j], T(load(grad[grad_at(j)])));
+    by_colour += weighted(weight, f);
+    plain += weight;
+  }
+  to_gain += by_colour, to_bias += plain;
 }
 
 // One row's contribution to theta's gradient: the sums of (du, du x, dv, dv x) over its pixels, in

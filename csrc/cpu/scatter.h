@@ -1,8 +1,16 @@
 // Adjoints of the two bilinear samples: one image's gradients, summed in row order by one thread.
 // Included once per instruction set.
 
-// An accumulator with dense planes in the computation type: sums for half-precision images stay
-// precise enough, and strides matter only once, at the end.
+// Dense planes in the computation type to add to; null: the gradient is not wanted.
+template <typename T>
+struct Sums {
+  T* data;
+  int64_t h, w;
+  T* plane(int64_t channel) const { return data + channel * h * w; }
+};
+
+// Room for the sums of one image: those for half-precision images stay precise enough, and strides
+// matter only once, at the end.
 template <typename S>
 class Accumulator {
  public:
@@ -17,11 +25,11 @@ class Accumulator {
     __builtin_memset(sums_.data, 0, channels_ * h * w * sizeof(T));
   }
 
-  T* plane(int64_t channel) const { return reinterpret_cast<T*>(sums_.data) + channel * h_ * w_; }
+  Sums<T> sums() const { return {grad_.data ? reinterpret_cast<T*>(sums_.data) : nullptr, h_, w_}; }
 
   void write(int64_t image) const {
     for (int64_t c = 0; c < channels_; ++c) {
-      const T* from = plane(c);
+      const T* from = sums().plane(c);
       S* to = mutable_plane<S>(grad_, image, c);
       for (int64_t y = 0; y < h_; ++y) {
         for (int64_t x = 0; x < w_; ++x) store(to[y * grad_.y + x * grad_.x], from[y * w_ + x]);
@@ -36,19 +44,21 @@ class Accumulator {
 };
 
 // dL/dforeground of one row: G alpha, distributed to the four source pixels.
-template <typename S, typename T>
-void scatter_colour_row(const Accumulator<S>& to, int64_t channels, int64_t w, RowMap<T> row, int h,
-                        const T* alpha, const View& grad, int64_t image, int i, Span span) {
+template <typename B, typename T, typename Toner>
+void scatter_colour_row(const Sums<T>& to, int64_t channels, RowMap<T> row, const T* alpha,
+                        const View& grad, int64_t image, int i, Span span, Toner tone) {
+  const int h = to.h, w = to.w;
   for (int j = span.begin; j < span.end; ++j) {
     if (alpha[j] == T(0)) continue;
     const T x = T(j) - row.centre_x;
-    const auto [x0, fx] = safe_coordinate(row.au * x + row.u0, static_cast<int>(w));
+    const auto [x0, fx] = safe_coordinate(row.au * x + row.u0, w);
     const auto [y0, fy] = safe_coordinate(row.av * x + row.v0, h);
     const bool across = x0 >= 0 && x0 < w - 1, down = y0 >= 0 && y0 < h - 1;
     const int64_t cx = across ? x0 : (x0 < 0 ? 0 : w - 1), cy = down ? y0 : (y0 < 0 ? 0 : h - 1);
-    const int64_t at = cy * w + cx, right = across ? 1 : 0, below = down ? w : 0;
+    const int64_t at = cy * to.w + cx, right = across ? 1 : 0, below = down ? to.w : 0;
     for (int64_t c = 0; c < channels; ++c) {
-      const T g = alpha[j] * load(plane<S>(grad, image, c)[i * grad.y + j * grad.x]);
+      const T from = load(plane<B>(grad, image, c)[i * grad.y + j * grad.x]);
+      const T g = tone(c).slope(alpha[j] * from);
       T* plane = to.plane(c) + at;
       plane[0] += g * (1 - fx) * (1 - fy);
       plane[right] += g * fx * (1 - fy);
@@ -60,7 +70,7 @@ void scatter_colour_row(const Accumulator<S>& to, int64_t channels, int64_t w, R
 
 // dL/dmask of one row, which may lie beyond the canvas: dL/ds ds/dm, distributed likewise.
 template <typename S, typename T>
-void scatter_mask_row(const Accumulator<S>& to, const BlendParams& p, const S* mask, RowMap<T> row,
+void scatter_mask_row(const Sums<T>& to, const BlendParams& p, const S* mask, RowMap<T> row,
                       const T* grad_s, Span span) {
   const int h = p.size.h, w = p.size.w;
   const T threshold = p.threshold;

@@ -6,8 +6,10 @@ import pytest
 
 from tests.ops import emulation
 
+CPU = tuple(f"csrc/cpu/{name}.cpp" for name in ("kernels_baseline", "kernels_avx2", "scratch"))
 SOURCES = {
-    "cpu": ("tests/ops/fuzz.cpp", "csrc/cpu/kernels_baseline.cpp", "csrc/cpu/kernels_avx2.cpp"),
+    "cpu": ("tests/ops/fuzz.cpp", *CPU),
+    "cpu, layers": ("tests/ops/fuzz_layers.cpp", *CPU),
     "cuda": ("tests/ops/fuzz_cuda.cpp",),  # by emulation, slower
 }
 
@@ -18,7 +20,7 @@ def test_fuzzed_kernels_stay_inside_memory(kernels, tmp_path):
     flags = ("-O0", "-fopenmp-simd", "-fsanitize=address,undefined")
     emulation.compile_program(SOURCES[kernels], program, *flags, "-fno-sanitize-recover=undefined")
     run = subprocess.run(
-        [program, "0", "60" if kernels == "cpu" else "30"], capture_output=True, text=True
+        [program, "0", "30" if kernels == "cuda" else "60"], capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr[:3000]
     assert "every access inside memory" in run.stdout

@@ -14,9 +14,12 @@ each_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
 def leaves(given, dtype):
-    """A scene's differentiable tensors, each a leaf: background, foreground, mask, theta, tones."""
+    """A scene's differentiable tensors, each a leaf: background, foreground, mask, theta, tones.
+
+    All in ``dtype``, or as they are if it is None.
+    """
     tensors = [*given.images(), given.theta, given.gain, given.bias]
-    return [None if t is None else t.to(dtype).clone().requires_grad_() for t in tensors]
+    return [None if t is None else t.to(dtype or t.dtype).clone().requires_grad_() for t in tensors]
 
 
 def split(given, tensors):
@@ -105,3 +108,99 @@ def test_hidden_and_outside_layers_have_a_gradient_of_zero(backend):
     assert torch.equal(theta.grad[0], torch.zeros(2, 3).double())
     assert torch.equal(theta.grad[2], torch.zeros(2, 3).double())
     assert theta.grad[1].abs().sum() > 0
+
+
+@each_backend
+def test_gradients_of_a_canvas_with_a_map_that_is_not_finite_are_nan(backend):
+    given = scene((3, 3, 4, 9, 61, 77))
+    lost = given.image[2]
+    given.theta[2, 0, 1] = torch.nan
+    tensors = leaves(given, torch.float64)
+    composite(given, tensors, backend).sum().backward()
+    background, foreground, mask, theta, gain, bias = split(given, tensors)
+    of_lost = given.image == lost
+    assert of_lost.any() and not of_lost.all()
+    for by_layer in (theta, gain, bias):
+        assert by_layer.grad[of_lost].isnan().all()
+        assert by_layer.grad[~of_lost].isfinite().all()
+    for k, cutouts in enumerate(zip(foreground, mask, strict=True)):
+        used = bool((given.source[of_lost] == k).any())
+        assert all(image.grad.isnan().all() == used for image in cutouts)
+    assert background.grad[lost].isnan().all()
+    assert background.grad[[n for n in range(3) if n != lost]].isfinite().all()
+
+
+@each_backend
+@pytest.mark.parametrize(("dtype", "digits"), [(torch.bfloat16, 8), (torch.float16, 11)])
+def test_half_precision_rounds_gradients_once(backend, dtype, digits):
+    """Those of the numbers that the images hold, in float32 through all layers."""
+    halved = scene((2, 3, 3, 7, 40, 50)).to(dtype)
+    single = halved.to(torch.float32)
+    grads = []
+    for given in (halved, single):
+        # Tones and maps as they are: only images are in half precision.
+        tensors = leaves(given, None)
+        composite(given, tensors, backend).sum().backward()
+        grads.append([leaf.grad for leaf in tensors])
+    for half, full in zip(*grads, strict=True):
+        # A rounding to `digits` bits, and the two sums' float32, which near cancel: 1e-6 of G = 1.
+        wanted = full.to(half.dtype).double()
+        close = 2.0**-digits if half.dtype == dtype else 1e-6
+        torch.testing.assert_close(half.double(), wanted, rtol=close, atol=2e-5)
+
+
+@each_backend
+def test_any_layout_gives_the_same_gradients(backend):
+    """Channels last, expanded, cropped and with a step between columns."""
+    given = scene((2, 3, 3, 7, 40, 50)).to(torch.float32)
+    dense = leaves(given, torch.float32)
+    composite(given, dense, backend).square().sum().backward()
+
+    def odd(image):
+        if image.dim() == 4:
+            return image.contiguous(memory_format=torch.channels_last)
+        wide = torch.zeros(*image.shape[:2], 2 * image.shape[2] + 3)
+        wide[..., 3::2] = image
+        return wide[..., 3::2]
+
+    strided = replace(
+        given,
+        background=odd(given.background),
+        foreground=[odd(image) for image in given.foreground],
+        mask=[odd(image) for image in given.mask],
+    )
+    tensors = [t.detach().requires_grad_() for t in strided.images()]
+    tensors += [t.float().requires_grad_() for t in (given.theta, given.gain, given.bias)]
+    composite(strided, tensors, backend).square().sum().backward()
+    for first, second in zip(dense, tensors, strict=True):
+        # Other loops, other roundings: of some hundred sums of about 1.
+        torch.testing.assert_close(second.grad, first.grad, rtol=1e-5, atol=1e-4)
+
+
+def test_threads_change_no_bit():
+    """Cut-outs on several canvases too, whose layers' gradients are summed in one order."""
+    given = scene((5, 3, 3, 30, 70, 50), spread=0.5)
+    given = replace(given, sigma=torch.ones(30)).to(torch.float32)
+    threads = torch.get_num_threads()
+    runs = []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            tensors = leaves(given, torch.float32)
+            composite(given, tensors, "cpu").square().sum().backward()
+            runs.append([leaf.grad for leaf in tensors])
+    finally:
+        torch.set_num_threads(threads)
+    for other in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
+
+
+@each_backend
+def test_an_infinite_colour_that_is_not_shown_reaches_no_gradient(backend):
+    given = scene((1, 3, 1, 2, 40, 50), spread=0.1)
+    given.foreground[0][:, 0, 0] = torch.inf
+    given.mask[0][:] = 0
+    given.mask[0][:, 3:-3, 3:-3] = 1
+    tensors = leaves(given, torch.float64)
+    composite(given, tensors, backend).sum().backward()
+    assert all(leaf.grad.isfinite().all() for leaf in tensors)
