@@ -31,7 +31,7 @@ oldest: $(OLDEST)/installed  ## test the op's wheel on the oldest PyTorch, in .v
 affnist: $(VENV)/installed  ## train on AffNIST, writing to runs/affnist
 	$(BIN)/python -m trainers.affnist $(ARGS)
 
-bench: $(VENV)/installed  ## measure the operation and its peers
+bench: $(VENV)/installed  ## measure the operations and their peers
 	$(BIN)/python -m benchmarks $(ARGS)
 
 gpu:  ## build, test and measure on a GPU, with PYTHON's torch and no network
@@ -53,8 +53,10 @@ $(VENV)/tools:
 	$(INSTALL) torch torchvision numpy setuptools ninja
 	touch $@
 
+# vision-synthesis asks for opencv-python, which would overwrite opencv-python-headless.
 $(VENV)/installed: $(VENV)/tools setup.py pyproject.toml compositor/ops/schemas.py $(KERNELS)
 	$(INSTALL) --no-build-isolation -e ".[trainers,dev]"
+	$(INSTALL) --no-deps vision-synthesis==0.1.0
 	touch $@
 
 # With a numpy that Triton 3.6's interpreter supports.

@@ -1,7 +1,7 @@
-"""Run the op's tests, then the measurements, and write one table and one small JSON file.
+"""Run the ops' tests, then the measurements, and write the tables and one small JSON file.
 
-python -m benchmarks            all shapes, 15 to 25 minutes on 2 cores
-python -m benchmarks --quick    only the floors' shape, in float32, 5 to 8 minutes
+python -m benchmarks            all shapes, 25 to 35 minutes on 2 cores
+python -m benchmarks --quick    `blend` only at the floors' shape, in float32, 12 to 16 minutes
 """
 
 from __future__ import annotations
@@ -18,12 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import compositor
-from benchmarks import figures, floors, machine, report
-from benchmarks.cases import sessions
+from benchmarks import cases, figures, floors, machine, report
+from benchmarks.cases import BLEND, RENDER
+from benchmarks.render import cases as render_cases
+from benchmarks.render import floors as render_floors
 from benchmarks.scenes import Shape
 from trainers.files import DataError, check_writable, write
 
 OP_TESTS = (sys.executable, "-m", "pytest", "tests/ops", "-q", "-x")
+SUITES = {
+    BLEND: "benchmarks/test_blend_speed.py",
+    RENDER: "benchmarks/render/test_render_speed.py",
+}
 
 
 def _run(command: Sequence[str], threads: int) -> int:
@@ -33,16 +39,22 @@ def _run(command: Sequence[str], threads: int) -> int:
     return run.returncode
 
 
-def measure(threads: int, shape: Shape, dtype: str) -> dict[str, Any] | None:
+def sessions(quick: bool) -> list[tuple[str, Shape, str]]:
+    """List what is measured in a process of its own: op, shape and dtype."""
+    measured = {BLEND: cases.sessions(quick), RENDER: render_cases.sessions()}
+    return [(op, *session) for op, pairs in measured.items() for session in pairs]
+
+
+def measure(threads: int, op: str, shape: Shape, dtype: str) -> dict[str, Any] | None:
     """Run pytest-benchmark in its own process: compiled code is for a fixed number of threads."""
     size = "x".join(map(str, shape))
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "raw.json"
-        command = [sys.executable, "-m", "pytest", "benchmarks", "-q", "-x"]
+        command = [sys.executable, "-m", "pytest", SUITES[op], "-q", "-x"]
         command += ["-p", "no:cacheprovider", "--benchmark-quiet", "--benchmark-disable-gc"]
         command += [f"--benchmark-json={raw}", f"--threads={threads}"]
         command += [f"--shape={size}", f"--dtype={dtype}"]
-        print(f"measuring {size}, {dtype}, {threads} thread(s)", file=sys.stderr, flush=True)
+        print(f"measuring {op}, {size}, {dtype}, {threads} thread(s)", file=sys.stderr, flush=True)
         if _run(command, threads) != 0:
             return None
         result: dict[str, Any] = json.loads(raw.read_text())
@@ -55,7 +67,9 @@ def main(arguments: Sequence[str], op_tests: Sequence[str] = OP_TESTS) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="only the floors' shape, in float32")
+    parser.add_argument(
+        "--quick", action="store_true", help="`blend` only at the floors' shape, in float32"
+    )
     parser.add_argument(
         "--check", action="store_true", help="exit with an error if a floor is missed"
     )
@@ -90,7 +104,7 @@ def main(arguments: Sequence[str], op_tests: Sequence[str] = OP_TESTS) -> int:
         raws.append(raw)
 
     lines = figures.summarise(raws)
-    verdicts = floors.check(lines, cores)
+    verdicts = floors.check(lines, cores) + render_floors.check(lines)
     text = report.table(about, lines, verdicts)
     stem = machine.stem(about, options.quick)
     write(options.results / f"{stem}.json", report.record(about, lines, verdicts))

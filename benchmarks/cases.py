@@ -1,4 +1,4 @@
-"""The measurements to take, and their order."""
+"""The measurements of `blend` to take, and their order; what a measurement is, of `render` too."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from itertools import product
 from benchmarks.peers import MODES, PEERS
 from benchmarks.scenes import DTYPES, OBJECTS, SHAPE_OF_FLOORS, SHAPES, Shape
 
+BLEND, RENDER = OPS = ("blend", "render")
 COPY = "copy"  # the floor is computed from this row
 # The larger the shape, the longer a call takes and the less another process's burst disturbs it.
 SWEEPS: dict[Shape, int] = dict(zip(SHAPES, (5, 5, 3), strict=True))
@@ -18,15 +19,17 @@ SWEEPS: dict[Shape, int] = dict(zip(SHAPES, (5, 5, 3), strict=True))
 class Case:
     """One figure of the table, on one number of threads."""
 
+    op: str
     shape: Shape
     dtype: str
-    coverage: float
+    objects: int  # on each canvas
+    coverage: float | None  # of the canvas, as asked for; None where the objects' sizes vary
     shrunk: bool
     mode: str
     peer: str
 
     def __str__(self) -> str:
-        size = f"{self.coverage}{'-shrunk' * self.shrunk}"
+        size = f"{self.coverage or self.objects}{'-shrunk' * self.shrunk}"
         return "-".join(map(str, (*self.shape, self.dtype, size, self.mode, self.peer)))
 
 
@@ -56,6 +59,6 @@ def cases(shape: Shape, dtype: str) -> Iterator[tuple[int, Case]]:
             continue
         for peer in PEERS:
             if _measured(peer, shape, dtype, mode):
-                yield sweep, Case(shape, dtype, coverage, shrunk, mode, peer)
+                yield sweep, Case(BLEND, shape, dtype, 1, coverage, shrunk, mode, peer)
         if mode == "forward":
-            yield sweep, Case(shape, dtype, coverage, shrunk, mode, COPY)
+            yield sweep, Case(BLEND, shape, dtype, 1, coverage, shrunk, mode, COPY)

@@ -6,13 +6,18 @@ import cv2
 import pytest
 import torch
 
-from benchmarks.scenes import DTYPES, SHAPE_OF_FLOORS
+from benchmarks.scenes import SHAPE_OF_FLOORS, Shape
+
+
+def _shape(text: str) -> Shape:
+    n, channels, height, width = map(int, text.split("x"))
+    return n, channels, height, width
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--threads", type=int, default=1, help="threads of torch and of OpenCV")
-    parser.addoption("--shape", default="x".join(map(str, SHAPE_OF_FLOORS)), help="N x C x H x W")
-    parser.addoption("--dtype", default="float32", choices=tuple(DTYPES), help="of the images")
+    parser.addoption("--shape", type=_shape, default=SHAPE_OF_FLOORS, help="NxCxHxW")
+    parser.addoption("--dtype", default="float32", help="of the images")
 
 
 def pytest_configure(config: pytest.Config) -> None:

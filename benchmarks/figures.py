@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.cases import COPY
+from benchmarks.cases import COPY, OPS
 from benchmarks.peers import MODES
 from benchmarks.scenes import DTYPES
 
@@ -26,19 +26,26 @@ class Figure:
 class Line:
     """One line of the table: the same work by every peer."""
 
+    op: str
     shape: tuple[int, ...]
     dtype: str
     threads: int
-    coverage: float  # as asked for
+    objects: int
+    coverage: float | None  # as asked for
     shrunk: bool
     mode: str
     covered: float  # as measured
     figures: dict[str, Figure] = field(default_factory=dict)
-    floor_ms: float = 0.0
+    floor_ms: float | None = None
+
+    @property
+    def own_ms(self) -> float:
+        """Our time."""
+        return self.figures["compositor"].ms
 
     def ratio(self, peer: str) -> float:
         """Return the peer's time as a multiple of ours."""
-        return self.figures[peer].ms / self.figures["compositor"].ms
+        return self.figures[peer].ms / self.own_ms
 
 
 def summarise(raws: Iterable[dict[str, Any]]) -> list[Line]:
@@ -48,26 +55,29 @@ def summarise(raws: Iterable[dict[str, Any]]) -> list[Line]:
     for raw in raws:
         for run in raw["benchmarks"]:
             info = run["extra_info"]
-            where = (tuple(info["shape"]), info["dtype"], info["threads"])
+            where = (info["op"], tuple(info["shape"]), info["dtype"], info["threads"])
             if info["peer"] == COPY:
                 copies.setdefault(where, []).append(run)
             else:
-                key = (*where, info["coverage"], info["shrunk"], info["mode"], info["covered"])
+                what = (info["objects"], info["coverage"], info["shrunk"])
+                key = (*where, *what, info["mode"], info["covered"])
                 sweeps.setdefault((key, info["peer"]), []).append(run)
 
     lines: dict[tuple[Any, ...], Line] = {}
     for (where, peer), runs in sweeps.items():
         line = lines.setdefault(where, Line(*where))
         line.figures[peer] = _figure(runs)
-        # The backward for theta moves as many bytes again.
-        line.floor_ms = _figure(copies[where[:3]]).ms * (1 + MODES.index(line.mode))
+        if where[:4] in copies:  # the backward for theta moves as many bytes again
+            line.floor_ms = _figure(copies[where[:4]]).ms * (1 + MODES.index(line.mode))
     return sorted(lines.values(), key=_place)
 
 
 def _place(line: Line) -> tuple[float, ...]:
     """Order lines for the reader, whatever the order they were measured in."""
-    dtype, mode = list(DTYPES).index(line.dtype), MODES.index(line.mode)
-    return (*line.shape[2:], dtype, line.threads, mode, line.coverage, line.shrunk)
+    floats = line.dtype in DTYPES
+    dtype = list(DTYPES).index(line.dtype) if floats else 0
+    where = (OPS.index(line.op), floats, *line.shape[2:], dtype, line.objects, line.shape[0])
+    return (*where, line.threads, MODES.index(line.mode), line.coverage or 0, line.shrunk)
 
 
 def _figure(runs: Sequence[dict[str, Any]]) -> Figure:

@@ -17,6 +17,14 @@ import compositor
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+PACKAGES = (
+    "torch",
+    "kornia",
+    "opencv-python-headless",
+    "numpy",
+    "vision-synthesis",
+    "segpaste",
+)
 
 
 def cores() -> int:
@@ -68,10 +76,7 @@ def describe(arguments: Sequence[str]) -> dict[str, Any]:
         "versions": {
             "python": platform.python_version(),
             "compositor": compositor.__version__,
-            **{
-                name: _version(name)
-                for name in ("torch", "kornia", "opencv-python-headless", "numpy")
-            },
+            **{name: _version(name) for name in PACKAGES},
         },
         "build": {key: value for key, value in build.items() if key not in ("backends", "torch")},
     }

@@ -13,6 +13,7 @@ class Floor:
     wanted: float
     measured: float
     at_least: bool = True
+    aim: float | None = None  # beyond what is promised
 
     @property
     def passed(self) -> bool:
@@ -22,4 +23,6 @@ class Floor:
     def __str__(self) -> str:
         verdict = "pass" if self.passed else "MISS"
         bound = "at least" if self.at_least else "at most"
-        return f"{verdict}: {self.what}: {self.measured:.3g} (wanted {bound} {self.wanted:.3g})"
+        aim = "" if self.aim is None else f", aim {self.aim:.3g}"
+        wanted = f"wanted {bound} {self.wanted:.3g}{aim}"
+        return f"{verdict}: {self.what}: {self.measured:.3g} ({wanted})"

@@ -1,4 +1,4 @@
-"""Turns lines of figures into one table and one small JSON file."""
+"""Turns lines of figures into a table for each op and one small JSON file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks import peers
+from benchmarks.cases import BLEND, RENDER
 from benchmarks.figures import Line
-from benchmarks.peers import PEERS
 from benchmarks.promise import Floor
+from benchmarks.render import packages
+from benchmarks.render import peers as render_peers
 
 METHOD = (
     "ms: median over the sweeps of each sweep's median; a sweep times every peer in turn. (x): as a"
@@ -19,7 +22,10 @@ METHOD = (
     " our time as a multiple of the floor. object: the warped masks' share of the canvas, measured;"
     " a tenth is a smaller mask under the same maps, shrunk: the same mask shrunk by the map."
     " backward: theta's gradient only."
+    " render: so many objects on each of N canvases; of uint8 with labels of what is seen, segpaste"
+    " at places of its own and without warping; of float32 as a chain over the layers."
 )
+PEERS = {BLEND: peers.PEERS, RENDER: render_peers.NAMES}
 
 
 def _number(value: float) -> str:
@@ -27,16 +33,23 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
 
+def _head(op: str) -> list[str]:
+    own, *others = PEERS[op]
+    pasted, floor = ("object", ["floor"]) if op == BLEND else ("objects", [])
+    return ["N x C x H x W", "dtype", "threads", pasted, "pass", own, *floor, *others]
+
+
 def _cells(line: Line) -> list[str]:
     own = line.figures["compositor"]
+    pasted = f"{100 * line.covered:.1f} %{' shrunk' * line.shrunk}"
     cells = [
         " x ".join(map(str, line.shape)),
         line.dtype,
         str(line.threads),
-        f"{100 * line.covered:.1f} %{' shrunk' * line.shrunk}",
+        pasted if line.op == BLEND else f"{line.objects}: {pasted}",
         line.mode,
     ]
-    for peer in PEERS:
+    for peer in PEERS[line.op]:
         figure = line.figures.get(peer)
         if figure is None:
             cells.append("-")
@@ -44,16 +57,23 @@ def _cells(line: Line) -> list[str]:
         ratio = "" if figure is own else f" ({_number(line.ratio(peer))}x)"
         memory = "" if figure.peak_mib is None else f", {_number(figure.peak_mib)} MiB"
         cells.append(f"{_number(figure.ms)} ms{ratio}{memory}")
-    cells.insert(6, f"{_number(line.floor_ms)} ms ({_number(own.ms / line.floor_ms)}x)")
+    if line.floor_ms is not None:
+        cells.insert(6, f"{_number(line.floor_ms)} ms ({_number(own.ms / line.floor_ms)}x)")
     return cells
+
+
+def _table(op: str, lines: Sequence[Line]) -> list[str]:
+    rows = [_head(op), *(_cells(line) for line in lines if line.op == op)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, ["-" * width for width in widths])
+    return [
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
 
 
 def table(about: dict[str, Any], lines: Sequence[Line], floors: Sequence[Floor]) -> str:
     """Format everything as Markdown that also reads well in a terminal."""
-    head = ["N x C x H x W", "dtype", "threads", "object", "pass", "compositor", "floor"]
-    rows = [[*head, *PEERS[1:]], *map(_cells, lines)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, ["-" * width for width in widths])
     machine, versions = about["machine"], about["versions"]
     commit = about["commit"] + (", with uncommitted changes" if about["dirty"] else "")
     return "\n".join(
@@ -64,11 +84,8 @@ def table(about: dict[str, Any], lines: Sequence[Line], floors: Sequence[Floor])
             "",
             ", ".join(f"{name} {number}" for name, number in versions.items()),
             "",
-            *(
-                "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
-                for row in rows
-            ),
-            "",
+            *(row for op in PEERS for row in (f"`{op}`", "", *_table(op, lines), "")),
+            *(f"Not installed, so not measured: {peer}.\n" for peer in packages.missing()),
             METHOD,
             "",
             *(f"- {floor}" for floor in floors),
@@ -89,9 +106,11 @@ def record(about: dict[str, Any], lines: Sequence[Line], floors: Sequence[Floor]
             for peer, f in line.figures.items()
         }
         entry = {
+            "op": line.op,
             "shape": line.shape,
             "dtype": line.dtype,
             "threads": line.threads,
+            "objects": line.objects,
             "coverage": rounded(line.covered),
             "shrunk": line.shrunk,
             "pass": line.mode,
@@ -105,6 +124,7 @@ def record(about: dict[str, Any], lines: Sequence[Line], floors: Sequence[Floor]
         {
             "floor": f.what,
             "wanted": rounded(f.wanted),
+            "aim": rounded(f.aim),
             "measured": rounded(f.measured),
             "pass": f.passed,
         }

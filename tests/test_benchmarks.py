@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import cv2
 import numpy as np
@@ -13,7 +13,9 @@ import torch
 import compositor
 from benchmarks import __main__ as command
 from benchmarks import agreement, figures, floors, machine, memory, peers, report
-from benchmarks.cases import COPY, Case, cases, sessions
+from benchmarks.cases import BLEND, COPY, RENDER, Case, cases, sessions
+from benchmarks.render import cases as render_cases
+from benchmarks.render import floors as render_floors
 from benchmarks.scenes import COVERAGES, OBJECTS, SHAPE_OF_FLOORS, SHAPES, forward_bytes, make_scene
 from benchmarks.test_blend_speed import _rehearse
 
@@ -32,27 +34,32 @@ def one_thread():
     cv2.setNumThreads(before[1])
 
 
+CASES = {BLEND: cases, RENDER: render_cases.cases}
+
+
 def all_cases(measured):
-    return (one for session in measured for one in cases(*session))
+    return (one for op, *session in measured for one in CASES[op](*session))
+
+
+def outputs(case):
+    """Bytes of the composite, and of a label for each pixel."""
+    n, channels, height, width = case.shape
+    return n * height * width * (channels + 4 if case.dtype == "uint8" else 4 * channels)
 
 
 def raw(threads, measured=None, ours=1e-3, small=0.5):
     """Make what pytest-benchmark would write: peers at 20 times our time, one sweep disturbed."""
     runs = []
-    for sweep, case in all_cases(measured or sessions(quick=False)):
-        seconds = ours * (1 if case.shrunk or case.coverage == max(COVERAGES) else small)
-        seconds = 1e-4 if case.peer == COPY else seconds * (1 if case.peer == "compositor" else 20)
+    for sweep, case in all_cases(measured or command.sessions(quick=False)):
+        whole = case.shrunk or case.coverage in (None, max(COVERAGES))
+        seconds = ours * (1 if whole else small) / (threads if case.op == RENDER else 1)
+        seconds = 4e-4 if case.peer == COPY else seconds * (1 if case.peer == "compositor" else 20)
         seconds *= 3 if sweep == 0 else 1
-        info = {
+        info = asdict(case) | {
             "shape": list(case.shape),
-            "dtype": case.dtype,
-            "coverage": case.coverage,
-            "shrunk": case.shrunk,
-            "mode": case.mode,
-            "peer": case.peer,
             "threads": threads,
-            "covered": case.coverage + 0.001,
-            "peak_bytes": 4 * np.prod(case.shape).item(),
+            "covered": (case.coverage or 0.3) + 0.001,
+            "peak_bytes": outputs(case),
         }
         stats = {"min": seconds / 2, "median": seconds, "rounds": 4}
         runs.append({"extra_info": info, "stats": stats})
@@ -183,7 +190,7 @@ def test_peak_memory_sees_what_is_freed_before_the_end(allocate):
 
 
 def test_every_sweep_times_every_peer():
-    todo = list(all_cases(sessions(quick=False)))
+    todo = list(all_cases((BLEND, *session) for session in sessions(quick=False)))
     assert {case.shape for _, case in todo} == set(SHAPES)
     for shape in SHAPES:
         sweeps = [
@@ -200,7 +207,7 @@ def test_every_sweep_times_every_peer():
 
 def test_a_case_is_rehearsed():
     rounds, peak = _rehearse(
-        Case((2, 1, 24, 24), "float32", 0.5, False, "forward + backward", "eager")
+        Case(BLEND, (2, 1, 24, 24), "float32", 1, 0.5, False, "forward + backward", "eager")
     )
     assert rounds >= 1
     assert peak is None or peak >= 0
@@ -210,7 +217,8 @@ def test_a_case_is_rehearsed():
 
 
 def test_lines_take_the_median_and_the_floor_doubles_with_the_backward():
-    lines = figures.summarise([raw(1), raw(2)])
+    blend = [(BLEND, *session) for session in sessions(quick=False)]
+    lines = figures.summarise([raw(1, blend), raw(2, blend)])
     # threads, dtypes, passes, and the objects of each shape
     assert len(lines) == 2 * 2 * 2 * (len(COVERAGES) * len(SHAPES) + 1)
     first = [(line.dtype, line.threads, line.mode, line.coverage) for line in lines[:5]]
@@ -221,28 +229,31 @@ def test_lines_take_the_median_and_the_floor_doubles_with_the_backward():
         assert own.ms == pytest.approx(1.0 if line.coverage == 0.5 or line.shrunk else 0.5)
         assert own.fastest_ms == pytest.approx(own.ms / 2)
         assert own.rounds in (3 * 4, 5 * 4)
-        assert line.floor_ms == pytest.approx(0.1 if line.mode == "forward" else 0.2)
-        assert all(
-            line.ratio(peer) == pytest.approx(20) for peer in set(line.figures) - {"compositor"}
-        )
+        assert line.floor_ms == pytest.approx(0.4 if line.mode == "forward" else 0.8)
+        for peer in set(line.figures) - {"compositor"}:
+            assert line.ratio(peer) == pytest.approx(20)
 
 
 def test_table_and_json_are_well_formed_and_small():
     about = machine.describe(["--check"])
     lines = figures.summarise([raw(1), raw(2)])
-    verdicts = floors.check(lines, threads=2)
+    verdicts = floors.check(lines, threads=2) + render_floors.check(lines)
 
     text = report.table(about, lines, verdicts)
-    rows = [row for row in text.splitlines() if row.startswith("|")]
-    assert len(rows) == len(lines) + 2
-    assert len({(len(row), row.count("|")) for row in rows}) == 1, "columns do not line up"
-    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+    tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
+    assert sum(map(len, tables)) == len(lines) + 2 * 2  # a head each
+    for rows in tables:
+        assert len({(len(row), row.count("|")) for row in rows}) == 1, "columns do not line up"
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for rows in tables for row in rows]
     found = ["16 x 3 x 300 x 300", "float32", "2", "50.1 %", "forward"]
     (row,) = (row for row in cells if row[:5] == found)
-    assert row[5:] == ["1.00 ms, 16.5 MiB", "0.100 ms (10.0x)", *["20.0 ms (20.0x), 16.5 MiB"] * 4]
+    assert row[5:] == ["1.00 ms, 16.5 MiB", "0.400 ms (2.50x)", *["20.0 ms (20.0x), 16.5 MiB"] * 4]
+    found = ["8 x 3 x 512 x 512", "uint8", "1", "20: 30.1 %", "forward"]
+    (row,) = (row for row in cells if row[:5] == found)
+    assert row[5:] == ["1.00 ms, 14.0 MiB", *["20.0 ms (20.0x), 14.0 MiB"] * 3, "-", "-"]
 
     written = report.record(about, lines, verdicts)
-    assert len(written) < 20_000
+    assert len(written) < 40_000
     result = json.loads(written)
     assert result["command"] == "python -m benchmarks --check"
     assert {"machine", "commit", "dirty", "date", "versions", "floors"} <= set(result)
@@ -251,8 +262,15 @@ def test_table_and_json_are_well_formed_and_small():
 
 
 def test_floors_are_held_at_their_shape_on_all_threads():
-    lines = figures.summarise([raw(1, ours=1), raw(2)])
-    assert all(floor.passed for floor in floors.check(lines, threads=2))
+    held = floors.check(figures.summarise([raw(1), raw(2)]), threads=2)
+    assert all(floor.passed for floor in held)
+    # bfloat16 at three shapes, two passes, one thread and two; copies on one thread and two
+    assert sum("bfloat16" in floor.what for floor in held) == 12
+    assert sum("copy floors" in floor.what for floor in held) == 2
+    assert sum("256 x 1 x 40 x 40" in floor.what for floor in held) == 3 + 4
+    slow_on_one = floors.check(figures.summarise([raw(1, ours=1), raw(2)]), threads=2)
+    (missed,) = (str(floor) for floor in slow_on_one if not floor.passed)
+    assert "1 thread(s), our time in copy floors" in missed and "at most 4.5, aim 3.5" in missed
     slow = [f for f in floors.check(figures.summarise([raw(2, small=0.6)]), 2) if not f.passed]
     assert len(slow) == 2
     assert all("tenth" in str(floor) and str(floor).startswith("MISS") for floor in slow)
@@ -309,8 +327,8 @@ def test_nothing_is_measured_for_a_folder_that_cannot_be_written_to(harness, tmp
 def test_no_table_where_a_measurement_fails(harness, monkeypatch, capsys):
     measure = command.measure
     # The op's tests pass, pytest-benchmark's session does not.
-    monkeypatch.setattr(command, "_run", lambda words, threads: int("benchmarks" in words))
-    assert measure(1, SHAPE_OF_FLOORS, "float32") is None
+    monkeypatch.setattr(command, "_run", lambda words, _: int(command.SUITES[BLEND] in words))
+    assert measure(1, BLEND, SHAPE_OF_FLOORS, "float32") is None
     code, files = harness(measured=False)
     assert code == 1
     assert files == []
