@@ -9,9 +9,9 @@ from benchmarks.cases import RENDER
 from benchmarks.figures import Line
 from benchmarks.floors import name
 from benchmarks.promise import Floor
+from benchmarks.render.cases import LARGEST
 from benchmarks.render.scenes import BYTES, FLOATS
 
-LARGEST = (1080, 1920)
 # How many times our time a peer must take, and the aim, on one thread.
 ON_BYTES = {"OpenCV": (2.0, 3.5), "vision-synthesis": (3.5, 6.0), "segpaste": (8.0, 15.0)}
 ON_THE_LARGEST = {"OpenCV": (2.0, 3.0)}
