@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 import tyro
-from pictures import check_output, to_image, write
+from drawings import balloon, landscape
+from pictures import check_output, to_bytes, to_image, write
 from PIL import Image, ImageDraw, ImageFont
-from scenes import balloon, scene
 from torch import Tensor
 
 import compositor
@@ -55,7 +55,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.foreground, self.mask = balloon(0, height=160)
-        self.background = scene(0, height=180, width=240)
+        self.background = landscape(0, height=180, width=240)
         self.size, self.canvas = self.mask.shape[2:], self.background.shape[2:]
 
     def theta(self, parameters: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ def fit(picture: Scene, target: Tensor, config: Config) -> list[Tensor]:
 def draw(picture: Scene, parameters: Tensor, truth: Tensor, label: str) -> Image.Image:
     """Draw a composite, its foreground's frame in white, the true frame in orange."""
     fine = 2  # drawn twice as large, then reduced: slanted lines are smooth
-    image = to_image(picture.paste(parameters))
+    image = to_image(to_bytes(picture.paste(parameters)[0]))
     image = image.resize((image.width * fine, image.height * fine), Image.Resampling.BICUBIC)
     brush = ImageDraw.Draw(image)
     for frame, colour, line in ((parameters, "white", 6), (truth, "#ff9f0a", 3)):

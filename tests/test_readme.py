@@ -83,6 +83,8 @@ def test_what_a_page_points_to_is_there(page):
     text = page.read_text()
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
         assert (page.parent / target).exists(), target
+    for script in re.findall(r"examples/\w+\.py", text):
+        assert (README.parent / script).exists(), script
     headings = {
         re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
         for line in text.splitlines()

@@ -51,7 +51,7 @@ def balloon(palette: int, height: int = 240) -> tuple[Tensor, Tensor]:
     return avg_pool2d(colours.clamp(0, 1), fine), avg_pool2d(mask, fine)
 
 
-def scene(kind: int, height: int = 270, width: int = 360, seed: int = 0) -> Tensor:
+def landscape(kind: int, height: int = 270, width: int = 360, seed: int = 0) -> Tensor:
     """Paint a landscape (1, 3, height, width): hills by day, sea at dusk, mountains at dawn."""
     generator = torch.Generator().manual_seed(1000 * seed + kind)
     return (_hills, _sea, _mountains)[kind % 3](height, width, generator).clamp(0, 1)
