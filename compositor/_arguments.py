@@ -95,8 +95,15 @@ def image(name: str, value: Any) -> Tensor:
 
 
 def mask(name: str, value: Any, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return a mask or alpha unchanged, or, if it is bool, as 0 and 1 in ``dtype``."""
+    """Return a mask or alpha unchanged, or, if it is bool, as 0 and white in ``dtype``."""
     tensor = _tensor(name, value)
+    if dtype == torch.uint8:
+        if tensor.dtype not in (torch.uint8, torch.bool):
+            raise TypeError(
+                f"{name}: got {tensor.dtype}, wanted uint8 from 0 to 255, or bool, as for uint8"
+                " images"
+            )
+        return tensor if tensor.dtype == dtype else 255 * tensor.to(dtype)
     if tensor.dtype == torch.bool:
         return tensor.to(dtype)
     if tensor.dtype in IMAGE_DTYPES:

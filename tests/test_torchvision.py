@@ -19,3 +19,23 @@ def test_torchvisions_types_meet_in_one_call(backend):
         assert type(g) is torch.Tensor and torch.equal(g, w)
     (grad,) = torch.autograd.grad(got[0].sum(), image)
     assert grad.abs().sum() > 0
+
+
+def test_images_of_bytes_as_they_are_read():
+    """What torchvision's readers give goes in as it is."""
+    given = inputs((2, 3, 12, 11, 14, 13))
+    foreground, background = (
+        (image * 255).byte() for image in (given.foreground, given.background)
+    )
+    mask = given.mask > 0.5
+    wanted = compositor.blend(foreground, mask, background, given.theta)
+    got = compositor.blend(
+        tv_tensors.Image(foreground), tv_tensors.Mask(mask), tv_tensors.Image(background),
+        given.theta,
+    )  # fmt: skip
+    assert type(got) is torch.Tensor and torch.equal(got, wanted)
+    layers = compositor.render(
+        tv_tensors.Image(background), tv_tensors.Image(foreground), tv_tensors.Mask(mask),
+        given.theta,
+    )  # fmt: skip
+    assert type(layers) is torch.Tensor and torch.equal(layers, wanted)

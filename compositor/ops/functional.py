@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from compositor import _arguments, _extension, triton
-from compositor.ops import registration
+from compositor.ops import layers_registration, registration
 from compositor.ops.reference import compute_dtype
 
 LONGEST_REACH = 2**20
@@ -84,18 +84,19 @@ def blend(
     full alpha there. Where alpha is 0 the composite is the background bit for bit.
 
     Gradients flow to foreground, mask, background and theta, in forward mode too; only those
-    needed are computed. There are no second derivatives.
+    needed are computed. There are no second derivatives. Images of bytes are computed in float32
+    and rounded once, half to even; they have no gradient and no alpha.
 
     Args:
-        foreground: Colours, (N, C, h, w), float64, float32, bfloat16 or float16.
-        mask: Coverage in [0, 1], (N, 1, h, w), of the foreground's dtype or bool; None for the
-            whole foreground frame.
+        foreground: Colours, (N, C, h, w), float64, float32, bfloat16, float16 or uint8.
+        mask: Coverage in [0, 1] or, of bytes, 0 to 255, (N, 1, h, w), of the foreground's dtype or
+            bool; None for the whole foreground frame.
         background: The canvas, (N, C, H, W), of the foreground's dtype.
         theta: Affine maps, (N, 2, 3), float32 or float64, from output (canvas) to input
             (foreground), in normalised coordinates with pixel centres at (2 j + 1) / W - 1, as
             taken by ``torch.nn.functional.affine_grid`` with ``align_corners=False``.
             :mod:`compositor.affine` makes them. A map that is not finite gives NaN in its own
-            image and affects no other.
+            image, or bytes of its background, and affects no other.
         threshold: In [0, 1). Mask samples from the threshold to 1 are scaled to [0, 1]; lower ones
             count as 0, higher ones as 1. The paper's 1 - 1e-7 makes the mask binary; 0 leaves it
             unchanged.
@@ -104,7 +105,8 @@ def blend(
         mask_grad: The derivative used for the threshold-ReLU: "straight_through" takes 1, so that
             the silhouette moves theta; "exact" takes the true one, which is zero almost everywhere
             at the paper's threshold.
-        return_alpha: Also return alpha, (N, 1, H, W).
+        return_alpha: Also return alpha, (N, 1, H, W). Of bytes, :func:`compositor.render` returns
+            labels instead.
         backend: "reference", "cpu", "cuda" or "triton"; None lets the dispatcher choose by
             device. A named backend is used, or an error is raised.
 
@@ -114,29 +116,71 @@ def blend(
 
     Raises:
         TypeError: An argument is not a tensor, or its dtype is not one of those above.
-        ValueError: A shape, device or option is not as above, or the backend is unknown.
+        ValueError: A shape, device or option is not as above, the backend is unknown, or a gradient
+            is asked for through bytes.
         RuntimeError: The named backend is not available, or does not run on this device.
     """
     # Subclasses such as torchvision's Image and Mask refuse to be mixed in one call.
     with torch._C.DisableTorchFunctionSubclass():
-        foreground, mask, background, theta = prepare(foreground, mask, background, theta)
+        given = foreground, mask, background, theta
+        in_bytes = all(getattr(t, "dtype", None) == torch.uint8 for t in (foreground, background))
+        given = _prepare_bytes(*given) if in_bytes else prepare(*given)
+        foreground, mask, background, theta = given
         threshold = _arguments.threshold(threshold, compute_dtype(background.dtype))
         sigma = check_sigma(sigma)
         reach = math.ceil(3 * sigma) if radius is None else check_radius(radius)
+        reach = reach if sigma > 0 else 0
         check_choices(mask_grad, "return_alpha", return_alpha)
-        op = getattr(registration.blend, select(backend, background.device))
-        composite, alpha = op(
-            foreground,
-            mask,
-            background,
-            theta,
-            threshold,
-            sigma,
-            reach if sigma > 0 else 0,
-            mask_grad == "straight_through",
-            return_alpha,
+        overload, straight_through = select(backend, background.device), mask_grad != "exact"
+        if in_bytes:
+            if return_alpha:
+                raise ValueError(
+                    "return_alpha: got True, wanted False for uint8 images; compositor.render"
+                    " returns labels"
+                )
+            # One layer each.
+            each = torch.arange(len(theta), device=theta.device)
+            in_levels: Tensor = getattr(layers_registration.render, overload)(
+                [foreground],
+                None if mask is None else [mask],
+                background,
+                theta,
+                each,
+                each,
+                None,
+                None,
+                torch.full((len(theta),), sigma, dtype=torch.float64),
+                threshold,
+                reach,
+                straight_through,
+                False,
+            )[0]
+            return in_levels
+        composite, alpha = getattr(registration.blend, overload)(
+            *given, threshold, sigma, reach, straight_through, return_alpha
         )
     return (composite, alpha) if return_alpha else composite
+
+
+def _prepare_bytes(
+    foreground: Tensor, mask: Tensor | None, background: Tensor, theta: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    """As :func:`prepare`, images of bytes."""
+    if mask is not None:
+        mask = _arguments.mask("mask", mask, torch.uint8)
+    _check_tensors(foreground, mask, background, theta, ("foreground", "mask", "background"))
+    refuse_gradients({"theta": theta})
+    return foreground, mask, background, theta
+
+
+def refuse_gradients(given: dict[str, Tensor | None]) -> None:
+    """Raise where one is asked for through images of bytes."""
+    for name, tensor in given.items():
+        if tensor is not None and tensor.requires_grad and torch.is_grad_enabled():
+            raise ValueError(
+                f"{name}: got a tensor that requires a gradient, wanted none for uint8 images,"
+                " which have no gradient"
+            )
 
 
 def prepare(

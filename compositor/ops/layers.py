@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, overload
 
 import torch
@@ -141,7 +141,7 @@ def render(
     reach = -1 if radius is None else functional.check_radius(radius)
     functional.check_choices(mask_grad, "return_labels", return_labels)
     if background.dtype == torch.uint8:
-        _refuse_gradients({"theta": theta, "gain": gain, "bias": bias})
+        functional.refuse_gradients({"theta": theta, "gain": gain, "bias": bias})
     op = getattr(layers_registration.render, functional.select(backend, background.device))
     composite, *labels = op(
         foregrounds,
@@ -180,10 +180,14 @@ def _cutouts(
 ) -> tuple[list[Tensor], list[Tensor] | None]:
     """Both as stacks (K, C, h, w): one of a tensor, one each of a list's."""
     channels = background.shape[1]
-    foregrounds = _stacks("foreground", foreground, channels, background)
+    foregrounds = _stacks("foreground", foreground, channels, background, _picture)
     if mask is None:
         return foregrounds, None
-    masks = _stacks("mask", mask, 1, background)
+
+    def in_frame(name: str, value: object) -> Tensor:
+        return _picture(name, _arguments.mask(name, value, background.dtype))
+
+    masks = _stacks("mask", mask, 1, background, in_frame)
     if len(masks) != len(foregrounds):
         raise ValueError(
             f"mask: got {_counted(mask)}, wanted {_counted(foreground)}, as foreground is"
@@ -202,9 +206,15 @@ def _counted(value: Tensor | Sequence[Tensor]) -> str:
     return "a tensor" if isinstance(value, Tensor) else f"{len(value)} tensors"
 
 
-def _stacks(name: str, value: Any, channels: int, background: Tensor) -> list[Tensor]:
+def _stacks(
+    name: str,
+    value: Any,
+    channels: int,
+    background: Tensor,
+    check: Callable[[str, object], Tensor],
+) -> list[Tensor]:
     if isinstance(value, Tensor):
-        return [_stack(name, value, channels, background)]
+        return [_stack(name, check(name, value), channels, background)]
     if not isinstance(value, Sequence):
         kind = type(value).__name__
         raise TypeError(f"{name}: got {kind}, wanted a tensor or a sequence of tensors")
@@ -215,14 +225,12 @@ def _stacks(name: str, value: Any, channels: int, background: Tensor) -> list[Te
         elif isinstance(one, Tensor):
             wanted = f"({channels}, height, width)"
             raise ValueError(f"{name}[{number}]: got shape {tuple(one.shape)}, wanted {wanted}")
-        stacks.append(_stack(f"{name}[{number}]", one, channels, background))
+        part = f"{name}[{number}]"
+        stacks.append(_stack(part, check(part, one), channels, background))
     return stacks
 
 
-def _stack(name: str, value: Any, channels: int, background: Tensor) -> Tensor:
-    if isinstance(value, Tensor) and value.dtype == torch.bool and channels == 1:
-        value = value.to(background.dtype) * (255 if background.dtype == torch.uint8 else 1)
-    value = _picture(name, value)
+def _stack(name: str, value: Tensor, channels: int, background: Tensor) -> Tensor:
     if value.shape[1] != channels:
         wanted = f"{channels} channels"
         raise ValueError(f"{name}: got shape {tuple(value.shape)}, wanted {wanted}")
@@ -301,12 +309,3 @@ def _widths(sigma: Any, layers: int) -> Tensor:
                 f" {functional.LONGEST_REACH // 3}"
             )
     return widths
-
-
-def _refuse_gradients(given: dict[str, Tensor | None]) -> None:
-    for name, tensor in given.items():
-        if tensor is not None and tensor.requires_grad and torch.is_grad_enabled():
-            raise ValueError(
-                f"{name}: got a tensor that requires a gradient, wanted none for uint8 images,"
-                " which have no gradient"
-            )
