@@ -1,1 +1,1 @@
-"""Compares `compositor.blend` with its peers in speed and memory: `python -m benchmarks --help`."""
+"""Compares the ops with their peers in speed and memory: `python -m benchmarks --help`."""

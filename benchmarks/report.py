@@ -88,6 +88,8 @@ def table(about: dict[str, Any], lines: Sequence[Line], floors: Sequence[Floor])
             *(f"Not installed, so not measured: {peer}.\n" for peer in packages.missing()),
             METHOD,
             "",
+            f"{sum(not floor.passed for floor in floors)} of {len(floors)} floors are missed.",
+            "",
             *(f"- {floor}" for floor in floors),
             "",
         ]

@@ -47,12 +47,13 @@ def outputs(case):
     return n * height * width * (channels + 4 if case.dtype == "uint8" else 4 * channels)
 
 
-def raw(threads, measured=None, ours=1e-3, small=0.5):
+def raw(threads, measured=None, ours=1e-3, small=0.5, half=1.0):
     """Make what pytest-benchmark would write: peers at 20 times our time, one sweep disturbed."""
     runs = []
     for sweep, case in all_cases(measured or command.sessions(quick=False)):
         whole = case.shrunk or case.coverage in (None, max(COVERAGES))
         seconds = ours * (1 if whole else small) / (threads if case.op == RENDER else 1)
+        seconds *= half if case.dtype == "bfloat16" else 1
         seconds = 4e-4 if case.peer == COPY else seconds * (1 if case.peer == "compositor" else 20)
         seconds *= 3 if sweep == 0 else 1
         info = asdict(case) | {
@@ -252,6 +253,10 @@ def test_table_and_json_are_well_formed_and_small():
     (row,) = (row for row in cells if row[:5] == found)
     assert row[5:] == ["1.00 ms, 14.0 MiB", *["20.0 ms (20.0x), 14.0 MiB"] * 3, "-", "-"]
 
+    assert f"\n0 of {len(verdicts)} floors are missed.\n" in text
+    missed = replace(verdicts[0], measured=0)
+    assert f"\n1 of {len(verdicts)} floors" in report.table(about, lines, [missed, *verdicts[1:]])
+
     written = report.record(about, lines, verdicts)
     assert len(written) < 40_000
     result = json.loads(written)
@@ -271,6 +276,8 @@ def test_floors_are_held_at_their_shape_on_all_threads():
     slow_on_one = floors.check(figures.summarise([raw(1, ours=1), raw(2)]), threads=2)
     (missed,) = (str(floor) for floor in slow_on_one if not floor.passed)
     assert "1 thread(s), our time in copy floors" in missed and "at most 4.5, aim 3.5" in missed
+    late = floors.check(figures.summarise([raw(1, half=1.1), raw(2, half=1.1)]), threads=2)
+    assert sum(not f.passed for f in late) == sum("bfloat16" in f.what for f in late) == 12
     slow = [f for f in floors.check(figures.summarise([raw(2, small=0.6)]), 2) if not f.passed]
     assert len(slow) == 2
     assert all("tenth" in str(floor) and str(floor).startswith("MISS") for floor in slow)
