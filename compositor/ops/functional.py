@@ -208,8 +208,7 @@ def _autocast(
     # The checks that follow refuse anything but floating-point tensors.
     if not all(isinstance(t, Tensor) and t.is_floating_point() for t in given):
         return foreground, mask, background, theta
-    device = foreground.device.type
-    if device in _WITHOUT_AUTOCAST or not torch.is_autocast_enabled(device):
+    if not under_autocast(foreground.device):
         return foreground, mask, background, theta
     widest = torch.promote_types(foreground.dtype, background.dtype)
     if mask is not None:
@@ -217,6 +216,11 @@ def _autocast(
         mask = mask.to(widest)
     theta = theta.to(torch.promote_types(theta.dtype, torch.float32))
     return foreground.to(widest), mask, background.to(widest), theta
+
+
+def under_autocast(device: torch.device) -> bool:
+    """Whether autocast chooses the dtypes on a device."""
+    return device.type not in _WITHOUT_AUTOCAST and torch.is_autocast_enabled(device.type)
 
 
 def _check_tensors(

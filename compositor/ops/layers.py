@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, overload
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, overload
 
 import torch
 from torch import Tensor
 
 from compositor import _arguments
-from compositor.ops import functional, layers_registration
+from compositor.ops import functional, layer_arguments, layers_registration
 from compositor.ops.functional import MaskGrad
 from compositor.ops.reference import compute_dtype
 
@@ -125,19 +125,18 @@ def render(
             through bytes.
         RuntimeError: The backend asked for is not there, or cannot serve this device.
     """
-    background = _picture("background", background)
-    foregrounds, masks = _cutouts(foreground, mask, background)
-    theta = _beside("theta", _arguments.precise("theta", theta, 2, 3), background)
-    if theta.dim() != 3:
-        raise ValueError(f"theta: got shape {tuple(theta.shape)}, wanted (L, 2, 3)")
+    background, foreground, mask = layer_arguments.autocast(background, foreground, mask)
+    background = layer_arguments.picture("background", background)
+    foregrounds, masks = layer_arguments.cutouts(foreground, mask, background)
+    theta = layer_arguments.maps(theta, background)
     layers, device = len(theta), background.device
     cutouts = sum(len(stack) for stack in foregrounds)
-    image = _index("image", image, "canvases", len(background), layers, device)
-    source = _index("source", source, "cut-outs", cutouts, layers, device)
-    gain = _tone("gain", gain, layers, background)
-    bias = _tone("bias", bias, layers, background)
+    image = layer_arguments.index("image", image, "canvases", len(background), layers, device)
+    source = layer_arguments.index("source", source, "cut-outs", cutouts, layers, device)
+    gain = layer_arguments.tone("gain", gain, layers, background)
+    bias = layer_arguments.tone("bias", bias, layers, background)
     threshold = _arguments.threshold(threshold, compute_dtype(background.dtype))
-    widths = _widths(sigma, layers)
+    widths = layer_arguments.widths(sigma, layers)
     reach = -1 if radius is None else functional.check_radius(radius)
     functional.check_choices(mask_grad, "return_labels", return_labels)
     if background.dtype == torch.uint8:
@@ -159,153 +158,3 @@ def render(
         return_labels,
     )
     return (composite, Labels(*labels)) if return_labels else composite
-
-
-def _picture(name: str, value: object) -> Tensor:
-    """An image or bytes, (N, C, height, width) without an empty dimension but N."""
-    if not (isinstance(value, Tensor) and value.dtype == torch.uint8):
-        value = _arguments.image(name, value)
-    if value.dim() != 4 or min(value.shape[1:]) == 0:
-        raise ValueError(
-            f"{name}: got shape {tuple(value.shape)}, wanted (N, C, height, width),"
-            " no dimension but N empty"
-        )
-    return value
-
-
-def _cutouts(
-    foreground: Tensor | Sequence[Tensor],
-    mask: Tensor | Sequence[Tensor] | None,
-    background: Tensor,
-) -> tuple[list[Tensor], list[Tensor] | None]:
-    """Both as stacks (K, C, h, w): one of a tensor, one each of a list's."""
-    channels = background.shape[1]
-    foregrounds = _stacks("foreground", foreground, channels, background, _picture)
-    if mask is None:
-        return foregrounds, None
-
-    def in_frame(name: str, value: object) -> Tensor:
-        return _picture(name, _arguments.mask(name, value, background.dtype))
-
-    masks = _stacks("mask", mask, 1, background, in_frame)
-    if len(masks) != len(foregrounds):
-        raise ValueError(
-            f"mask: got {_counted(mask)}, wanted {_counted(foreground)}, as foreground is"
-        )
-    for number, (colours, cover) in enumerate(zip(foregrounds, masks, strict=True)):
-        if (len(colours), *colours.shape[2:]) != (len(cover), *cover.shape[2:]):
-            name = "mask" if isinstance(mask, Tensor) else f"mask[{number}]"
-            raise ValueError(
-                f"{name}: got {tuple(cover.shape)}, wanted the size and number of"
-                f" foreground's {tuple(colours.shape)}"
-            )
-    return foregrounds, masks
-
-
-def _counted(value: Tensor | Sequence[Tensor]) -> str:
-    return "a tensor" if isinstance(value, Tensor) else f"{len(value)} tensors"
-
-
-def _stacks(
-    name: str,
-    value: Any,
-    channels: int,
-    background: Tensor,
-    check: Callable[[str, object], Tensor],
-) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [_stack(name, check(name, value), channels, background)]
-    if not isinstance(value, Sequence):
-        kind = type(value).__name__
-        raise TypeError(f"{name}: got {kind}, wanted a tensor or a sequence of tensors")
-    stacks = []
-    for number, one in enumerate(value):
-        if isinstance(one, Tensor) and one.dim() == 3:
-            one = one.unsqueeze(0)
-        elif isinstance(one, Tensor):
-            wanted = f"({channels}, height, width)"
-            raise ValueError(f"{name}[{number}]: got shape {tuple(one.shape)}, wanted {wanted}")
-        part = f"{name}[{number}]"
-        stacks.append(_stack(part, check(part, one), channels, background))
-    return stacks
-
-
-def _stack(name: str, value: Tensor, channels: int, background: Tensor) -> Tensor:
-    if value.shape[1] != channels:
-        wanted = f"{channels} channels"
-        raise ValueError(f"{name}: got shape {tuple(value.shape)}, wanted {wanted}")
-    if value.dtype != background.dtype:
-        raise TypeError(f"{name}: got {value.dtype}, wanted background's {background.dtype}")
-    return _beside(name, value, background)
-
-
-def _beside(name: str, value: Tensor, background: Tensor) -> Tensor:
-    if value.device != background.device:
-        raise ValueError(
-            f"{name}: got device {value.device}, wanted background's {background.device}"
-        )
-    return value
-
-
-def _index(
-    name: str, value: Any, what: str, count: int, layers: int, device: torch.device
-) -> Tensor:
-    """The canvas or cut-out of each layer, (L,); without one, each layer's own."""
-    if value is None:
-        if layers != count:
-            raise ValueError(
-                f"{name}: got None for {layers} layers and {count} {what}, wanted one index a layer"
-            )
-        return torch.arange(layers, device=device)
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name}: got {type(value).__name__}, wanted an int64 tensor")
-    if value.dtype != torch.int64:
-        raise TypeError(f"{name}: got {value.dtype}, wanted int64")
-    if value.shape != (layers,):
-        raise ValueError(
-            f"{name}: got shape {tuple(value.shape)}, wanted ({layers},), one for each layer"
-        )
-    # Elsewhere a look at the values would wait for the device; the kernels check them too.
-    if layers and value.device.type == "cpu" and not torch.compiler.is_compiling():
-        least, most = int(value.min()), int(value.max())
-        if least < 0 or most >= count:
-            got = least if least < 0 else most
-            raise ValueError(f"{name}: got index {got}, wanted 0 to {count - 1} of {count} {what}")
-    return value
-
-
-def _tone(name: str, value: Any, layers: int, background: Tensor) -> Tensor | None:
-    """Gain or bias, (L, C)."""
-    if value is None:
-        return None
-    tone = _arguments.precise(name, value)
-    wanted = (layers, background.shape[1])
-    if tone.shape != wanted:
-        raise ValueError(f"{name}: got shape {tuple(tone.shape)}, wanted (L, C), {wanted}")
-    return _beside(name, tone, background)
-
-
-def _widths(sigma: Any, layers: int) -> Tensor:
-    """The blur of each layer, (L,) float64, where the kernels are launched from: the CPU."""
-    if not isinstance(sigma, Tensor) or sigma.dim() == 0:
-        width = functional.check_sigma(sigma)
-        return torch.full((layers,), width, dtype=torch.float64)
-    if sigma.shape != (layers,) or not sigma.is_floating_point():
-        got = f"a {sigma.dtype} tensor of shape {tuple(sigma.shape)}"
-        raise ValueError(
-            f"sigma: got {got}, wanted a number, or a floating-point tensor with one for each of"
-            f" {layers} layers"
-        )
-    if sigma.requires_grad:
-        raise ValueError(
-            "sigma: got a tensor that requires a gradient, and none reaches it; pass sigma.detach()"
-        )
-    widths = sigma.to("cpu", torch.float64)
-    if not torch.compiler.is_compiling():
-        bad = ~((widths >= 0) & (3 * widths <= functional.LONGEST_REACH))
-        if bool(bad.any()):
-            raise ValueError(
-                f"sigma: got {float(widths[bad][0])}, wanted numbers of pixels from 0 to"
-                f" {functional.LONGEST_REACH // 3}"
-            )
-    return widths

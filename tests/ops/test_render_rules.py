@@ -109,3 +109,23 @@ def test_autocast_leaves_the_op_alone():
     wanted = compositor.render(*arguments, **given.options())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(compositor.render(*arguments, **given.options()), wanted)
+
+
+@each_backend
+def test_autocast_takes_the_widest_dtype(backend):
+    given = scene((3, 3, 4, 9, 21, 27)).to(torch.float32)
+    narrow = [f.bfloat16() for f in given.foreground]
+    theta, gain = given.theta.bfloat16(), given.gain.bfloat16()
+    options = given.options() | {"backend": backend}
+    with torch.autocast("cpu", torch.bfloat16):
+        got = compositor.render(
+            given.background, narrow, [m > 0 for m in given.mask], theta,
+            **(options | {"gain": gain}),
+        )  # fmt: skip
+    wanted = compositor.render(
+        given.background, [f.float() for f in narrow], given.mask, theta.float(),
+        **(options | {"gain": gain.float()}),
+    )  # fmt: skip
+    assert got.dtype == torch.float32 and torch.equal(got, wanted)
+    with pytest.raises(TypeError, match="theta: got torch.bfloat16"):
+        compositor.render(given.background, given.foreground, given.mask, theta, **options)
