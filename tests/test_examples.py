@@ -182,13 +182,6 @@ def test_committed_picture_is_what_the_command_makes(tmp_path):
     assert np.abs(made - committed).mean() < 0.5
 
 
-def test_former_name_is_the_same_command(tmp_path, succeed):
-    printed = [
-        succeed(name, "--count", 1, "--objects", 2) for name in ("scene.py", "composite_images.py")
-    ]
-    assert printed[0] == printed[1] and (tmp_path / "composites.png").exists()
-
-
 def test_nothing_is_left_of_a_picture_that_cannot_be_renamed(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "examples")
     pictures = importlib.import_module("pictures")
