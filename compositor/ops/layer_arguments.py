@@ -68,7 +68,8 @@ def cutouts(
             f"mask: got {_counted(mask)}, wanted {_counted(foreground)}, as foreground is"
         )
     for number, (colours, cover) in enumerate(zip(foregrounds, masks, strict=True)):
-        if (len(colours), *colours.shape[2:]) != (len(cover), *cover.shape[2:]):
+        (number_of, _, *size), (covers, _, *wanted) = colours.shape, cover.shape
+        if number_of != covers or size != wanted:
             name = "mask" if isinstance(mask, Tensor) else f"mask[{number}]"
             raise ValueError(
                 f"{name}: got {tuple(cover.shape)}, wanted the size and number of"
@@ -94,7 +95,19 @@ def _stacks(
         kind = type(value).__name__
         raise TypeError(f"{name}: got {kind}, wanted a tensor or a sequence of tensors")
     stacks = []
+    dtype, device = background.dtype, background.device
     for number, one in enumerate(value):
+        # One look at what is right, which is most: a scene has many cut-outs.
+        if (
+            isinstance(one, Tensor)
+            and one.dim() == 3
+            and one.dtype == dtype
+            and one.device == device
+            and one.shape[0] == channels
+            and 0 not in one.shape
+        ):
+            stacks.append(one.unsqueeze(0))
+            continue
         if isinstance(one, Tensor) and one.dim() == 3:
             one = one.unsqueeze(0)
         elif isinstance(one, Tensor):
@@ -157,7 +170,8 @@ def index(
         )
     # Elsewhere a look at the values would wait for the device; the kernels check them too.
     if layers and value.device.type == "cpu" and not torch.compiler.is_compiling():
-        least, most = int(value.min()), int(value.max())
+        indices = value.tolist()
+        least, most = min(indices), max(indices)
         if least < 0 or most >= count:
             got = least if least < 0 else most
             raise ValueError(f"{name}: got index {got}, wanted 0 to {count - 1} of {count} {what}")

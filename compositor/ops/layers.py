@@ -130,7 +130,7 @@ def render(
     foregrounds, masks = layer_arguments.cutouts(foreground, mask, background)
     theta = layer_arguments.maps(theta, background)
     layers, device = len(theta), background.device
-    cutouts = sum(len(stack) for stack in foregrounds)
+    cutouts = sum(stack.shape[0] for stack in foregrounds)
     image = layer_arguments.index("image", image, "canvases", len(background), layers, device)
     source = layer_arguments.index("source", source, "cut-outs", cutouts, layers, device)
     gain = layer_arguments.tone("gain", gain, layers, background)

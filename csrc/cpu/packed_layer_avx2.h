@@ -133,13 +133,11 @@ class PackedSweep {
   void blend_into(int row, const PackedRow& to) {
     const float* colours = colours_at(row);
     float* out = to.data() + kPacked * reach_.canvas.x0;
-    const __m128 gain = tone(layer_.gain, 1), bias = tone(layer_.bias, 0);
-    for (int j = shown_.begin; j < shown_.end; ++j) {
-      const __m128 alpha = _mm_broadcast_ss(alpha_ + j);
-      const __m128 f = gain * _mm_load_ps(colours + kPacked * j) + bias;
-      const __m128 behind = _mm_load_ps(out + kPacked * j);
-      const __m128 hidden = _mm_cmpeq_ps(alpha, _mm_setzero_ps());
-      _mm_store_ps(out + kPacked * j, _mm_blendv_ps(mix(alpha, f, behind), behind, hidden));
+    if (layer_.gain) {
+      const __m256 gain = tone(layer_.gain), bias = tone(layer_.bias);
+      blend_pixels(colours, out, [&](__m256 f) { return gain * f + bias; });
+    } else {
+      blend_pixels(colours, out, [](__m256 f) { return f; });
     }
   }
 
@@ -175,10 +173,35 @@ class PackedSweep {
     return colours;
   }
 
-  __m128 tone(const double* values, float otherwise) const {
-    float lanes[4] = {otherwise, otherwise, otherwise, otherwise};
-    for (int64_t c = 0; values && c < channels_; ++c) lanes[c] = static_cast<float>(values[c]);
-    return _mm_loadu_ps(lanes);
+  // Two pixels at a time; behind the shown ones only alpha, which is 0 there, is read.
+  template <typename Toned>
+  void blend_pixels(const float* colours, float* out, Toned toned) const {
+    const Lanes one = _mm256_set1_ps(1), zero = _mm256_setzero_ps();
+    for (int j = shown_.begin; j < shown_.end; j += kLanes) {
+      const int left = shown_.end - j, count = min_of(left, kLanes);
+      const Lanes alpha = _mm256_maskload_ps(alpha_ + j, first_lanes(count));
+      const bool opaque = _mm256_movemask_ps(_mm256_cmp_ps(alpha, one, _CMP_EQ_OQ)) == 0xff;
+      for (int k = 0; k < count; k += 2) {
+        const __m256i pair =
+            _mm256_add_epi32(_mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1), _mm256_set1_epi32(k));
+        float* to = out + kPacked * (j + k);
+        const __m256 f = toned(_mm256_loadu_ps(colours + kPacked * (j + k)));
+        if (opaque) {
+          _mm256_storeu_ps(to, f);
+          continue;
+        }
+        const __m256 a = _mm256_permutevar8x32_ps(alpha, pair), behind = _mm256_loadu_ps(to);
+        const __m256 hidden = _mm256_cmp_ps(a, zero, _CMP_EQ_OQ);
+        _mm256_storeu_ps(to, _mm256_blendv_ps(mix(a, f, behind), behind, hidden));
+      }
+    }
+  }
+
+  // For two pixels.
+  __m256 tone(const double* values) const {
+    float lanes[kPacked] = {};
+    for (int64_t c = 0; c < channels_; ++c) lanes[c] = static_cast<float>(values[c]);
+    return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(lanes));
   }
 
   const Layer& layer_;

@@ -27,7 +27,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> render(
     if (!return_labels) sizes = {0};
     return torch::stable::new_empty(background, sizes, type);
   };
-  Tensor owner = label({batch, height, width}, ScalarType::Int);
+  Tensor owner = in_huge_pages(label({batch, height, width}, ScalarType::Int));
   Tensor boxes = label({count, 4}, ScalarType::Float);
   Tensor area = label({count}, ScalarType::Long);
   Tensor covered = label({count}, ScalarType::Long);
