@@ -129,3 +129,32 @@ def test_autocast_takes_the_widest_dtype(backend):
     assert got.dtype == torch.float32 and torch.equal(got, wanted)
     with pytest.raises(TypeError, match="theta: got torch.bfloat16"):
         compositor.render(given.background, given.foreground, given.mask, theta, **options)
+
+
+def test_a_tangent_is_refused_whether_or_not_a_gradient_is_recorded():
+    given = scene((2, 3, 2, 4, 21, 27)).to(torch.float32)
+    with torch.autograd.forward_ad.dual_level(), torch.no_grad():
+        theta = torch.autograd.forward_ad.make_dual(given.theta, torch.ones_like(given.theta))
+        with pytest.raises(RuntimeError, match="no forward-mode derivative"):
+            compositor.render(
+                given.background, given.foreground, given.mask, theta, **given.options()
+            )
+
+
+def test_triton_is_a_chain_of_its_blend():
+    given = scene((2, 3, 2, 4, 21, 27)).to(torch.float32)
+    results = []
+    for backend in ("triton", "reference"):
+        theta = given.theta.clone().requires_grad_()
+        composite, labels = compositor.render(
+            given.background, given.foreground, given.mask, theta, threshold=0.3,
+            return_labels=True, backend=backend, **given.options(),
+        )  # fmt: skip
+        (grad,) = torch.autograd.grad(composite.square().sum(), theta)
+        results.append((composite.detach(), grad, *labels))
+    for got, wanted in zip(*results, strict=True):
+        # A coordinate of some 30 pixels rounds by 2e-6, and slopes are up to 4 a pixel; theta's
+        # gradient sums hundreds of these.
+        torch.testing.assert_close(
+            got, wanted, rtol=1e-4, atol=2e-3 if got is results[0][1] else 2e-5
+        )
