@@ -5,6 +5,7 @@ import torch
 
 import compositor
 from tests.ops.cases import identity, inputs
+from tests.ops.layers import scene
 
 SHAPE = (4, 3, 60, 50, 90, 140)
 OPTIONS = (0.3, 1.0, 3, True)
@@ -118,3 +119,34 @@ def test_cuda_works_on_a_device_that_is_not_the_current_one(index):
     got = blend(*(t.to(f"cuda:{index}") for t in given), *OPTIONS, False)[0]
     assert got.device.index == index and torch.equal(got.cpu(), wanted.cpu())
     assert torch.cuda.current_device() == 0
+
+
+def test_layers_are_those_of_the_reference_on_the_cpu():
+    """A chain of the kernels' ``blend``, indices and sigma on either side."""
+    given = scene((3, 3, 4, 9, 61, 77)).to(torch.float32)
+    results = []
+    for device, backend in (("cpu", "reference"), ("cuda", "cuda"), ("cuda", "triton")):
+        theta = given.theta.to(device).requires_grad_()
+        composite, labels = compositor.render(
+            given.background.to(device),
+            [cutout.to(device) for cutout in given.foreground],
+            [mask.to(device) for mask in given.mask],
+            theta,
+            image=given.image.to(device),
+            source=given.source,
+            gain=given.gain.to(device),
+            bias=given.bias.to(device),
+            sigma=given.sigma,
+            threshold=0.3,
+            return_labels=True,
+            backend=backend,
+        )
+        (grad,) = torch.autograd.grad(composite.square().sum(), theta)
+        results.append([t.detach().cpu() for t in (composite, *labels, grad)])
+    wanted = results[0]
+    for got in results[1:]:
+        # As in test_render_values and test_render_gradients.
+        torch.testing.assert_close(got[0], wanted[0], rtol=0, atol=1e-4)
+        assert all(torch.equal(g, w) for g, w in zip(got[1:-1], wanted[1:-1], strict=True))
+        scale = wanted[-1].abs().max().item()
+        torch.testing.assert_close(got[-1], wanted[-1], rtol=0, atol=3e-4 * scale)
