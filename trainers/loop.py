@@ -62,12 +62,12 @@ class Player:
         self.model, self.optimizer = accelerator.prepare(network, optimizer)
         self.network = network
 
-    def differentiate(self, loss: Tensor) -> float:
-        """Compute the gradient of ``loss`` anew; return its norm."""
+    def differentiate(self, loss: Tensor) -> Tensor:
+        """Compute the gradient of ``loss`` anew; return its norm, ()."""
         self.optimizer.zero_grad()
         self._accelerator.backward(loss)
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        return float(nn.utils.get_total_norm(gradients))
+        return nn.utils.get_total_norm(gradients)
 
     def state_dict(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
@@ -207,9 +207,11 @@ class Loop(ABC):
             NonFiniteError: The loss or the gradient is NaN or infinite; no weight has moved.
         """
         # The mean over the processes, so that all stop together; their gradients are one.
-        value = float(self.accelerator.reduce(loss.detach().float(), "mean"))
+        mean = self.accelerator.reduce(loss.detach().float(), "mean")
+        both = torch.stack((mean, player.differentiate(loss).float()))
+        value, norm = both.tolist()  # waits for the device once
         self._check_finite(value, f"loss/{name}", player)
-        self._check_finite(player.differentiate(loss), f"gradient of loss/{name}", player)
+        self._check_finite(norm, f"gradient of loss/{name}", player)
         player.optimizer.step()
         self.updates += 1
         self.log({f"loss/{name}": value})
