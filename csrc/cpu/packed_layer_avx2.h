@@ -134,10 +134,9 @@ class PackedSweep {
     const float* colours = colours_at(row);
     float* out = to.data() + kPacked * reach_.canvas.x0;
     if (layer_.gain) {
-      const __m256 gain = tone(layer_.gain), bias = tone(layer_.bias);
-      blend_pixels(colours, out, [&](__m256 f) { return gain * f + bias; });
+      blend_pixels(colours, out, Tone<Lanes>{tone(layer_.gain), tone(layer_.bias)});
     } else {
-      blend_pixels(colours, out, [](__m256 f) { return f; });
+      blend_pixels(colours, out, AsItIs{});
     }
   }
 

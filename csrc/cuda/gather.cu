@@ -58,6 +58,8 @@ void gather(const BlendParams& params, Scalar scalar, cudaStream_t stream) {
     case Scalar::kFloat16:
       image_kernel<Float16><<<grid, kThreads, 0, stream>>>(params);
       break;
+    case Scalar::kByte:  // refused before, by Shapes
+      return;
   }
   STD_CUDA_KERNEL_LAUNCH_CHECK();
 }
