@@ -178,17 +178,28 @@ def test_any_layout_gives_the_same_gradients(backend):
 
 
 def test_threads_change_no_bit():
-    """Cut-outs on several canvases too, whose layers' gradients are summed in one order."""
-    given = scene((5, 3, 3, 30, 70, 50), spread=0.5)
-    given = replace(given, sigma=torch.ones(30)).to(torch.float32)
+    """One cut-out on every canvas, whose layers' gradients are summed in one order."""
+    random = torch.Generator().manual_seed(0)
+    canvases, layers, side = 12, 36, 160  # large enough that two threads meet
+    background = torch.rand(canvases, 3, side, side, generator=random)
+    image = torch.arange(layers) % canvases
+    theta = torch.eye(2, 3) + 0.2 * torch.randn(layers, 2, 3, generator=random)
     threads = torch.get_num_threads()
     runs = []
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            tensors = leaves(given, torch.float32)
-            composite(given, tensors, "cpu").square().sum().backward()
-            runs.append([leaf.grad for leaf in tensors])
+            tensors = [
+                torch.rand(1, 3, side, side, generator=random.manual_seed(1)),
+                torch.rand(1, 1, side, side, generator=random),
+                theta.clone(),
+            ]
+            foreground, mask, maps = (tensor.requires_grad_() for tensor in tensors)
+            composed = compositor.render(
+                background, foreground, mask, maps, image=image, source=torch.zeros_like(image),
+                threshold=0.2, backend="cpu",
+            )  # fmt: skip
+            runs.append(torch.autograd.grad(composed.square().sum(), tensors))
     finally:
         torch.set_num_threads(threads)
     for other in runs[1:]:
