@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from compositor import triton
-from compositor.ops import chain, reference, schemas
+from compositor.ops import chain, reference, registration, schemas
 
 _DIFFERENTIABLE = (0, 1, 2, 3, 6, 7)  # of the inputs: all but image, source and sigma
 
@@ -192,7 +192,8 @@ _ops = torch.ops.compositor
 # As in registration: where this module is loaded anew, the first rules stay.
 if not hasattr(_ops, "render_backward") or not hasattr(_ops.render, "reference"):
     _library = torch.library.Library("compositor", "FRAGMENT")
-    _register_backend("", _ops.blend.default, _ops.blend_backward.default)
+    # Without an extension, registration has defined them.
+    _register_backend("", registration.blend.default, _ops.blend_backward.default)
     _register_backend(".reference", reference.blend, reference.blend_backward)
     _register_backend(".triton", triton.blend, triton.blend_backward)
 

@@ -163,7 +163,8 @@ def test_the_synthesizer_learns_against_a_target_that_is_left_alone(
 
     def update(player: Player, loss: Tensor, name: str) -> float:
         losses.append(float(loss.detach()))
-        player.update(loss)
+        player.differentiate(loss)
+        player.optimizer.step()
         return losses[-1]
 
     way = sampling.Synthesis(
