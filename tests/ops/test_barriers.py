@@ -38,4 +38,5 @@ def test_threads_of_blocks_do_not_race(fuzz):
 def test_a_missing_barrier_is_found(fuzz, phase):
     run = fuzz("0", "3", str(phase))
     assert run.returncode != 0
-    assert "ThreadSanitizer: data race" in run.stderr
+    # A race, or where one led before it was seen: to a wrong address.
+    assert any(f"ThreadSanitizer: {kind}" in run.stderr for kind in ("data race", "SEGV"))
