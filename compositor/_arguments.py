@@ -16,6 +16,8 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 IMAGE_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 PAPER_THRESHOLD = 1 - 1e-7
+LONGEST_REACH = 2**20
+"""Longest reach of the blur in pixels: beyond any canvas, but its taps still fit in memory."""
 _IMAGE = "float64, float32, bfloat16 or float16"
 _SIZE = "(height, width), two integers of at least 1"
 
@@ -68,6 +70,32 @@ def threshold(value: Any, dtype: torch.dtype = torch.float64) -> float:
     if not 0 <= floor < one:
         raise refused("threshold", value, wanted)
     return floor
+
+
+def blur(sigma: Any) -> float:
+    """Return the blur's standard deviation in pixels."""
+    wanted = f"a number of pixels from 0 to {LONGEST_REACH // 3}"
+    width = number("sigma", sigma, wanted)
+    if not 0 <= 3 * width <= LONGEST_REACH:
+        raise refused("sigma", sigma, wanted)
+    return width
+
+
+def radius(value: Any) -> int:
+    """Return the reach asked for in pixels."""
+    wanted = f"None or an integer from 0 to {LONGEST_REACH}"
+    reach = integer("radius", value, wanted)
+    if not 0 <= reach <= LONGEST_REACH:
+        raise refused("radius", value, wanted)
+    return reach
+
+
+def choices(mask_grad: str, name: str, wanted: bool) -> None:
+    """Check ``mask_grad``, and what says whether more than the composite is to be returned."""
+    if mask_grad not in ("straight_through", "exact"):
+        raise ValueError(f"mask_grad: got {mask_grad!r}, wanted 'straight_through' or 'exact'")
+    if not isinstance(wanted, bool):
+        raise refused(name, wanted, "True or False")
 
 
 def size(name: str, value: Any) -> tuple[int, int]:

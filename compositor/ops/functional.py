@@ -12,8 +12,6 @@ from compositor import _arguments, _extension, triton
 from compositor.ops import layers_registration, registration
 from compositor.ops.reference import compute_dtype
 
-LONGEST_REACH = 2**20
-"""Longest reach of the blur in pixels: beyond any canvas, but its taps still fit in memory."""
 BACKENDS = ("reference", "cpu", "cuda", "triton")
 # Where is_autocast_enabled raises; PyTorch 2.11 cannot compile torch.amp.is_autocast_available.
 _WITHOUT_AUTOCAST = ("meta", "lazy", "vulkan")
@@ -127,10 +125,10 @@ def blend(
         given = _prepare_bytes(*given) if in_bytes else prepare(*given)
         foreground, mask, background, theta = given
         threshold = _arguments.threshold(threshold, compute_dtype(background.dtype))
-        sigma = check_sigma(sigma)
-        reach = math.ceil(3 * sigma) if radius is None else check_radius(radius)
+        sigma = _arguments.blur(sigma)
+        reach = math.ceil(3 * sigma) if radius is None else _arguments.radius(radius)
         reach = reach if sigma > 0 else 0
-        check_choices(mask_grad, "return_alpha", return_alpha)
+        _arguments.choices(mask_grad, "return_alpha", return_alpha)
         overload, straight_through = select(backend, background.device), mask_grad != "exact"
         if in_bytes:
             if return_alpha:
@@ -262,32 +260,6 @@ def _check_tensors(
             raise ValueError(
                 f"{name}: got device {tensor.device}, wanted {owner} {foreground.device}"
             )
-
-
-def check_sigma(sigma: float) -> float:
-    """Return the blur's standard deviation in pixels."""
-    wanted = f"a number of pixels from 0 to {LONGEST_REACH // 3}"
-    width = _arguments.number("sigma", sigma, wanted)
-    if not 0 <= 3 * width <= LONGEST_REACH:
-        raise _arguments.refused("sigma", sigma, wanted)
-    return width
-
-
-def check_radius(radius: int) -> int:
-    """Return the reach asked for in pixels."""
-    wanted = f"None or an integer from 0 to {LONGEST_REACH}"
-    reach = _arguments.integer("radius", radius, wanted)
-    if not 0 <= reach <= LONGEST_REACH:
-        raise _arguments.refused("radius", radius, wanted)
-    return reach
-
-
-def check_choices(mask_grad: str, name: str, wanted: bool) -> None:
-    """Check ``mask_grad``, and what says whether more than the composite is to be returned."""
-    if mask_grad not in ("straight_through", "exact"):
-        raise ValueError(f"mask_grad: got {mask_grad!r}, wanted 'straight_through' or 'exact'")
-    if not isinstance(wanted, bool):
-        raise _arguments.refused(name, wanted, "True or False")
 
 
 def select(backend: str | None, device: torch.device) -> str:

@@ -192,7 +192,7 @@ def tone(name: str, value: Any, layers: int, background: Tensor) -> Tensor | Non
 def widths(sigma: Any, layers: int) -> Tensor:
     """The blur of each layer, (L,) float64, where the kernels are launched from: the CPU."""
     if not isinstance(sigma, Tensor) or sigma.dim() == 0:
-        width = functional.check_sigma(sigma)
+        width = _arguments.blur(sigma)
         return torch.full((layers,), width, dtype=torch.float64)
     if sigma.shape != (layers,) or not sigma.is_floating_point():
         got = f"a {sigma.dtype} tensor of shape {tuple(sigma.shape)}"
@@ -206,10 +206,10 @@ def widths(sigma: Any, layers: int) -> Tensor:
         )
     widths = sigma.to("cpu", torch.float64)
     if not torch.compiler.is_compiling():
-        bad = ~((widths >= 0) & (3 * widths <= functional.LONGEST_REACH))
+        bad = ~((widths >= 0) & (3 * widths <= _arguments.LONGEST_REACH))
         if bool(bad.any()):
             raise ValueError(
                 f"sigma: got {float(widths[bad][0])}, wanted numbers of pixels from 0 to"
-                f" {functional.LONGEST_REACH // 3}"
+                f" {_arguments.LONGEST_REACH // 3}"
             )
     return widths

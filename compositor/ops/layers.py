@@ -137,8 +137,8 @@ def render(
     bias = layer_arguments.tone("bias", bias, layers, background)
     threshold = _arguments.threshold(threshold, compute_dtype(background.dtype))
     widths = layer_arguments.widths(sigma, layers)
-    reach = -1 if radius is None else functional.check_radius(radius)
-    functional.check_choices(mask_grad, "return_labels", return_labels)
+    reach = -1 if radius is None else _arguments.radius(radius)
+    _arguments.choices(mask_grad, "return_labels", return_labels)
     if background.dtype == torch.uint8:
         functional.refuse_gradients({"theta": theta, "gain": gain, "bias": bias})
     op = getattr(layers_registration.render, functional.select(backend, background.device))
