@@ -23,7 +23,7 @@ from benchmarks.cases import BLEND, RENDER
 from benchmarks.render import cases as render_cases
 from benchmarks.render import floors as render_floors
 from benchmarks.scenes import Shape
-from trainers.files import DataError, check_writable, write
+from compositor.data.files import DataError, check_writable, write
 
 OP_TESTS = (sys.executable, "-m", "pytest", "tests/ops", "-q", "-x")
 SUITES = {

@@ -5,15 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from compositor.data import sheets
+from compositor.data.cleanup import DEFAULT
+from compositor.data.prepared import prepare_cutouts, prepare_photographs
+from compositor.data.read import coco, coco_file, coco_layouts, folder
+from compositor.data.read.coco_file import COCOFile
+from compositor.data.records import Cutout, Photograph, Records
 from trainers.config import ConfigError
 from trainers.detection import command
 from trainers.detection.average_precision import Points
 from trainers.detection.config import Config, TargetConfig
-from trainers.detection.data import coco, coco_file, coco_layouts, folder, pictures
-from trainers.detection.data.cleanup import DEFAULT
-from trainers.detection.data.coco_file import COCOFile
-from trainers.detection.data.prepared import prepare_cutouts, prepare_photographs
-from trainers.detection.data.records import Cutout, Photograph, Records
 from trainers.detection.scales import EVERYTHING, small
 from trainers.detection.scenes import Scenes
 from trainers.detection.sources import Data
@@ -104,7 +105,7 @@ def read(config: COCOConfig) -> Data:
         prepare_photographs(records, config.cache, config.size) for records in (learnt, under, test)
     )
     cutouts = prepare_cutouts(objects, config.cache, config.size)
-    pictures.contact_sheet(cutouts, config.output / "cutouts.png")
+    sheets.contact_sheet(cutouts, config.output / "cutouts.png")
     return Data(Scenes(real, backgrounds, cutouts, config.artefacts), examined)
 
 

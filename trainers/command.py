@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from compositor.data.files import DataError
 from trainers.checkpoint import OtherRunError
 from trainers.config import ConfigError
-from trainers.files import DataError
 from trainers.loop import NonFiniteError
 
 

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from compositor.data import sheets
+from compositor.data.cleanup import DEFAULT
+from compositor.data.prepared import prepare_cutouts, prepare_photographs
+from compositor.data.read import bigbird, folder, gmu
 from trainers.config import check_limits
-from trainers.detection import command
+from trainers.detection import command, stand_in
 from trainers.detection.config import AT_LEAST_1, Config, TargetConfig, Way
-from trainers.detection.data import bigbird, folder, gmu, pictures, stand_in
-from trainers.detection.data.cleanup import DEFAULT
-from trainers.detection.data.prepared import prepare_cutouts, prepare_photographs
 from trainers.detection.scales import EVERYTHING, small
 from trainers.detection.scenes import Scenes
 from trainers.detection.sources import Data
@@ -80,7 +81,7 @@ def read(config: GMUConfig) -> Data:
     )
     real, backgrounds, test = (prepare_photographs(r, config.cache, config.size) for r in records)
     cutouts = prepare_cutouts(objects, config.cache, config.size)
-    pictures.contact_sheet(cutouts, config.output / "cutouts.png")
+    sheets.contact_sheet(cutouts, config.output / "cutouts.png")
     note = "stand-in for GMU Kitchen: " if config.stand_in else ""
     return Data(Scenes(real, backgrounds, cutouts, config.artefacts), test, note)
 

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
+from compositor.data.files import replacing
 from trainers import checkpoint
 from trainers.checkpoint import Stateful, check_data, check_identity
-from trainers.files import replacing
 
 
 class NonFiniteError(RuntimeError):

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from compositor.data import sheets
+from compositor.data.cleanup import DEFAULT
+from compositor.data.prepared import prepare_cutouts, prepare_photographs
+from compositor.data.read import coco, coco_layouts, voc
 from trainers.detection import command
 from trainers.detection.config import Config
-from trainers.detection.data import coco, coco_layouts, pictures, voc
-from trainers.detection.data.cleanup import DEFAULT
-from trainers.detection.data.prepared import prepare_cutouts, prepare_photographs
 from trainers.detection.scales import EVERYTHING, small
 from trainers.detection.scenes import Scenes
 from trainers.detection.sources import Data
@@ -53,8 +54,8 @@ def read(config: VOCConfig) -> Data:
     )
     real, backgrounds, test = (prepare_photographs(r, config.cache, config.size) for r in records)
     cutouts = prepare_cutouts(people, config.cache, config.size)
-    pictures.contact_sheet(cutouts, config.output / "cutouts.png")
-    pictures.clean_up_sheet(people, cutouts, config.output / "clean_up.png")
+    sheets.contact_sheet(cutouts, config.output / "cutouts.png")
+    sheets.clean_up_sheet(people, cutouts, config.output / "clean_up.png")
     return Data(Scenes(real, backgrounds, cutouts, config.artefacts), test)
 
 

@@ -8,8 +8,8 @@ import pytest
 import tiny_affnist
 import torch
 
+from compositor.data.files import DataError
 from trainers.affnist import mnist
-from trainers.files import DataError
 
 NAME = "train-images-idx3-ubyte"
 

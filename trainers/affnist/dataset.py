@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 import compositor
+from compositor.data.files import DataError, replacing
 from trainers import checkpoint
 from trainers.affnist import mnist
 from trainers.affnist.config import DataConfig
 from trainers.affnist.placement import ANGLE, SCALE, SHEAR, SIZE, Digits, pad, place, uniform
 from trainers.config import ConfigError
-from trainers.files import DataError, replacing
 
 SEED = 20190618
 """Seed of the regenerated sets, fixed so that every run is tested on the same images."""

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from compositor.data.figures import plt, save
 from trainers.affnist.sampling import CLASSES
-from trainers.figures import plt, save
 
 NAMES = {
     "synthesizer": "synthesizer",

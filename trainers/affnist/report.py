@@ -4,7 +4,8 @@ import json
 import statistics
 from typing import Any
 
-from trainers import checkpoint, files
+from compositor.data import files
+from trainers import checkpoint
 from trainers.affnist import pictures
 from trainers.affnist.config import Config, Way
 from trainers.affnist.run import checkpoint_path

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_area, box_iou
 
-from trainers.detection.data.records import Ignored
+from compositor.data.records import Ignored
 
 IOUS = (0.5, 0.6, 0.7, 0.8)
 """The IoUs of the paper's table 4."""

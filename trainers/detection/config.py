@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from compositor.scenes.placement import Range, Visibility
+from compositor.scenes.random_placement import PlacementRules
+from compositor.selection.search import HARD, TRIES
 from trainers.config import SEEDS, ConfigError, check_limits, flatten, plain
 from trainers.detection.average_precision import Points
 from trainers.detection.backbones import BackboneName
-from trainers.detection.hardness import HARD, TRIES
-from trainers.detection.placement import Range, Visibility
-from trainers.detection.random_placement import PlacementRules
 from trainers.detection.targets import Mode
 
 Way = Literal[

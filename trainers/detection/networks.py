@@ -53,7 +53,7 @@ class Synthesizer(nn.Module):
             background: (N, 3, H, W) float in [0, 1]; H and W at least 112.
 
         Returns:
-            (N, 6) float32 in (-1, 1), for :class:`trainers.detection.placement.Range`.
+            (N, 6) float32 in (-1, 1), for :class:`compositor.scenes.placement.Range`.
         """
         branches = (
             self.foreground(self.backbone(foreground)),

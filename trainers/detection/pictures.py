@@ -13,8 +13,8 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from compositor.data.figures import plt, save
 from trainers.detection.report import NAMES
-from trainers.figures import plt, save
 
 FOUND, MISSED, FALSE = "limegreen", "red", "gold"
 PASTED, EXISTING = "cyan", "limegreen"

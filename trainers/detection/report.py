@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import torch
 
-from trainers import files
-from trainers.detection.data.records import Ignored
+from compositor.data import files
+from compositor.data.records import Ignored
 from trainers.detection.paper import GMU_CLASSES, SWITCHES, TABLE_2, TABLE_3, TABLE_4
 from trainers.provenance import provenance
 
@@ -51,7 +51,7 @@ def summarise(
         runs: The history of each way and seed, all ways with the same seeds. A record holds ``ap``,
             as :func:`~trainers.detection.average_precision.average_precision` returns it (the first
             and the last must), ``search``, the cycle's
-            :class:`~trainers.detection.hardness.Tally` as a dictionary, if there was a search, and
+            :class:`~compositor.selection.search.Tally` as a dictionary, if there was a search, and
             anything else to keep.
 
     Returns:

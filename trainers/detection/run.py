@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from compositor.selection.search import Tally
 from trainers.cache import HardExampleCache
 from trainers.detection import players
 from trainers.detection.augmentation import distort_and_crop, mirror
@@ -18,7 +19,6 @@ from trainers.detection.average_precision import average_precision
 from trainers.detection.batches import Lessons, Pairs
 from trainers.detection.config import Config, Way
 from trainers.detection.gallery import Gallery
-from trainers.detection.hardness import Tally
 from trainers.detection.progress import Progress
 from trainers.detection.scenes import NOTHING, Batch, Recipes, with_artefacts
 from trainers.detection.sources import Data

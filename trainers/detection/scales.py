@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import TypeVar
 
+from compositor.data.cleanup import CleanUp
+from compositor.scenes.placement import Range
 from trainers.detection.config import Config, DiscriminatorConfig, SynthesizerConfig, TargetConfig
-from trainers.detection.data.cleanup import CleanUp
-from trainers.detection.placement import Range
 from trainers.detection.targets import LIGHT
 
 EVERYTHING = CleanUp(min_iou=0, min_side=0, min_piece=0, max_cut=4)

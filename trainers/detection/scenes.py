@@ -13,9 +13,9 @@ from torch import Tensor
 from torchvision.ops import box_area
 
 import compositor
-from trainers.detection.data.prepared import Cutouts, Photographs
-from trainers.detection.data.records import BACKGROUND
-from trainers.detection.placement import (
+from compositor.data.prepared import Cutouts, Photographs
+from compositor.data.records import BACKGROUND
+from compositor.scenes.placement import (
     Range,
     Visibility,
     covered,
@@ -23,7 +23,7 @@ from trainers.detection.placement import (
     truncation,
     visible_fraction,
 )
-from trainers.detection.random_placement import PlacementRules, random_placement
+from compositor.scenes.random_placement import PlacementRules, random_placement
 
 Target = dict[str, Tensor]
 IDENTITY = torch.eye(2, 3)

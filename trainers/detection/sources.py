@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainers import files
-from trainers.detection.data.prepared import Photographs, Prepared
+from compositor.data import files
+from compositor.data.prepared import Photographs, Prepared
 from trainers.detection.scenes import Scenes
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from trainers.detection.placement import Visibility
+from compositor.scenes.placement import Visibility
 from trainers.detection.scenes import Batch, Composites, composite
 from trainers.detection.targets import Mode, giving_losses, training_loss
 from trainers.detection.timing import Clock

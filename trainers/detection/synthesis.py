@@ -8,10 +8,11 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 import compositor
+from compositor.scenes.placement import Range, Visibility
+from compositor.scenes.random_placement import PlacementRules, random_placement
+from compositor.selection.confidence import confidence, presence
+from compositor.selection.search import Proposals, Search, Tally
 from trainers.detection.config import Config, Way
-from trainers.detection.hardness import Proposals, Search, Tally, confidence, presence
-from trainers.detection.placement import Range, Visibility
-from trainers.detection.random_placement import PlacementRules, random_placement
 from trainers.detection.scenes import Batch, Composites, Recipes, Scenes, composite, with_artefacts
 from trainers.detection.targets import detect
 

@@ -7,7 +7,7 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from trainers.detection.data.prepared import Photographs
+from compositor.data.prepared import Photographs
 from trainers.detection.targets import detect
 
 BATCH = 16

@@ -8,8 +8,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
+from compositor.data.records import Ignored
 from trainers.detection.average_precision import IOUS, Points, average_precision
-from trainers.detection.data.records import Ignored
 
 ONE = ("__background__", "person")
 Image = dict[str, Tensor]

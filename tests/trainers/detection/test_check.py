@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from detection import tiny_data
 from detection.test_trainers import arguments, people, person
+from tests.data import tiny_data
 from trainers import coco, gmu_kitchen, voc_person
 from trainers.config import flatten, plain
 
@@ -124,7 +124,7 @@ def test_an_output_that_cannot_be_written_to_is_one_line(
         def refused(*arguments: Any, **options: Any) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output))
 
-        monkeypatch.setattr("trainers.files.tempfile.TemporaryFile", refused)
+        monkeypatch.setattr("compositor.data.files.tempfile.TemporaryFile", refused)
     message = rf"error: .*: is not a folder that can be written to \({reason}\)$"
     with pytest.raises(SystemExit, match=message) as stopped:
         voc_person.main(arguments(tmp_path, output))

@@ -13,11 +13,11 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from compositor import affine
+from compositor.scenes.placement import Range, Visibility
 from detection.tiny_scenes import SIZE, Pictures, scenes
 from trainers.checkpoint import OtherRunError
 from trainers.detection import run as phases
 from trainers.detection.config import Config, DiscriminatorConfig, Way
-from trainers.detection.placement import Range, Visibility
 from trainers.detection.run import DetectionRun
 from trainers.detection.scales import small
 from trainers.detection.sources import Data

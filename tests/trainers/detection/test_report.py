@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
+from compositor.data.read import gmu
 from trainers.detection import report
-from trainers.detection.data import gmu
 from trainers.detection.paper import GMU_CLASSES, TABLE_2, TABLE_3, TABLE_4
 
 IOUS = (0.5, 0.6, 0.7, 0.8)

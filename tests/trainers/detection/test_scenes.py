@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from compositor.scenes.placement import Visibility
 from detection.tiny_scenes import CLASSES, RANGE, SIZE, Objects, Pictures, scenes
 from trainers.detection.batches import Lessons, Pairs
-from trainers.detection.placement import Visibility
 from trainers.detection.scenes import NOTHING, Recipes, Scenes, composite, with_artefacts
 
 VISIBLE = Visibility()

@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainers.detection.data import stand_in
-from trainers.detection.data.records import (
+from compositor.data.records import (
     BACKGROUND,
     Annotation,
     Cutout,
@@ -20,6 +19,7 @@ from trainers.detection.data.records import (
     Record,
     Records,
 )
+from trainers.detection import stand_in
 
 SIDE, OBJECT, GROUND = 128, 64, (10, 20, 30)
 COLOURS = (200, 100, 50)

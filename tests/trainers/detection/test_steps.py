@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from compositor.scenes.placement import Visibility
 from detection.tiny_scenes import RANGE, SIZE, scenes
 from trainers.detection.backbones import efficientnet_lite0
 from trainers.detection.networks import Discriminator, Synthesizer
-from trainers.detection.placement import Visibility
 from trainers.detection.scenes import Batch, composite, with_artefacts
 from trainers.detection.steps import discriminator_loss, synthesizer_step
 from trainers.detection.targets import LIGHT, build, training_loss

@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from detection import tiny_data
+from compositor.data.read import bigbird, folder
+from compositor.scenes.placement import Range, Visibility
+from compositor.scenes.random_placement import PlacementRules
+from tests.data import tiny_data
 from trainers import coco, gmu_kitchen, voc_person
 from trainers.detection import experiment
 from trainers.detection.config import WAYS
-from trainers.detection.data import bigbird, folder
 from trainers.detection.paper import SWITCHES
-from trainers.detection.placement import Range, Visibility
-from trainers.detection.random_placement import PlacementRules
 
 TINY = (
     "--scale small --cpu --judged 4 --size 112 112 --seeds 0 --cycles 1 --images-per-cycle 3 "

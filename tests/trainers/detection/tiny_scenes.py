@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from trainers.detection.data.prepared import Cutouts, Photographs
-from trainers.detection.data.records import BACKGROUND
-from trainers.detection.placement import Range
+from compositor.data.prepared import Cutouts, Photographs
+from compositor.data.records import BACKGROUND
+from compositor.scenes.placement import Range
 from trainers.detection.scenes import Scenes
 
 CLASSES = (BACKGROUND, "person", "dog")

@@ -1,0 +1,270 @@
+"""Reads pictures, and brings photographs and objects to one canvas size."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from compositor.data.files import there
+from compositor.data.records import Annotation, Box, Cutout, Found, Photograph, Skip
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+"""Suffixes of files that count as pictures."""
+DIFFERENT = "image and annotation differ in size"
+ORIENTATION = 0x0112
+"""The EXIF tag for how to turn the stored pixels upright."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""The turn for each value of the tag; from 5 on they exchange width and height."""
+
+
+def read(path: Path, name: str) -> NDArray[np.uint8]:
+    """Decode a picture without annotations, turned as its EXIF orientation says.
+
+    Takes the first frame of an animation, drops alpha, and scales 16 bits to 8.
+
+    Args:
+        path: The picture's file.
+        name: Its name in reports.
+
+    Returns:
+        (H, W, 3) uint8, RGB.
+
+    Raises:
+        Skip: The file is missing, or cannot be decoded completely.
+    """
+    image, turn = _load(path, name)
+    return _rgb(_turned(image, turn), name)
+
+
+def read_annotated(
+    path: Path,
+    name: str,
+    size: tuple[int, int] | None,
+    objects: bool = True,
+    different: str = DIFFERENT,
+) -> NDArray[np.uint8]:
+    """Decode a picture with annotations in its pixels, as :func:`read` does.
+
+    The annotated size shows whether the annotations follow the EXIF orientation; if it cannot tell,
+    the picture is left out.
+
+    Args:
+        path: The picture's file.
+        name: Its name in reports.
+        size: (H, W) given by the annotation; None if it gives none.
+        objects: Whether any annotation depends on where pixels lie.
+        different: The reason to give if the sizes differ.
+    """
+    image, turn = _load(path, name)
+    stored = (image.height, image.width)
+    upright = stored[::-1] if turn >= 5 else stored
+    if size is not None and size not in (stored, upright):
+        raise Skip(different if turn == 1 else f"{different}, EXIF orientation or not", name)
+    if turn != 1 and objects and (size is None or stored == upright):
+        raise Skip("EXIF orientation that the annotation may follow or not", name)
+    return _rgb(image if size == stored != upright else _turned(image, turn), name)
+
+
+def read_levels(path: Path, name: str, palette: bool = False) -> NDArray[Any]:
+    """Decode a mask's levels as stored: (H, W) numbers.
+
+    Args:
+        path: The mask's file.
+        name: Its name in reports.
+        palette: Return a palette's indices, which number objects, not its colours' brightness.
+
+    Raises:
+        Skip: The file is missing or broken, or has colours instead of the indices wanted.
+    """
+    image, _ = _load(path, name)
+    if image.mode in ("1", "L") or image.mode.startswith("I"):
+        return np.asarray(image)
+    if palette and image.mode != "P":
+        raise Skip("mask of colours, not of indices", name)
+    return np.asarray(image if palette else image.convert("L"))
+
+
+def read_alpha(path: Path, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Decode a picture with an alpha channel as :func:`read` does: (H, W, 3), and alpha (H, W).
+
+    Raises:
+        Skip: The file is missing or broken, or has no alpha.
+    """
+    image, turn = _load(path, name)
+    if not image.has_transparency_data:
+        raise Skip("no alpha channel", name)
+    pixels = np.asarray(_turned(image, turn).convert("RGBA"))
+    return pixels[..., :3], pixels[..., 3]
+
+
+def _load(path: Path, name: str) -> tuple[Image.Image, int]:
+    """A completely decoded picture, and its EXIF orientation, from 1 (as stored) to 8.
+
+    Any error in decoding becomes a Skip with a reason.
+    """
+    kind = f"{path.suffix} file".lstrip()
+    if not there(path):
+        raise Skip(f"missing {kind}", name)
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image, _orientation(image)
+    except PermissionError:
+        raise Skip(f"{kind} without permission to read it", name) from None
+    except Image.DecompressionBombError:
+        raise Skip("more pixels than Pillow decodes", name) from None
+    except Exception:  # given arbitrary bytes, decoders can raise anything
+        raise Skip(f"broken {kind}", name) from None
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(ORIENTATION)
+    except Exception:  # a picture with a broken tag is still usable
+        return 1
+    return value if value in TURNS else 1
+
+
+def _turned(image: Image.Image, turn: int) -> Image.Image:
+    return image if turn == 1 else image.transpose(TURNS[turn])
+
+
+def _rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    if image.mode == "F":
+        raise Skip("picture of floating-point numbers", name)
+    if image.mode.startswith("I"):  # Pillow would clip it at 255
+        levels = np.asarray(image).astype(np.int64)
+        if levels.min() < 0 or levels.max() > 0xFFFF:
+            raise Skip("picture of more than 16 bits", name)
+        grey = (levels * 255 + 0x7FFF) // 0xFFFF
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    if image.mode == "P":  # through RGBA, or Pillow may warn
+        image = image.convert("RGBA")
+    return np.asarray(image.convert("RGB"))
+
+
+def box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """The tight box of a mask's pixels, (x1, y1, x2, y2), right and bottom exclusive.
+
+    Raises:
+        ValueError: The mask is empty.
+    """
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        raise ValueError("mask: has no pixel")
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def ious(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Intersection over union of a box (4,) with boxes (n, 4): (n,)."""
+    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    inter: NDArray[np.float32] = sides.clip(0).prod(1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    found: NDArray[np.float32] = inter / (areas + (box[2:] - box[:2]).prod() - inter)
+    return found
+
+
+def with_objects(
+    name: str, image: NDArray[np.uint8], found: Sequence[Found], keep_empty: bool = True
+) -> Iterator[Photograph | Skip]:
+    """A photograph with its usable objects, their boxes cut at its edges.
+
+    Args:
+        name: The photograph's name.
+        image: (H, W, 3) uint8.
+        found: Its objects; one without a box in the image is skipped.
+        keep_empty: Keep the photograph if no object is left.
+    """
+    kept = []
+    for name_of, box, label, ignore in found:
+        try:
+            kept.append((clipped(box, image, name_of), label, ignore))
+        except Skip as skip:
+            yield skip
+    if found and not kept and not keep_empty:
+        yield Skip("no object with a usable box", name)
+    else:
+        yield Photograph(name, image, Annotation.of(kept))
+
+
+def clipped(box: Box | None, image: NDArray[np.uint8], name: str) -> Box:
+    """Cut an object's box at the image's edges.
+
+    Raises:
+        Skip: There is no box, or it is empty, reversed or outside.
+    """
+    if box is None:
+        raise Skip("no usable box", name)
+    height, width = image.shape[:2]
+    limits = (width, height, width, height)
+    inside = [min(max(side, 0), limit) for side, limit in zip(box, limits, strict=True)]
+    # In the precision it is stored in.
+    x1, y1, x2, y2 = np.array(inside, np.float32).tolist()
+    if not (x1 < x2 and y1 < y2):
+        raise Skip("box without area in the image", name)
+    return x1, y1, x2, y2
+
+
+def stretch(photograph: Photograph, size: tuple[int, int]) -> tuple[NDArray[np.uint8], Annotation]:
+    """Stretch a photograph and its boxes to ``size`` (H, W), ignoring its aspect ratio."""
+    height, width = size
+    image = Image.fromarray(photograph.image)
+    factors = np.array([width / image.width, height / image.height] * 2, np.float32)
+    annotation = photograph.annotation
+    return (
+        np.asarray(image.resize((width, height), Image.Resampling.BILINEAR)),
+        Annotation(annotation.boxes * factors, annotation.labels, annotation.ignore),
+    )
+
+
+def centre(cutout: Cutout, size: tuple[int, int], fill: float) -> NDArray[np.uint8]:
+    """Centre an object in a frame and scale it, keeping its aspect ratio (section A.2).
+
+    The object keeps its surroundings in the photograph, continued by the photograph's edge. The
+    mask stays binary, as the op's threshold requires.
+
+    Args:
+        cutout: The object; its mask must not be empty.
+        size: (H, W) of the frame.
+        fill: Share of the frame's side that the object's larger side takes, in (0, 1].
+
+    Returns:
+        (H, W, 4) uint8: the colours, and the mask as 0 or 255.
+    """
+    height, width = size
+    x1, y1, x2, y2 = box_of(cutout.mask)
+    scale = fill * min(width / (x2 - x1), height / (y2 - y1))
+    half_x, half_y = width / scale / 2, height / scale / 2
+    middle_x, middle_y = (x1 + x2) / 2, (y1 + y2) / 2
+    left, top = int(np.floor(middle_x - half_x)), int(np.floor(middle_y - half_y))
+    right, bottom = int(np.ceil(middle_x + half_x)), int(np.ceil(middle_y + half_y))
+    rows = np.arange(top, bottom).clip(0, len(cutout.image) - 1)
+    columns = np.arange(left, right).clip(0, cutout.image.shape[1] - 1)
+    inside = (rows == np.arange(top, bottom))[:, None] & (columns == np.arange(left, right))
+    window = np.ix_(rows, columns)
+    box = (
+        middle_x - half_x - left,
+        middle_y - half_y - top,
+        # Rounding may push the far edges past the crop, which Pillow refuses.
+        min(middle_x + half_x - left, right - left),
+        min(middle_y + half_y - top, bottom - top),
+    )
+    mask = (cutout.mask[window] & inside).astype(np.uint8) * 255
+    colours, covered = (
+        np.asarray(
+            Image.fromarray(part).resize((width, height), Image.Resampling.BILINEAR, box=box)
+        )
+        for part in (cutout.image[window], mask)
+    )
+    return np.dstack((colours, np.where(covered >= 128, 255, 0).astype(np.uint8)))

@@ -1,0 +1,105 @@
+"""Decodes masks from files, checking them first because pycocotools' C code trusts its input."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from compositor.data.files import number
+from compositor.data.records import Skip
+
+BROKEN = "broken mask"
+REACH = 10
+"""A polygon's point farther out than so many times the picture's longer side is invalid: the
+decoder walks the outline in steps of a fifth of a pixel, and stores them all."""
+
+
+def decode(segmentation: Any, size: tuple[int, int], name: str) -> tuple[NDArray[np.bool_], bool]:
+    """Decode a COCO segmentation: polygons, or run lengths as numbers or in COCO's string.
+
+    Args:
+        segmentation: As in the file.
+        size: (H, W) of the picture.
+        name: The object's name in reports.
+
+    Returns:
+        The mask (H, W), and whether it is complete: a bad polygon beside a good one is skipped.
+
+    Raises:
+        Skip: No part of it is usable, or it belongs to a picture of another size.
+    """
+    if isinstance(segmentation, dict):
+        return _run_lengths(segmentation, size, name), True
+    if not isinstance(segmentation, list):
+        raise Skip(BROKEN, name)
+    reach = REACH * max(size)
+    polygons = [points for each in segmentation if (points := _polygon(each, reach))]
+    if not polygons:
+        raise Skip(BROKEN, name)
+    # One by one, because it takes a list whose first item has 4 numbers for boxes.
+    pieces = [coco_mask.frPyObjects([points], *size)[0] for points in polygons]
+    mask = coco_mask.decode(coco_mask.merge(pieces)).astype(bool)
+    return mask, len(polygons) == len(segmentation)
+
+
+def levels_mask(levels: NDArray[Any], name: str) -> NDArray[np.bool_]:
+    """Where a mask of any two levels has the higher one: (H, W) bool.
+
+    Args:
+        levels: (H, W) numbers.
+        name: The mask's name in reports.
+
+    Raises:
+        Skip: It has one level, or more than two.
+    """
+    low, high = levels.min(), levels.max()
+    upper = levels == high
+    if low == high:
+        raise Skip("mask of a single level", name)
+    if not (upper | (levels == low)).all():
+        raise Skip("mask of more than two levels", name)
+    return np.asarray(upper)
+
+
+def _polygon(points: Any, reach: float) -> list[float] | None:
+    if not isinstance(points, list) or len(points) < 6 or len(points) % 2:
+        return None
+    numbers = [number(value) for value in points]
+    found = [value for value in numbers if value is not None and abs(value) <= reach]
+    return found if len(found) == len(points) else None
+
+
+def _run_lengths(found: dict[str, Any], size: tuple[int, int], name: str) -> NDArray[np.bool_]:
+    told, counts = found.get("size"), found.get("counts")
+    if not isinstance(told, list) or len(told) != 2:
+        raise Skip(BROKEN, name)
+    if [number(side) for side in told] != list(size):
+        raise Skip("image and mask differ in size", name)
+    runs = _uncompressed(counts) if isinstance(counts, str) else counts
+    if not isinstance(runs, list) or not all(type(run) is int and run >= 0 for run in runs):
+        raise Skip(BROKEN, name)
+    if sum(runs) != size[0] * size[1]:
+        raise Skip(BROKEN, name)
+    # Runs go down the columns, starting with zeros.
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size[::-1]).T
+
+
+def _uncompressed(text: str) -> Sequence[int] | None:
+    """The run lengths in COCO's string: 5 bits per character, later runs less the last but one."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        # Ten characters are 50 bits, more than any run needs.
+        if not 0 <= bits < 64 or shift > 45:
+            return None
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                value -= 1 << shift
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    return None if shift else runs

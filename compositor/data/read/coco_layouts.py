@@ -1,0 +1,53 @@
+"""Finds the files of a data set in COCO format, laid out as by COCO, Roboflow or Label Studio."""
+
+from pathlib import Path
+
+from compositor.data.files import DataError
+from compositor.data.read import coco_file
+from compositor.data.read.coco_file import COCOFile
+
+ROBOFLOW = "_annotations.coco.json"
+LABEL_STUDIO = "result.json"
+TRIED = f"annotations/instances_SPLIT.json, SPLIT/{ROBOFLOW}, {LABEL_STUDIO}"
+
+
+def find(folder: Path, split: str | None = None) -> COCOFile:
+    """Find a split's annotations, read them, and find their pictures.
+
+    Args:
+        folder: Holds ``annotations/instances_SPLIT.json`` with the pictures in ``images/SPLIT``,
+            ``images`` or ``SPLIT`` (COCO); or ``SPLIT/_annotations.coco.json`` with the pictures
+            beside it (Roboflow); or ``result.json`` and ``images``, the split "result" (Label
+            Studio).
+        split: Such as "val2017"; None if the folder has only one.
+
+    Raises:
+        DataError: There is no such file or split, the file is not in COCO format, or none of its
+            pictures is there.
+    """
+    splits = {
+        path.stem.removeprefix("instances_"): path
+        for path in sorted((folder / "annotations").glob("instances_*.json"))
+    }
+    for path in sorted(folder.glob(f"*/{ROBOFLOW}")):
+        splits.setdefault(path.parent.name, path)
+    if (folder / LABEL_STUDIO).is_file():
+        splits.setdefault("result", folder / LABEL_STUDIO)
+    if not splits:
+        raise DataError(
+            f"{folder}: has none of {TRIED}; export your data as COCO, or get COCO's from "
+            "cocodataset.org"
+        )
+    if split is None and len(splits) > 1:
+        raise DataError(f"{folder}: has {', '.join(splits)}; name one of these splits")
+    split = next(iter(splits)) if split is None else split
+    if split not in splits:
+        raise DataError(f"{folder}: has no split {split!r}, only {', '.join(splits)}")
+    path = splits[split]
+    if path.name == ROBOFLOW:
+        places = [path.parent]
+    elif path.name == LABEL_STUDIO:
+        places = [folder, folder / "images"]
+    else:
+        places = [folder / "images" / split, folder / "images", folder / split]
+    return coco_file.read(path, places)

@@ -1,0 +1,138 @@
+"""Reads plain folders: of backgrounds, of cut-outs, and of the frames of UW's RGB-D Scenes v2.
+
+The layout of RGB-D Scenes v2, ``rgbd-scenes-v2/imgs/scene_01/00000-color.png`` with scenes 01 to 14
+and a depth map beside each frame, is confirmed by public code that reads it, ``image_extractor.py``
+of andrefdre/Dora_the_mug_finder_SAVI.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import scipy.ndimage
+
+from compositor.data import images
+from compositor.data.cleanup import DEFAULT, CleanUp
+from compositor.data.files import DataError, there
+from compositor.data.records import (
+    BACKGROUND,
+    Annotation,
+    Cutout,
+    Photograph,
+    Record,
+    Records,
+    Skip,
+)
+
+STRIDE = 8
+"""Video frames from one background to the next, since neighbours look the same. RGB-D Scenes v2
+yields about as many as Cut-Paste-Learn used (1548)."""
+
+
+def backgrounds(folder: Path) -> Records[Photograph]:
+    """List all pictures in a folder and its sub-folders.
+
+    Raises:
+        DataError: The folder is missing or holds no picture.
+    """
+    paths, others = _pictures(folder)
+    return _records(f"pictures in {folder}", folder, paths, others)
+
+
+def cutouts(folder: Path, names: Sequence[str], clean_up: CleanUp = DEFAULT) -> Records[Cutout]:
+    """List cut-out objects: pictures whose alpha channel is their mask.
+
+    Args:
+        folder: Holds one sub-folder per class, named after it.
+        names: The classes, labelled from 1.
+        clean_up: Decides which objects to leave out. The frame is the object's own and cuts none.
+
+    Raises:
+        DataError: The folder is missing, or no class's sub-folder holds a picture.
+    """
+    paths, others = _pictures(folder)
+    labels = {name: label for label, name in enumerate(names, 1)}
+    clean_up = replace(clean_up, max_cut=4)
+    records, strangers = [], []
+    for path in paths:
+        name = path.relative_to(folder)
+        if label := labels.get(name.parts[0] if len(name.parts) > 1 else ""):
+            load = partial(_load_cutout, str(name), path, label, clean_up)
+            records.append(Record(str(name), (path,), load))
+        else:
+            strangers.append(str(name))
+    if not records:
+        raise DataError(f"{folder}: has no picture in a sub-folder {' or '.join(names)}")
+    left_out = others | ({"in no sub-folder of a class": strangers} if strangers else {})
+    source = f"cut-outs in {folder}, {clean_up}"
+    return Records(source, (BACKGROUND, *names), records, left_out)
+
+
+def uw_scenes(folder: Path, stride: int = STRIDE) -> Records[Photograph]:
+    """List every ``stride``-th colour frame of each scene of RGB-D Scenes v2.
+
+    Args:
+        folder: ``rgbd-scenes-v2``, the folder that holds it, or its ``imgs``.
+        stride: At least 1.
+
+    Raises:
+        DataError: There is no scene.
+    """
+    paths: list[Path] = []
+    for place in (folder / "rgbd-scenes-v2" / "imgs", folder / "imgs", folder):
+        for scene in sorted(place.glob("scene_*")):
+            paths += sorted(scene.glob("*-color.png"))[::stride]
+        if paths:
+            return _records(f"RGB-D Scenes v2 in {folder}, 1 frame of {stride}", place, paths, {})
+    raise DataError(
+        f"{folder}: has no imgs/scene_*/*-color.png; unpack rgbd-scenes-v2_imgs there, from "
+        "rgbd-dataset.cs.washington.edu/dataset/rgbd-scenes-v2"
+    )
+
+
+def _pictures(folder: Path) -> tuple[list[Path], dict[str, list[str]]]:
+    """All files in a folder whose names are pictures', and the others, as left out."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: is not a folder")
+    files = sorted(path for path in folder.rglob("*") if there(path))
+    paths = [path for path in files if path.suffix.lower() in images.SUFFIXES]
+    if not paths:
+        raise DataError(f"{folder}: has no picture ({', '.join(images.SUFFIXES)})")
+    others = [
+        str(path.relative_to(folder))
+        for path in files
+        if path.suffix.lower() not in images.SUFFIXES
+    ]
+    return paths, {"no picture by its name": others} if others else {}
+
+
+def _records(
+    source: str, root: Path, paths: Sequence[Path], left_out: Mapping[str, Sequence[str]]
+) -> Records[Photograph]:
+    records = []
+    for path in paths:
+        name = str(path.relative_to(root))
+        records.append(Record(name, (path,), partial(_load, name, path)))
+    return Records(source, (BACKGROUND,), records, left_out)
+
+
+def _load(name: str, path: Path) -> Iterator[Photograph]:
+    yield Photograph(name, images.read(path, name), Annotation.of())
+
+
+def _load_cutout(name: str, path: Path, label: int, clean_up: CleanUp) -> Iterator[Cutout | Skip]:
+    pixels, alpha = images.read_alpha(path, name)
+    if alpha.min() == alpha.max():
+        raise Skip("alpha of a single level", name)
+    # Any two levels are a mask; with a soft edge, the mask is what is at least half opaque.
+    soft = len(np.unique(alpha)) > 2
+    mask = alpha >= 128 if soft else alpha == alpha.max()
+    if not mask.any():
+        raise Skip("empty mask", name)
+    # Transparent pixels have any colour, often black, which would show in the blurred edge.
+    rows, columns = scipy.ndimage.distance_transform_edt(
+        ~mask, return_distances=False, return_indices=True
+    )
+    yield clean_up.judge(Cutout(name, pixels[rows, columns], mask, label))

@@ -1,0 +1,240 @@
+"""Pascal VOC 2007 and 2012: photographs with boxes, and people cut out by their instance masks.
+
+The layout is that of the development kit: ``VOCdevkit/VOC20xx/{JPEGImages, Annotations,
+SegmentationObject, ImageSets/{Main, Segmentation}}``. Boxes in the files are 1-based and include
+the last pixel; here they are 0-based and exclude it.
+"""
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compositor.data import images
+from compositor.data.cleanup import DEFAULT, CleanUp
+from compositor.data.files import DataError, lines, number, there
+from compositor.data.records import (
+    BACKGROUND,
+    Box,
+    Cutout,
+    Found,
+    Photograph,
+    Record,
+    Records,
+    Skip,
+)
+
+WHERE = "unpack VOCtrainval and VOCtest there, from host.robots.ox.ac.uk/pascal/VOC"
+VOID = 255
+"""The border between objects in ``SegmentationObject``, which belongs to neither."""
+Set = tuple[str, str]
+"""A year and an image set, such as ("2007", "trainval")."""
+
+
+class Object(NamedTuple):
+    """An object in a VOC XML.
+
+    Attributes:
+        name: Its image's name, and its position in the XML.
+        kind: Its class.
+        box: 0-based and exclusive; None if the file has no valid box.
+        difficult: Whether it is neither right nor wrong to find.
+    """
+
+    name: str
+    kind: str
+    box: Box | None
+    difficult: bool
+
+
+def photographs(
+    folder: Path,
+    sets: Sequence[Set],
+    names: Sequence[str] = ("person",),
+    keep_empty: bool = False,
+) -> Records[Photograph]:
+    """List the photographs of image sets in ``ImageSets/Main``.
+
+    Args:
+        folder: ``VOCdevkit``.
+        sets: Years and image sets, read in order.
+        names: The classes to detect, labelled from 1; objects of other classes are background.
+        keep_empty: Keep images without an object of these classes, in which AP counts detections.
+
+    Raises:
+        DataError: A folder or an image set is missing or empty.
+    """
+    classes = (BACKGROUND, *names)
+    records = []
+    for year, identifier, root in _identifiers(folder, sets, "Main", ("JPEGImages", "Annotations")):
+        image = root / "JPEGImages" / f"{identifier}.jpg"
+        annotation = root / "Annotations" / f"{identifier}.xml"
+        name = f"VOC{year}/{identifier}"
+        load = partial(load_photograph, name, image, annotation, classes, keep_empty)
+        records.append(Record(name, (image, annotation), load))
+    kept = "with" if keep_empty else "without"
+    return Records(f"VOC {_describe(sets)} in {folder}, {kept} empty images", classes, records)
+
+
+def cutouts(
+    folder: Path,
+    sets: Sequence[Set],
+    name: str = "person",
+    clean_up: CleanUp = DEFAULT,
+) -> Records[Cutout]:
+    """List the instance masks of image sets in ``ImageSets/Segmentation``, cleaned up.
+
+    The masks carry no class; each gets that of the annotated box that overlaps its tight box most,
+    one mask per box (the paper's section A.2 and figure 10).
+
+    Args:
+        folder: ``VOCdevkit``.
+        sets: Years and image sets, read in order.
+        name: The class to cut out, which gets label 1.
+        clean_up: Decides which objects to leave out.
+
+    Raises:
+        DataError: A folder or an image set is missing or empty.
+    """
+    records = []
+    needed = ("JPEGImages", "Annotations", "SegmentationObject")
+    for year, identifier, root in _identifiers(folder, sets, "Segmentation", needed):
+        files = (
+            root / "JPEGImages" / f"{identifier}.jpg",
+            root / "Annotations" / f"{identifier}.xml",
+            root / "SegmentationObject" / f"{identifier}.png",
+        )
+        title = f"VOC{year}/{identifier}"
+        load = partial(_load_cutouts, title, *files, name, clean_up)
+        records.append(Record(title, files, load))
+    source = f"VOC {_describe(sets)} in {folder}, instances of {name}, {clean_up}"
+    return Records(source, (BACKGROUND, name), records)
+
+
+def load_photograph(
+    name: str, image: Path, annotation: Path, classes: Sequence[str], keep_empty: bool
+) -> Iterator[Photograph | Skip]:
+    """Read a photograph and its VOC XML, a format that other data sets use too."""
+    size, objects = read_objects(annotation, name)
+    labels = {known: label for label, known in enumerate(classes)}
+    found = [
+        Found(title, box, labels[kind], difficult)
+        for title, kind, box, difficult in objects
+        if kind in labels
+    ]
+    if not found and not keep_empty:
+        raise Skip("no object of the classes" if objects else "empty annotation", name)
+    pixels = images.read_annotated(image, name, size, bool(found))
+    yield from images.with_objects(name, pixels, found, keep_empty)
+
+
+def read_objects(path: Path, name: str) -> tuple[tuple[int, int] | None, list[Object]]:
+    """Read a VOC XML: the image's size (H, W), or None if not given, and the objects.
+
+    Raises:
+        Skip: The file is missing or is not such XML.
+    """
+    if not there(path):
+        raise Skip("missing .xml file", name)
+    try:
+        root = ElementTree.parse(path).getroot()
+    except PermissionError:
+        raise Skip(".xml file without permission to read it", name) from None
+    except (ElementTree.ParseError, ValueError, LookupError, OSError):
+        raise Skip("broken .xml file", name) from None
+    height, width = (number(root.findtext(f"size/{side}")) for side in ("height", "width"))
+    objects = []
+    for position, element in enumerate(root.iter("object"), 1):
+        x1, y1, x2, y2 = (
+            number(element.findtext(f"bndbox/{s}")) for s in ("xmin", "ymin", "xmax", "ymax")
+        )
+        box = None
+        if x1 is not None and y1 is not None and x2 is not None and y2 is not None:
+            box = (x1 - 1, y1 - 1, x2, y2)
+        kind = element.findtext("name", "").strip()
+        difficult = number(element.findtext("difficult")) == 1
+        objects.append(Object(f"{name}/object {position}", kind, box, difficult))
+    # Tools that do not know the size may write 0 or -1.
+    size = (int(height), int(width)) if height and width and min(height, width) > 0 else None
+    return size, objects
+
+
+def _load_cutouts(
+    name: str,
+    image: Path,
+    annotation: Path,
+    segmentation: Path,
+    kind: str,
+    clean_up: CleanUp,
+) -> Iterator[Cutout | Skip]:
+    size, objects = read_objects(annotation, name)
+    if all(found.kind != kind for found in objects):
+        raise Skip(f"no {kind} annotated", name)
+    indices = images.read_levels(segmentation, name, palette=True)
+    pixels = images.read_annotated(image, name, size or (indices.shape[0], indices.shape[1]))
+    if indices.shape != pixels.shape[:2]:
+        raise Skip("image and mask differ in size", name)
+    numbers = [int(n) for n in np.unique(indices) if n not in (0, VOID)]
+    if not numbers and (indices == VOID).any():
+        numbers = [VOID]  # a mask of two levels, 0 and 255
+    if not numbers:
+        raise Skip("no instance in the mask", name)
+    boxed = []
+    for found in objects:
+        try:
+            images.clipped(found.box, pixels, found.name)
+            boxed.append(found)
+        except Skip as skip:
+            if found.kind == kind:
+                yield skip
+    tight = np.array([images.box_of(indices == n) for n in numbers], np.float32)
+    boxes = np.array([found.box for found in boxed], np.float32).reshape(-1, 4)
+    matches = _match(tight, boxes)
+    for n, index in zip(numbers, matches, strict=True):
+        title = f"{name}/{n}"
+        if index is None:
+            yield Skip("mask without a box", title)
+        elif boxed[index].kind == kind:
+            mask, box = indices == n, boxed[index].box
+            yield clean_up.judge(Cutout(title, pixels, mask, 1, box))
+    for index, found in enumerate(boxed):
+        if found.kind == kind and index not in matches:
+            yield Skip("no mask", found.name)
+
+
+def _match(tight: NDArray[np.float32], boxes: NDArray[np.float32]) -> list[int | None]:
+    """Match each mask with the box that overlaps it most, best pairs first, each box once."""
+    overlaps = np.stack([images.ious(box, boxes) for box in tight])
+    matches: list[int | None] = [None] * len(tight)
+    while overlaps.size and overlaps.max() > 0:
+        mask, box = np.unravel_index(overlaps.argmax(), overlaps.shape)
+        matches[mask] = int(box)
+        overlaps[mask], overlaps[:, box] = 0, 0
+    return matches
+
+
+def _identifiers(
+    folder: Path, sets: Sequence[Set], task: str, needed: Sequence[str]
+) -> Iterator[tuple[str, str, Path]]:
+    for year, image_set in sets:
+        root = folder / f"VOC{year}"
+        for name in needed:
+            if not (root / name).is_dir():
+                raise DataError(f"{root / name}: is not a folder; {WHERE}")
+        path = root / "ImageSets" / task / f"{image_set}.txt"
+        if not path.is_file():
+            raise DataError(f"{path}: is missing; {WHERE}")
+        # Some lists have a second column, which says whether a class is present.
+        identifiers = dict.fromkeys(line.split()[0] for line in lines(path))
+        if not identifiers:
+            raise DataError(f"{path}: lists no image")
+        for identifier in identifiers:
+            yield year, identifier, root
+
+
+def _describe(sets: Sequence[Set]) -> str:
+    return " + ".join(f"{year} {image_set}" for year, image_set in sets)

@@ -1,0 +1,115 @@
+"""Draws contact sheets: the cut-outs kept, and those whose annotations disagree (figure 10)."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from compositor.data.files import replacing
+from compositor.data.images import box_of
+from compositor.data.prepared import Cutouts
+from compositor.data.records import Cutout, Record, Records, Skip
+
+TILE = 128
+"""Side in pixels."""
+COLUMNS = 12
+GREY, GREEN, YELLOW = (128, 128, 128), (0, 220, 0), (255, 210, 0)
+
+Box = Sequence[float]
+Colour = tuple[int, int, int]
+
+
+def contact_sheet(cutouts: Cutouts, path: Path, rows: int = 8) -> None:
+    """Draw cut-outs spread evenly over the set, on grey, with each mask's box in green."""
+    tiles = []
+    for index in _spread(len(cutouts), COLUMNS * rows):
+        pixels = cutouts.image(index).numpy().transpose(1, 2, 0)
+        mask = pixels[..., 3] > 0
+        tiles.append(_tile(_on_grey(pixels[..., :3], mask), [(box_of(mask), GREEN)]))
+    _save(tiles, path)
+
+
+def clean_up_sheet(
+    records: Records[Cutout], cutouts: Cutouts, path: Path, objects: int = 12
+) -> None:
+    """Draw objects that the clean-up left out, by reason, and some it kept (the paper's figure 10).
+
+    A row has four objects of three tiles each: the photograph with the annotated box in yellow, the
+    mask, and the cut-out with the mask's own box in green.
+
+    Args:
+        records: What the cut-outs were prepared from.
+        cutouts: The cut-outs, which know what was left out.
+        path: Where to write the picture.
+        objects: How many to draw for each reason.
+    """
+    kept = [cutouts.names[index] for index in _spread(len(cutouts), objects)]
+    left_out = {reason: names[:objects] for reason, names in cutouts.left_out.items()}
+    by_name = {record.name: record for record in records.records}
+    tiles: list[Image.Image] = []
+    for reason, names in (left_out | {"kept": kept}).items():
+        for name in names:
+            # An object's name is its image's, with a number if an image can have several.
+            record = by_name.get(name) or by_name.get(name.rpartition("/")[0])
+            if record is not None and (cutout := _find(record, name)) is not None:
+                tiles += _three(cutout, reason)
+        tiles += [Image.new("RGB", (TILE, TILE), "white")] * (-len(tiles) % COLUMNS)
+    _save(tiles, path)
+
+
+def _find(record: Record[Cutout], name: str) -> Cutout | None:
+    with contextlib.suppress(Skip):  # the whole image is skipped: there is no object to show
+        for item in record.load():
+            cutout = item.cutout if isinstance(item, Skip) else item
+            if cutout is not None and cutout.name == name:
+                return cutout
+    return None
+
+
+def _three(cutout: Cutout, caption: str) -> list[Image.Image]:
+    annotated = [] if cutout.box is None else [(cutout.box, YELLOW)]
+    photograph = _tile(cutout.image, annotated)
+    ImageDraw.Draw(photograph).text(
+        (2, 0), caption, fill="white", stroke_fill="black", stroke_width=2
+    )
+    mask = np.repeat(np.where(cutout.mask, 255, 0).astype(np.uint8)[..., None], 3, axis=2)
+    own = [(box_of(cutout.mask), GREEN)]
+    return [
+        photograph,
+        _tile(mask, annotated),
+        _tile(_on_grey(cutout.image, cutout.mask), own),
+    ]
+
+
+def _on_grey(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return np.where(mask[..., None], image, np.array(GREY, np.uint8))
+
+
+def _tile(image: NDArray[np.uint8], boxes: Sequence[tuple[Box, Colour]]) -> Image.Image:
+    """Shrink a picture to a tile, keeping its aspect ratio, and draw boxes given in its pixels."""
+    height, width = image.shape[:2]
+    scale = (TILE - 2) / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    tile = Image.new("RGB", (TILE, TILE), "white")
+    tile.paste(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR), (1, 1))
+    for (x1, y1, x2, y2), colour in boxes:
+        ImageDraw.Draw(tile).rectangle(
+            [scale * v + 1 for v in (x1, y1, x2 - 1, y2 - 1)], None, colour
+        )
+    return tile
+
+
+def _spread(length: int, count: int) -> list[int]:
+    return [int(i) for i in np.linspace(0, length - 1, min(count, length)).round()]
+
+
+def _save(tiles: Sequence[Image.Image], path: Path) -> None:
+    rows = -(-len(tiles) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * TILE, rows * TILE), "white")
+    for number, tile in enumerate(tiles):
+        sheet.paste(tile, (number % COLUMNS * TILE, number // COLUMNS * TILE))
+    with replacing(path) as partial:
+        sheet.save(partial)

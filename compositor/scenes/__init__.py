@@ -1,0 +1,1 @@
+"""Scenes: where objects are placed, and how much of them shows."""

@@ -1,0 +1,1 @@
+"""Selection: which composites are hard for a detector."""

@@ -1,0 +1,1 @@
+"""Tests of `compositor.data`, on tiny data made in the exact layouts."""

@@ -1,0 +1,50 @@
+import errno
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from compositor.data.files import DataError, replacing
+
+
+def test_a_file_takes_its_place_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.json"
+    with replacing(path) as partial:
+        partial.write_text("1")
+        assert not path.exists()
+        assert partial.suffix == ".json"
+    assert path.read_text() == "1"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as partial:
+        partial.write_text("ne")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("unexpected pos 704 vs 598")],
+)
+@pytest.mark.parametrize("free", [0, 2**30])
+def test_a_full_disk_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, free: int
+) -> None:
+    """Whatever writing raised, torch.save's puzzle included; on a disk with room it stays."""
+    path = tmp_path / "a.pt"
+    path.write_text("old")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(type(error) if free else DataError) as raised, replacing(path):
+        raise error
+    if free:
+        assert raised.value is error
+    else:
+        assert str(raised.value).startswith(f"{tmp_path}: the disk is full")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,107 @@
+"""Data sets in COCO's format where other tools leave them, and where a user says they are."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from compositor.data.files import DataError
+from compositor.data.read import coco_layouts
+from detection.test_trainers import arguments, person
+from tests.data import tiny_data
+from trainers import coco as trainer
+from trainers.config import ConfigError
+
+HERE = Path(".")
+
+
+def made(folder: Path, json: str, pictures: str, names: tuple[str, ...], prefix: str = "") -> None:
+    """A data set with its file and its pictures where they are named, relative to the folder."""
+    other = folder.parent / f"made-{folder.name}-{len(names)}"
+    tiny_data.coco(other, {prefix + name: [person()] for name in names})
+    (folder / json).parent.mkdir(parents=True, exist_ok=True)
+    (other / "annotations" / "instances_tiny.json").rename(folder / json)
+    for name in names:
+        (folder / pictures).mkdir(parents=True, exist_ok=True)
+        (other / "images" / (prefix + name)).rename(folder / pictures / name)
+
+
+def found(folder: Path, split: str | None = None) -> list[Path]:
+    pictures = coco_layouts.find(folder, split).pictures
+    assert all(picture.path.is_file() for picture in pictures)
+    return [picture.path.relative_to(folder) for picture in pictures]
+
+
+def test_roboflows_layout(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for split, names in (("train", ("a.jpg", "b.jpg")), ("valid", ("c.jpg",))):
+        made(folder, f"{split}/_annotations.coco.json", split, names)
+    assert found(folder, "train") == [Path("train/a.jpg"), Path("train/b.jpg")]
+    assert found(folder, "valid") == [Path("valid/c.jpg")]
+    with pytest.raises(DataError, match="data: has train, valid; name one of these splits"):
+        found(folder)
+
+
+@pytest.mark.parametrize("prefix", ["images/", "images\\", ""])
+def test_label_studios_layout(tmp_path: Path, prefix: str) -> None:
+    folder = tmp_path / "data"
+    made(folder, "result.json", "images", ("a.jpg", "b.jpg"), prefix)
+    assert found(folder) == [Path("images/a.jpg"), Path("images/b.jpg")]
+    assert found(folder, "result") == found(folder)
+
+
+def test_the_names_that_are_tried_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        found(tmp_path)
+    assert str(caught.value).startswith(
+        f"{tmp_path}: has none of annotations/instances_SPLIT.json, "
+        "SPLIT/_annotations.coco.json, result.json; "
+    )
+
+
+@pytest.mark.parametrize("where", ["split", "files", "beside"])
+def test_the_trainer_reads_what_a_user_names(tmp_path: Path, where: str) -> None:
+    folder = tmp_path / "data"
+    made(folder, "train/_annotations.coco.json", "train", ("a.jpg", "b.jpg"))
+    made(folder, "test/_annotations.coco.json", "test", ("c.jpg",))
+    train, test = (folder / split for split in ("train", "test"))
+    files = [train / "_annotations.coco.json", test / "_annotations.coco.json"]
+    line = {
+        "split": ["--split", "train", "--test-split", "test"],
+        "files": ["--annotations", files[0], "--images", train, "--test-annotations", files[1],
+                  "--test-images", test],
+        "beside": ["--annotations", files[0], "--test-annotations", files[1]],
+    }[where]  # fmt: skip
+    alpha = np.zeros((90, 120), np.uint8)
+    alpha[10:80, 20:90] = 255
+    pixels = np.dstack([tiny_data.picture(90, 120), alpha])
+    tiny_data.save(tmp_path / "objects" / "person" / "x.png", pixels)
+    line += ["--names", "person", "--cutouts", tmp_path / "objects"]
+    data = trainer.read(trainer.command.parse("coco", "", trainer.SCALES, arguments(
+        folder, tmp_path / "out", *map(str, line))))  # fmt: skip
+    assert data.scenes.real.names == ["a.jpg", "b.jpg"]
+    assert data.test.names == ["c.jpg"]
+    assert data.scenes.cutouts.names == ["person/x.png"]
+    assert data.scenes.cutouts.classes == data.scenes.real.classes == data.test.classes
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"names": ("dog", "dog")}, "names: got ['dog', 'dog'], wanted one or more, none twice"),
+        ({"names": ()}, "names: got [], wanted one or more, none twice"),
+        ({"images": HERE}, "images: got ., but no annotations"),
+        ({"test_images": HERE}, "test_images: got ., but no test_annotations"),
+        ({"annotations": HERE, "split": "x"}, "split: got x, but annotations too"),
+        (
+            {"test_annotations": HERE, "test_split": "x"},
+            "test_split: got x, but test_annotations too",
+        ),
+    ],
+)
+def test_options_that_exclude_each_other(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        replace(trainer.FULL, **options)
+    assert str(caught.value) == message
