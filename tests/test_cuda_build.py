@@ -41,18 +41,18 @@ BUDGETS = {
         64,
         0,
         (
-            ({"LDG": 4, "MUFU": 1, "STS": 1}, 145),  # a sample of the mask, inside its frame
-            ({"LDG": 15, "STG": 3}, 199),  # a pixel: a background and four corners a channel
+            ({"LDG": 4, "STS": 1}, 54),  # a sample of the mask, where all lie inside its frame
+            ({"LDG": 15, "STG": 3}, 130),  # a pixel: a background and four corners a channel
         ),
     ),
     "backward_kernel": Budget(
         80,
         0,
         (
-            ({"LDG": 4, "MUFU": 1, "STS": 1}, 140),  # a sample of the mask
-            ({"LDG": 18, "LDS": 1, "STS": 1}, 244),  # a pixel whose alpha moves, with dL/dalpha
-            ({"LDG": 15, "LDS": 1, "STG": 0}, 175),  # one where the mask is flat
-            ({"LDG": 4, "LDS": 1, "MUFU": 0, "STG": 0, "STS": 0}, 101),  # what the mask pulls
+            ({"LDG": 4, "STS": 1}, 68),  # a sample of the mask, where all lie inside its frame
+            ({"LDG": 18, "LDS": 1, "STS": 1}, 232),  # a pixel whose alpha moves, with dL/dalpha
+            ({"LDG": 15, "LDS": 1, "STG": 0}, 171),  # one where the mask is flat
+            ({"LDG": 4, "LDS": 1, "STG": 0, "STS": 0}, 99),  # what the mask pulls
         ),
     ),
     "image_kernel": Budget(128, 0),

@@ -6,10 +6,10 @@
 //   flat, 28: nothing changes its alpha, so neither dL/dalpha nor the background is needed. Outside
 //   4, or none if the tile misses the frame. Written: 48 bytes per tile.
 // Time. At 65 % of 3 TB/s an SM has 5 cycles per pixel, or 640 instructions of one lane. Counted in
-//   the machine code (BUDGETS in tests/test_cuda_build.py), a pixel takes about 685 where the mask
-//   changes: 1.3 mask samples of 140, 1.3 of 244 for the colours and dL/dalpha, 101 for the mask's
-//   pull, two blurs of 40. Where it is flat it takes 355: the samples again, 175 for the colours.
-//   So instructions, not bytes, are the bound.
+//   the machine code (BUDGETS in tests/test_cuda_build.py), a pixel takes about 570 where the mask
+//   changes: 1.3 mask samples of 68, or of 120 where they may lie outside the frame, 1.3 of 232 for
+//   the colours and dL/dalpha, 99 for the mask's pull, two blurs of 40. Where it is flat it takes
+//   260: the samples again, 171 for the colours. So instructions, not bytes, are the bound.
 // Registers 80, no spills, 30 KiB of shared memory: 3 blocks, 24 warps per SM. Alpha is stored
 //   beside what is blurred; dL/ds replaces dL/dalpha.
 #include <torch/csrc/stable/macros.h>

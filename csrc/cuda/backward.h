@@ -81,8 +81,7 @@ class BackwardTile {
         height_(p.size.height),
         width_(p.size.width),
         taps_(p),
-        threshold_(static_cast<T>(p.threshold)),
-        range_(T(1) - threshold_),
+        ramp_(static_cast<T>(p.threshold)),
         foreground_(image_of<const S, I>(p.foreground, n_)),
         mask_(image_of<const S, I>(p.mask, n_)),
         background_(image_of<const S, I>(p.background, n_)),
@@ -128,8 +127,9 @@ class BackwardTile {
     return within(y, Geometry::kHeight) && within(x, Geometry::kWidth);
   }
 
+  template <bool kInside>
   COMPOSITOR_DEVICE_INLINE MaskSample<T> mask_at(int y, int x) const {
-    return sample_mask(mask_, point_of(map_, row_ + y, column_ + x), h_, w_);
+    return sample_mask<kInside>(mask_, point_of(map_, row_ + y, column_ + x), h_, w_);
   }
 
   COMPOSITOR_DEVICE_INLINE T alpha(int y, int x) const {
@@ -142,17 +142,18 @@ class BackwardTile {
     const bool wanted = p_.theta_partials || p_.cover_plane;
     fill_ = blur_tile<Geometry, kRadius>(
         block_, shared_.scratch, taps_, shared_.alpha,
-        [&](int t, int y, int x) {
-          const MaskSample<T> sample = mask_at(y, x);
+        [&](auto inside, int t, int y, int x) {
+          const MaskSample<T> sample = mask_at<inside.value>(y, x);
           const Bilinear<T> m = sample.value();
           if (in_tile(y, x)) {
             moves[t] |=
                 p_.cover_plane ? sample.touches : !(m.along_x == T(0)) || !(m.along_y == T(0));
           }
-          return ramp(m.value, threshold_, range_);
+          return ramp_(m.value);
         },
         [&](int y, int x, int rows, int columns) {
-          return misses(map_, p_.size, row_ + y, column_ + x, rows, columns);
+          return where_masked(mask_,
+                              where_in_frame(map_, p_.size, row_ + y, column_ + x, rows, columns));
         });
     return wanted && block_.any([&](int t) { return moves[t]; });
   }
@@ -160,10 +161,11 @@ class BackwardTile {
   COMPOSITOR_DEVICE_INLINE void blur_grad_alpha() {
     grad_s_fill_ = blur_tile<Geometry, kRadius>(
         block_, shared_.scratch, taps_, shared_.grad_s(),
-        [&](int t, int y, int x) { return visit<true>(t, y, x); },
+        [&](auto, int t, int y, int x) { return visit<true>(t, y, x); },
         [&](int y, int x, int rows, int columns) {
-          return row_ + y >= height_ || row_ + y + rows <= 0 || column_ + x >= width_ ||
-                 column_ + x + columns <= 0;
+          const bool beyond = row_ + y >= height_ || row_ + y + rows <= 0 ||
+                              column_ + x >= width_ || column_ + x + columns <= 0;
+          return beyond ? Where::kOutside : Where::kAcross;
         });
   }
 
@@ -194,7 +196,7 @@ class BackwardTile {
     const T alpha = inner ? this->alpha(y, x) : T(0);
     if (!kGradAlpha && alpha == T(0)) return T(0);
     const Point<T> at = point_of(map_, i, j);
-    const auto corners = locate_colour(foreground_, at, h_, w_);
+    const auto corners = locate_colour<false>(foreground_, at, h_, w_);
     Pull pull{0, 0, 0, false};
     const bool visible = inner && !(alpha == T(0));
     int c = 0;
@@ -251,8 +253,7 @@ class BackwardTile {
       T sum = 0;
 #pragma unroll 1
       for (int b = -p_.radius; b <= p_.radius; ++b) {
-        const T m = mask_at(y + a, x + b).value().value;
-        sum += tap(b) * ramp(m, threshold_, range_);
+        sum += tap(b) * ramp_(mask_at<false>(y + a, x + b).value().value);
       }
       total += tap(a) * sum;
     }
@@ -272,10 +273,10 @@ class BackwardTile {
     const T grad_s = grad_s_fill_ == Fill::kMixed ? shared_.grad_s()[y * Geometry::kWidth + x]
                                                   : T(grad_s_fill_ == Fill::kOne);
     const int i = row_ + y, j = column_ + x;
-    const MaskSample<T> sample = mask_at(y, x);
+    const MaskSample<T> sample = mask_at<false>(y, x);
     if (!sample.touches || i >= height_ + p_.radius || j >= width_ + p_.radius) return;
     const Bilinear<T> m = sample.value();
-    const T gain = p_.straight_through ? T(1) : ramp_slope(m.value, threshold_, range_);
+    const T gain = p_.straight_through ? T(1) : ramp_.slope_at(m.value);
     if (p_.theta_partials) {
       moments_[t].add(point_of(map_, i, j), weighted(grad_s, gain * m.along_x),
                       weighted(grad_s, gain * m.along_y));
@@ -295,7 +296,7 @@ class BackwardTile {
   const AffineMap<T> map_;
   const int h_, w_, height_, width_;
   const Taps<T> taps_;
-  const T threshold_, range_;
+  const Ramp<T> ramp_;
   const Image<const S, I> foreground_, mask_, background_, grad_, grad_alpha_;
   const Image<S, I> grad_background_;
   typename Block::template Own<Moments<T>> moments_;

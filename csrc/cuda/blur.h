@@ -96,14 +96,32 @@ COMPOSITOR_DEVICE_INLINE void blur_columns(int t, typename Tile::Scratch& scratc
   }
 }
 
-// Blurs `source`, a function of the thread and of a pixel's row and column in the tile. `skips`
-// returns whether the source is zero all over a rectangle (row, column, rows, columns). `out` is
-// written if kMixed is returned; it may be the fixed tile's chunk, which is not read again by then.
+// What a thread has seen of the values to blur: in bits, an instruction each.
+template <typename T>
+struct Seen {
+  using Bits = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
+  Bits nonzero = 0, not_one = 0;
+
+  COMPOSITOR_DEVICE_INLINE void add(T value) {
+    const Bits bits = bit_cast<Bits>(value);
+    nonzero |= bits;
+    not_one |= bits ^ bit_cast<Bits>(T(1));
+  }
+  COMPOSITOR_DEVICE_INLINE Votes votes() const {
+    return {nonzero << 1 != 0, not_one == 0};  // -0 is 0
+  }
+};
+
+// Blurs `source`, a function of the thread and of a pixel's row and column in the tile, and before
+// these of a constant: whether `where` said kInside of the rectangle (row, column, rows, columns)
+// that the pixel belongs to. The source is zero all over where it says kOutside, and one where it
+// says kCovered. `out` is written if kMixed is returned; it may be the fixed tile's chunk, which is
+// not read again by then.
 template <typename Tile, int kRadius, typename T, int kCount, typename Block, typename Source,
-          typename Skips>
+          typename Rectangle>
 COMPOSITOR_DEVICE_INLINE Fill blur_tile(Block& block, typename Tile::Scratch& scratch,
                                         const Taps<T>& taps, SharedArray<T, kCount>& out,
-                                        Source&& source, Skips&& skips) {
+                                        Source&& source, Rectangle&& where) {
   const int radius = Tile::kFixed ? kRadius : taps.radius;
   const int last_row = Tile::kHeight + radius, last_column = Tile::kWidth + radius;
   Fill fill = Fill::kZero;
@@ -113,16 +131,24 @@ COMPOSITOR_DEVICE_INLINE Fill blur_tile(Block& block, typename Tile::Scratch& sc
     for (int column0 = -radius; column0 < last_column; column0 += Tile::kChunkWidth) {
       const int columns =
           Tile::kFixed ? Tile::kChunkWidth : least(Tile::kChunkWidth, last_column - column0);
-      if (skips(row0, column0, rows, columns)) continue;
+      const Where lies = where(row0, column0, rows, columns);
+      if (lies == Where::kOutside) continue;
+      if (Tile::kFixed && lies == Where::kCovered) return Fill::kOne;
       const Votes nonzero_and_one = block.vote([&](int t) {
-        Votes votes{false, true};
-        for_pixels(t, rows, columns, [&](int row, int column) {
-          const T value = source(t, row0 + row, column0 + column);
-          scratch.chunk[row * columns + column] = value;
-          votes.any |= !(value == T(0));
-          votes.all &= value == T(1);
-        });
-        return votes;
+        Seen<T> seen;
+        const auto fill = [&](auto inside) {
+          for_pixels(t, rows, columns, [&](int row, int column) {
+            const T value = source(inside, t, row0 + row, column0 + column);
+            scratch.chunk[row * columns + column] = value;
+            seen.add(value);
+          });
+        };
+        if (lies == Where::kInside) {
+          fill(std::true_type());
+        } else {
+          fill(std::false_type());
+        }
+        return seen.votes();
       });
       if (!nonzero_and_one.any) continue;
       if (Tile::kFixed && nonzero_and_one.all) return Fill::kOne;  // the taps add up to 1 exactly

@@ -9,9 +9,10 @@
 //   gather spread over four times the lines. Tiles that the object misses are copied in pieces of
 //   16 bytes if both images are aligned.
 // Time. At 80 % of 3 TB/s the 132 SMs have 4 cycles per pixel each, or 512 instructions of one
-//   lane. A pixel takes about 430, counted in the machine code (BUDGETS in
-//   tests/test_cuda_build.py): 1.3 mask samples of 145, 40 for the blur, 199 for its position and
-//   three colours. Many issue at half rate, so instructions, not bytes, are the bound.
+//   lane. Where a tile's samples all lie in the frame, a pixel takes about 240, counted in the
+//   machine code (BUDGETS in tests/test_cuda_build.py): 1.3 mask samples of 54, 40 for the blur,
+//   130 for its position and three colours. Where they may lie outside, or where neighbouring
+//   columns are none in memory, a sample takes 116 and a pixel 168.
 // Registers 64, no spills, 20 KiB of shared memory: 4 blocks, 32 warps per SM. A colour pixel has
 //   15 loads in flight, so 1024 threads have 61 KB in flight, where 3 TB/s times 600 ns need 14.
 // Shared memory. Holds the samples and their row sums; alpha replaces the samples. Threads of a

@@ -56,27 +56,30 @@ COMPOSITOR_DEVICE_INLINE void copy_tile(int t, const Image<const S, I>& from, co
   }
 }
 
-// Blends kGroup channels of one pixel at once, so that their loads overlap. Alpha 1 needs no
-// background, and alpha 0 no foreground.
-template <int kGroup, typename S, typename I, typename T>
+// Blends kGroup channels of one pixel at once, so that their loads overlap. Alpha 0 needs no
+// foreground, and alpha 1 no background.
+template <bool kInside, int kGroup, typename S, typename I, typename T>
 COMPOSITOR_DEVICE_INLINE void blend_channels(const Image<const S, I>& foreground,
                                              const Image<const S, I>& background,
-                                             const Image<S, I>& composite,
-                                             const ColourCorners<I, T>& corners, T alpha, int i,
-                                             int j, int channel) {
-  S behind[kGroup];
-  T colour[kGroup];
+                                             const Image<S, I>& composite, const AffineMap<T>& map,
+                                             int h, int w, T alpha, int i, int j, int channel) {
+  S behind[kGroup] = {};
+  if (!(alpha == T(1))) {
 #pragma unroll
-  for (int k = 0; k < kGroup; ++k) {
-    behind[k] = alpha == T(1) ? S() : fetch_bits(background.at(channel + k, i, j));
-    colour[k] = alpha == T(0) ? T(0) : sample_colour(foreground, corners, channel + k).value;
+    for (int k = 0; k < kGroup; ++k) behind[k] = fetch_bits(background.at(channel + k, i, j));
+  }
+  if (!(alpha == T(0))) {
+    const auto corners = locate_colour<kInside>(foreground, point_of(map, i, j), h, w);
+    T colour[kGroup];
+#pragma unroll
+    for (int k = 0; k < kGroup; ++k) {
+      colour[k] = sample_colour(foreground, corners, channel + k).value;
+    }
+#pragma unroll
+    for (int k = 0; k < kGroup; ++k) store(behind[k], mix(alpha, colour[k], load(behind[k])));
   }
 #pragma unroll
-  for (int k = 0; k < kGroup; ++k) {
-    S out = behind[k];
-    if (!(alpha == T(0))) store(out, mix(alpha, colour[k], load(behind[k])));
-    *composite.at(channel + k, i, j) = out;
-  }
+  for (int k = 0; k < kGroup; ++k) *composite.at(channel + k, i, j) = behind[k];
 }
 
 template <typename S, typename I, int kRadius, typename Block, typename Shared>
@@ -111,16 +114,18 @@ COMPOSITOR_DEVICE_INLINE void forward_tile(const BlendParams& p, const Split& sp
   }
 
   const Taps<T> taps(p);
-  const T threshold = static_cast<T>(p.threshold), range = T(1) - threshold;
+  const Ramp<T> ramp(static_cast<T>(p.threshold));
   const Fill fill = blur_tile<Geometry, kRadius>(
       block, shared.scratch, taps, shared.alpha(),
-      [&](int, int y, int x) {
-        const auto sample = sample_mask(mask, point_of(map, row + y, column + x), h, w);
-        return ramp(sample.value().value, threshold, range);
+      [&](auto inside, int, int y, int x) {
+        const Point<T> at = point_of(map, row + y, column + x);
+        return ramp(sample_mask<inside.value>(mask, at, h, w).value().value);
       },
       [&](int y, int x, int down, int across) {
-        return misses(map, p.size, row + y, column + x, down, across);
+        return where_masked(mask, where_in_frame(map, p.size, row + y, column + x, down, across));
       });
+  const bool inside = foreground.x == 1 &&
+                      where_in_frame(map, p.size, row, column, rows, columns) == Where::kInside;
 
   block.each([&](int t) {
     if (alpha_out.data) {
@@ -134,17 +139,24 @@ COMPOSITOR_DEVICE_INLINE void forward_tile(const BlendParams& p, const Split& sp
       copy_tile(t, background, composite, p.channels, row, column, rows, columns);
       return;
     }
-    for_pixels(t, rows, columns, [&](int y, int x) {
-      const T alpha = fill == Fill::kMixed ? shared.alpha()[y * Geometry::kWidth + x] : T(1);
-      const int i = row + y, j = column + x;
-      const auto corners = locate_colour(foreground, point_of(map, i, j), h, w);
+    const auto paste = [&](auto inside, auto group, int c) {
+      for_pixels(t, rows, columns, [&](int y, int x) {
+        const T alpha = fill == Fill::kMixed ? shared.alpha()[y * Geometry::kWidth + x] : T(1);
+        blend_channels<inside.value, group.value>(foreground, background, composite, map, h, w,
+                                                  alpha, row + y, column + x, c);
+      });
+    };
+    const auto paste_all = [&](auto inside) {
       int c = 0;
-      for (; c + 3 <= p.channels; c += 3) {
-        blend_channels<3>(foreground, background, composite, corners, alpha, i, j, c);
-      }
-      for (; c < p.channels; ++c) {
-        blend_channels<1>(foreground, background, composite, corners, alpha, i, j, c);
-      }
-    });
+#pragma unroll 1
+      for (; c + 3 <= p.channels; c += 3) paste(inside, std::integral_constant<int, 3>(), c);
+#pragma unroll 1
+      for (; c < p.channels; ++c) paste(inside, std::integral_constant<int, 1>(), c);
+    };
+    if (inside) {
+      paste_all(std::true_type());
+    } else {
+      paste_all(std::false_type());
+    }
   });
 }

@@ -97,22 +97,29 @@ COMPOSITOR_DEVICE_INLINE Point<T> point_of(const AffineMap<T>& map, int i, int j
   return {x, y, map.au * x + (map.bu * y + map.cu), map.av * x + (map.bv * y + map.cv)};
 }
 
-// Whether no sample of canvas rows i .. i + rows - 1, columns j .. j + columns - 1 touches the
-// frame. The bounds are widened by more than rounding can move a coordinate; NaN counts as
-// touching, which is safe.
+// Where the samples of a rectangle of canvas pixels lie: none touches the frame; some may; each has
+// all four of its source pixels in it, so that nothing has to be clamped; or that, without a mask.
+enum class Where { kOutside, kAcross, kInside, kCovered };
+
+// Of canvas rows i .. i + rows - 1, columns j .. j + columns - 1. The bounds are widened by more
+// than rounding can move a coordinate; NaN is kAcross, which is safe.
 template <typename T>
-COMPOSITOR_DEVICE_INLINE bool misses(const AffineMap<T>& map, const Sizes& size, int i, int j,
-                                     int rows, int columns) {
+COMPOSITOR_DEVICE_INLINE Where where_in_frame(const AffineMap<T>& map, const Sizes& size, int i,
+                                              int j, int rows, int columns) {
   const T half_x = T(columns - 1) / 2, half_y = T(rows - 1) / 2;
   const T x = T(j) - map.centre_x + half_x, y = T(i) - map.centre_y + half_y;
   const T far_x = (x < 0 ? -x : x) + half_x, far_y = (y < 0 ? -y : y) + half_y;
   const T epsilon = sizeof(T) == 8 ? T(0x1p-52) : T(0x1p-23);
-  const auto outside = [&](T a, T b, T c, int64_t length) {
+  const auto along = [&](T a, T b, T c, int64_t length) {
     const T slope_x = a < 0 ? -a : a, slope_y = b < 0 ? -b : b;
     const T middle = a * x + (b * y + c);
-    const T reach = slope_x * half_x + slope_y * half_y;
-    const T slack = 16 * epsilon * (1 + slope_x * far_x + slope_y * far_y + (c < 0 ? -c : c));
-    return middle + reach + slack < -1 || middle - reach - slack >= T(length);
+    const T reach = slope_x * half_x + slope_y * half_y +
+                    16 * epsilon * (1 + slope_x * far_x + slope_y * far_y + (c < 0 ? -c : c));
+    const T low = middle - reach, high = middle + reach;
+    if (high < -1 || low >= T(length)) return Where::kOutside;
+    return low >= 0 && high < T(length - 1) ? Where::kInside : Where::kAcross;
   };
-  return outside(map.au, map.bu, map.cu, size.w) || outside(map.av, map.bv, map.cv, size.h);
+  const Where u = along(map.au, map.bu, map.cu, size.w);
+  const Where v = along(map.av, map.bv, map.cv, size.h);
+  return u < v ? u : v;
 }

@@ -1,5 +1,22 @@
 // The four source pixels of a sample: of the mask, which is zero outside its frame, and of the
-// colours, which are clamped to theirs.
+// colours, which are clamped to theirs. `kInside`: all four are known to be in the frame, and
+// neighbouring columns to be neighbours in memory.
+
+// A coordinate in [0, 2^31): rounded down in one instruction.
+template <typename T>
+COMPOSITOR_DEVICE_INLINE Coordinate<T> inner_coordinate(T u) {
+#ifdef __CUDA_ARCH__
+  int index;
+  if constexpr (sizeof(T) == 8) {
+    index = __double2int_rd(u);
+  } else {
+    index = __float2int_rd(u);
+  }
+#else
+  const int index = static_cast<int>(u);
+#endif
+  return {index, u - T(index)};
+}
 
 template <typename T>
 struct MaskSample {
@@ -18,9 +35,16 @@ COMPOSITOR_DEVICE_INLINE bool within(int index, int count) {
   return static_cast<unsigned>(index) < static_cast<unsigned>(count);
 }
 
-template <typename S, typename I, typename T>
+template <bool kInside, typename S, typename I, typename T>
 COMPOSITOR_DEVICE_INLINE MaskSample<T> sample_mask(const Image<const S, I>& mask,
                                                    const Point<T>& at, int h, int w) {
+  if constexpr (kInside) {
+    const Coordinate<T> u = inner_coordinate(at.u), v = inner_coordinate(at.v);
+    const I at = I(v.index) * mask.y + I(u.index);
+    const S *upper = mask.data + at, *lower = mask.data + I(at + mask.y);
+    return {u.index,          v.index,      u.fraction,       v.fraction, fetch(upper),
+            fetch(upper + 1), fetch(lower), fetch(lower + 1), true};
+  }
   const Coordinate<T> u = safe_coordinate(at.u, w), v = safe_coordinate(at.v, h);
   const int x = u.index, y = v.index;
   MaskSample<T> sample{x, y, u.fraction, v.fraction, 0, 0, 0, 0, false};
@@ -40,15 +64,27 @@ COMPOSITOR_DEVICE_INLINE MaskSample<T> sample_mask(const Image<const S, I>& mask
   return sample;
 }
 
+// What samples of the mask need, where their coordinates lie: kInside has neighbouring columns.
+template <typename S, typename I>
+COMPOSITOR_DEVICE_INLINE Where where_masked(const Image<const S, I>& mask, Where lies) {
+  if (lies != Where::kInside) return lies;
+  if (!mask.data) return Where::kCovered;
+  return mask.x == 1 ? lies : Where::kAcross;
+}
+
 template <typename I, typename T>
 struct ColourCorners {
   I at, right, below;  // offsets: of the upper left pixel, and from it to its neighbours
   T tx, ty;
 };
 
-template <typename S, typename I, typename T>
+template <bool kInside, typename S, typename I, typename T>
 COMPOSITOR_DEVICE_INLINE ColourCorners<I, T> locate_colour(const Image<const S, I>& colours,
                                                            const Point<T>& at, int h, int w) {
+  if constexpr (kInside) {
+    const Coordinate<T> u = inner_coordinate(at.u), v = inner_coordinate(at.v);
+    return {I(v.index) * colours.y + I(u.index), I(1), colours.y, u.fraction, v.fraction};
+  }
   const Coordinate<T> u = safe_coordinate(at.u, w), v = safe_coordinate(at.v, h);
   const int x = u.index < 0 ? 0 : (u.index < w - 1 ? u.index : w - 1);
   const int y = v.index < 0 ? 0 : (v.index < h - 1 ? v.index : h - 1);
@@ -61,7 +97,24 @@ template <typename S, typename I, typename T>
 COMPOSITOR_DEVICE_INLINE Bilinear<T> sample_colour(const Image<const S, I>& colours,
                                                    const ColourCorners<I, T>& corners,
                                                    int channel) {
-  const S* corner = colours.data + (I(channel) * colours.c + corners.at);
-  return bilinear<true>(fetch(corner), fetch(corner + corners.right), fetch(corner + corners.below),
-                        fetch(corner + (corners.below + corners.right)), corners.tx, corners.ty);
+  const I at = I(channel) * colours.c + corners.at;
+  const S *upper = colours.data + at, *lower = colours.data + I(at + corners.below);
+  return bilinear<true>(fetch(upper), fetch(upper + corners.right), fetch(lower),
+                        fetch(lower + corners.right), corners.tx, corners.ty);
 }
+
+// The ramp of common/pixel.h, its one division made ahead.
+template <typename T>
+struct Ramp {
+  T threshold, slope;
+
+  explicit COMPOSITOR_DEVICE_INLINE Ramp(T at) : threshold(at), slope(T(1) / (T(1) - at)) {}
+
+  COMPOSITOR_DEVICE_INLINE T operator()(T m) const {
+    const T above = m >= T(1) ? T(1) : (m - threshold) * slope;  // 1 at 1, whatever the rounding
+    return m <= threshold ? T(0) : above;
+  }
+  COMPOSITOR_DEVICE_INLINE T slope_at(T m) const {
+    return (m > threshold) & (m <= T(1)) ? slope : T(0);
+  }
+};

@@ -55,6 +55,44 @@ def test_tiles_wholly_inside_the_object_and_wholly_outside(mask_grad):
         )  # fmt: skip
 
 
+# Every sample of the canvas lies in the frame: turned, stretched, flipped.
+INSIDE = {
+    "turned": [[0.4, -0.3, 0.05], [0.25, 0.5, -0.1]],
+    "flipped": [[-0.6, 0.1, 0.0], [0.05, 0.7, 0.1]],
+    "on whole pixels": [[150 / 230, 0, 0], [0, -90 / 200, 0]],
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+@pytest.mark.parametrize("radius", [3, 5])
+def test_tiles_whose_samples_all_lie_inside_the_frame(name, dtype, radius):
+    """Nothing is clamped there, and neighbours are neighbours in memory; else the general path."""
+    given = inputs((1, 4, 200, 230, 90, 150), dtype)
+    given = given._replace(theta=torch.tensor([INSIDE[name]], dtype=torch.float64))
+
+    def apart(image):
+        return image.repeat_interleave(2, -1)[..., ::2]
+
+    for mask in (given.mask, apart(given.mask), None):
+        for foreground in (given.foreground, apart(given.foreground)):
+            layout = given._replace(foreground=foreground, mask=mask)
+            check_both_directions("emulated", layout, radius / 3, radius, 0.3, True)
+
+
+def test_mask_of_one_is_alpha_of_one_whatever_the_threshold():
+    """(1 - t) times the reciprocal of (1 - t), rounded, is not always 1."""
+    given = inputs((1, 1, 100, 120, 60, 70))
+    mask = torch.ones_like(given.mask)
+    mask[..., 50, 60] = 0  # or the tile would be known to be 1 all over
+    theta = 0.5 * identity(1)
+    for threshold in torch.linspace(0, 0.999, 41).tolist():
+        options = (threshold, 0.0, 0, True, True)
+        _, alpha = emulation.blend(given.foreground, mask, given.background, theta, *options)
+        assert (alpha == 1).sum() > 0.9 * alpha.numel()
+        assert alpha.max() == 1
+
+
 # Maps of a plane onto a line or a point, or nearly; strong shears; an object of a pixel, and one a
 # hundred times the canvas. Their inverses do not exist or are useless.
 MAPS = {
