@@ -1,0 +1,1 @@
+"""Detectors of others' libraries, each behind ``compositor.selection.detector.Detector``."""
