@@ -5,44 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from compositor.selection.confidence import confidence, presence
 from compositor.selection.search import Proposals, Search
-
-BOX = torch.tensor([0.0, 0, 10, 10])
-
-
-def detections(*rows: tuple[list[float], float, int]) -> dict[str, Tensor]:
-    boxes, scores, labels = zip(*rows, strict=True) if rows else ([], [], [])
-    return {
-        "boxes": torch.tensor(boxes).reshape(-1, 4).float(),
-        "scores": torch.tensor(scores),
-        "labels": torch.tensor(labels).long(),
-    }
-
-
-def test_confidence_by_hand() -> None:
-    half = [0, 0, 10, 5]  # IoU 50/100, exactly the least
-    less = [0, 0, 10, 4.9]
-    assert confidence(detections((half, 0.3, 1)), BOX, 1) == pytest.approx(0.3)
-    assert confidence(detections((less, 0.9, 1)), BOX, 1) == 0
-    assert confidence(detections((half, 0.9, 2)), BOX, 1) == 0
-    # The best of those on it, not the one that overlaps most; neither of another class.
-    several = detections((BOX.tolist(), 0.2, 1), (half, 0.4, 1), (BOX.tolist(), 0.9, 2))
-    assert confidence(several, BOX, 1) == pytest.approx(0.4)
-    assert confidence(detections(), BOX, 1) == 0
-    # A box twice as long covers the object but overlaps it by 100/200.
-    assert confidence(detections(([0, 0, 20, 10], 0.7, 1)), BOX, 1) == pytest.approx(0.7)
-    assert confidence(detections(([0, 0, 21, 10], 0.7, 1)), BOX, 1) == 0
-
-
-def test_presence_by_hand() -> None:
-    """The paper's p is of the picture: where in it the class is seen does not matter."""
-    far = [50.0, 50, 60, 60]
-    several = detections((BOX.tolist(), 0.2, 1), (far, 0.7, 1), (far, 0.9, 2))
-    assert presence(several, 1) == pytest.approx(0.7)
-    assert presence(several, 2) == pytest.approx(0.9)
-    assert presence(several, 3) == presence(detections(), 1) == 0
-    assert confidence(several, BOX, 1) == pytest.approx(0.2)
 
 
 @dataclass

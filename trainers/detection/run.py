@@ -24,9 +24,9 @@ from trainers.detection.scenes import NOTHING, Batch, Recipes, with_artefacts
 from trainers.detection.sources import Data
 from trainers.detection.steps import discriminator_loss, shown, spread, synthesizer_step
 from trainers.detection.synthesis import (
-    confidences,
     gathered,
     judge,
+    pasted_confidences,
     propose_by,
     propose_randomly,
     rendered,
@@ -240,10 +240,10 @@ class DetectionRun(Loop):
 
     def _show(self, recipes: Recipes) -> None:
         batch = self.data.scenes.load(recipes).to(self._device)
-        composites = rendered(batch, self.config.synthesizer.visibility)
-        scores = confidences(self.target.network, composites.images, composites.boxes, batch.labels)
-        boxes = [target["boxes"].cpu() for target in composites.targets]
-        sheet = self.gallery.add(f"cycle {len(self.history)}", composites.images, boxes, scores)
+        made = rendered(batch, self.config.synthesizer.visibility)
+        scores = pasted_confidences(self.target.network, made.images, made.boxes, batch.labels)
+        boxes = [target["boxes"].cpu() for target in made.targets]
+        sheet = self.gallery.add(f"cycle {len(self.history)}", made.images, boxes, scores)
         self.picture("composites", sheet)
 
     def _added(self) -> Recipes:

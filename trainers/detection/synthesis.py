@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import compositor
 from compositor.scenes.placement import Range, Visibility
 from compositor.scenes.random_placement import PlacementRules, random_placement
-from compositor.selection.confidence import confidence, presence
+from compositor.selection.judge import confidences, presence
 from compositor.selection.search import Proposals, Search, Tally
 from trainers.detection.config import Config, Way
 from trainers.detection.scenes import Batch, Composites, Recipes, Scenes, composite, with_artefacts
@@ -89,7 +89,7 @@ def propose_by(place: Callable[[Batch, Tensor], Tensor], visibility: Visibility)
     return propose
 
 
-def confidences(target: nn.Module, images: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
+def pasted_confidences(target: nn.Module, images: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
     """T's confidence (n,) for one object of each picture, on the CPU.
 
     Args:
@@ -99,8 +99,8 @@ def confidences(target: nn.Module, images: Tensor, boxes: Tensor, labels: Tensor
         labels: (n,) int64.
     """
     found = detect(target, images)
-    return torch.tensor(
-        [confidence(d, b, int(c)) for d, b, c in zip(found, boxes, labels, strict=True)]
+    return torch.cat(
+        [confidences(*one) for one in zip(found, boxes[:, None], labels[:, None], strict=True)]
     )
 
 
@@ -131,7 +131,7 @@ def search(
         return scenes.load(scenes.draw(count)).to(device)
 
     def score(images: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
-        return confidences(target, images, boxes, labels)
+        return pasted_confidences(target, images, boxes, labels)
 
     return Search(
         draw,
@@ -170,7 +170,7 @@ def judge(found: Search[Batch], target: nn.Module, count: int) -> dict[str, list
         count: How many valid proposals to score in each process; fewer if hardly any is valid.
 
     Returns:
-        For each proposal of any process, T's :func:`confidence` for the pasted ``object``, and its
+        For each proposal of any process, T's :func:`confidences` for the pasted ``object``, and its
         :func:`presence` of the object's class in the ``picture``.
     """
     values: dict[str, list[float]] = {"object": [], "picture": []}
@@ -181,8 +181,8 @@ def judge(found: Search[Batch], target: nn.Module, count: int) -> dict[str, list
         shown = proposals[proposals.valid]
         if len(shown):
             detections = detect(target, shown.composites)
-            labels = shown.labels.tolist()
-            values["object"] += map(confidence, detections, shown.boxes, labels)
-            values["picture"] += map(presence, detections, labels)
+            pasted = zip(detections, shown.boxes[:, None], shown.labels[:, None], strict=True)
+            values["object"] += [float(confidences(*one)) for one in pasted]
+            values["picture"] += map(presence, detections, shown.labels.tolist())
     everything = gather_object([values])
     return {name: [s for part in everything for s in part[name][:count]] for name in values}
