@@ -52,7 +52,7 @@ def number(name: str, value: Any, wanted: str) -> float:
                 f" no gradient reaches it, so pass {name}.item()"
             )
         value = value.item()
-    if isinstance(value, bool) or not isinstance(value, (float, Real)):  # the first is quick
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise refused(name, value, wanted)
     try:
         return float(value)

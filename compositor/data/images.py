@@ -186,16 +186,18 @@ def with_objects(
         found: Its objects; one without a box in the image is skipped.
         keep_empty: Keep the photograph if no object is left.
     """
-    kept = []
-    for name_of, box, label, ignore in found:
+    kept, masks = [], []
+    for name_of, box, label, ignore, mask in found:
         try:
             kept.append((clipped(box, image, name_of), label, ignore))
+            masks.append(mask)
         except Skip as skip:
             yield skip
     if found and not kept and not keep_empty:
         yield Skip("no object with a usable box", name)
     else:
-        yield Photograph(name, image, Annotation.of(kept))
+        known = tuple(masks) if any(mask is not None for mask in masks) else ()
+        yield Photograph(name, image, Annotation.of(kept), known)
 
 
 def clipped(box: Box | None, image: NDArray[np.uint8], name: str) -> Box:

@@ -1,7 +1,7 @@
 """The labels of a generated picture, as writers take them and shards keep them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, TypedDict
 
@@ -22,8 +22,8 @@ class RunLengths(TypedDict):
 
 
 def encode(mask: NDArray[np.bool_]) -> RunLengths:
-    """Encode a mask (H, W)."""
-    found = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    """Encode a mask (H, W); in Fortran's order it is not copied."""
+    found = coco_mask.encode(np.asfortranarray(mask).view(np.uint8))
     return {"size": (mask.shape[0], mask.shape[1]), "counts": found["counts"].decode("ascii")}
 
 
@@ -84,7 +84,8 @@ class LabelledPicture:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, with the file's name alone."""
-        return asdict(self) | {"file": self.file.name}
+        instances = [vars(instance) for instance in self.instances]
+        return vars(self) | {"file": self.file.name, "instances": instances}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], folder: Path) -> Self:

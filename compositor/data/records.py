@@ -47,12 +47,14 @@ class Found(NamedTuple):
         box: None if the file has no valid box.
         label: Index into the classes, from 1.
         ignore: Whether it is neither right nor wrong to find.
+        mask: (H, W) bool, its pixels, if they are known.
     """
 
     name: str
     box: Box | None
     label: int
     ignore: bool
+    mask: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,14 @@ class Photograph:
         name: Unique in its data set, such as ``VOC2007/000005``.
         image: (H, W, 3) uint8, RGB.
         annotation: Its objects, in this image's pixels.
+        masks: Of each object its pixels (H, W) bool, or None if they are not known; empty where
+            masks were not asked for.
     """
 
     name: str
     image: NDArray[np.uint8]
     annotation: Annotation
+    masks: tuple[NDArray[np.bool_] | None, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -36,11 +36,6 @@ class _Layer(NamedTuple):
         return colours if self.bias is None else colours + self.bias
 
 
-def _stacks(images: list[Tensor]) -> list[Tensor]:
-    """Each (K, C, h, w): a cut-out of its own comes without K."""
-    return [image if image.dim() == 4 else image[None] for image in images]
-
-
 def _layers(
     foreground: list[Tensor],
     mask: list[Tensor] | None,
@@ -96,7 +91,6 @@ def render_by(blend: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
         foreground: list[Tensor], mask: list[Tensor] | None, background: Tensor, *rest: Any
     ) -> tuple[Tensor, ...]:
         *arguments, return_labels = rest
-        foreground, mask = _stacks(foreground), None if mask is None else _stacks(mask)
         n, _, height, width = background.shape
         count = len(arguments[0])
         canvas = background.to(compute_dtype(background.dtype), copy=True)
@@ -162,8 +156,6 @@ def render_backward_by(
         needs_foreground, needs_mask, needs_background, needs_theta, needs_gain, needs_bias = needs
         theta, _, _, gain, bias = arguments[:5]
         dtype = compute_dtype(background.dtype)
-        images = foreground, mask or []
-        foreground, mask = _stacks(foreground), None if mask is None else _stacks(mask)
         layers = list(_layers(foreground, mask, background, *arguments))
 
         canvas, behind = background.to(dtype, copy=True), []
@@ -213,10 +205,11 @@ def render_backward_by(
             for sums in (*cutouts, grad[layer.canvas], to_theta[one], to_gain[one], to_bias[one]):
                 sums.fill_(torch.nan)
         return (
-            *(
-                [_like(grad, image) for grad, image in zip(grads, given, strict=True)]
-                for grads, given in zip((to_foreground, to_mask), images, strict=True)
-            ),
+            [
+                _like(grad_of, stack)
+                for grad_of, stack in zip(to_foreground, foreground, strict=True)
+            ],
+            [_like(grad_of, stack) for grad_of, stack in zip(to_mask, mask or [], strict=True)],
             _like(grad, background) if needs_background else background.new_empty(0),
             to_theta,
             to_gain,
@@ -228,4 +221,4 @@ def render_backward_by(
 
 def _like(grad: Tensor, image: Tensor) -> Tensor:
     """A gradient in its image's type and layout; what was not asked for stays empty."""
-    return torch.empty_like(image).copy_(grad.view(image.shape)) if grad.dim() == 4 else grad
+    return torch.empty_like(image).copy_(grad) if grad.dim() == 4 else grad

@@ -30,8 +30,6 @@ def picture(name: str, value: object) -> Tensor:
 
 def autocast(background: Any, foreground: Any, mask: Any) -> tuple[Any, Any, Any]:
     """Under autocast, the floating-point images in their widest dtype; all else as it is."""
-    if not torch._C._is_any_autocast_enabled():
-        return background, foreground, mask
     groups = [[g] if isinstance(g, Tensor) else g for g in (background, foreground, mask)]
     images = [i for group in groups if isinstance(group, Sequence) for i in group]
     images = [i for i in images if isinstance(i, Tensor) and i.is_floating_point()]
@@ -55,7 +53,7 @@ def cutouts(
     mask: Tensor | Sequence[Tensor] | None,
     background: Tensor,
 ) -> tuple[list[Tensor], list[Tensor] | None]:
-    """Both as lists: one stack (K, C, h, w), or what each (C, h, w) of a sequence is."""
+    """Both as stacks (K, C, h, w): one of a tensor, one each of a list's."""
     channels = background.shape[1]
     foregrounds = _stacks("foreground", foreground, channels, background, picture)
     if mask is None:
@@ -70,18 +68,14 @@ def cutouts(
             f"mask: got {_counted(mask)}, wanted {_counted(foreground)}, as foreground is"
         )
     for number, (colours, cover) in enumerate(zip(foregrounds, masks, strict=True)):
-        got, wanted = cover.shape, colours.shape
-        if got[-1] != wanted[-1] or got[-2] != wanted[-2] or _number(got) != _number(wanted):
+        (number_of, _, *size), (covers, _, *wanted) = colours.shape, cover.shape
+        if number_of != covers or size != wanted:
             name = "mask" if isinstance(mask, Tensor) else f"mask[{number}]"
             raise ValueError(
-                f"{name}: got {tuple(got)}, wanted the size and number of foreground's"
-                f" {tuple(wanted)}"
+                f"{name}: got {tuple(cover.shape)}, wanted the size and number of"
+                f" foreground's {tuple(colours.shape)}"
             )
     return foregrounds, masks
-
-
-def _number(shape: torch.Size) -> int:
-    return shape[0] if len(shape) == 4 else 1
 
 
 def _counted(value: Tensor | Sequence[Tensor]) -> str:
@@ -104,18 +98,23 @@ def _stacks(
     dtype, device = background.dtype, background.device
     for number, one in enumerate(value):
         # One look at what is right, which is most: a scene has many cut-outs.
-        if type(one) is Tensor and one.dtype is dtype and one.device == device:
-            shape = one.shape
-            if len(shape) == 3 and shape[0] == channels and 0 not in shape:
-                stacks.append(one)
-                continue
+        if (
+            isinstance(one, Tensor)
+            and one.dim() == 3
+            and one.dtype == dtype
+            and one.device == device
+            and one.shape[0] == channels
+            and 0 not in one.shape
+        ):
+            stacks.append(one.unsqueeze(0))
+            continue
         if isinstance(one, Tensor) and one.dim() == 3:
             one = one.unsqueeze(0)
         elif isinstance(one, Tensor):
             wanted = f"({channels}, height, width)"
             raise ValueError(f"{name}[{number}]: got shape {tuple(one.shape)}, wanted {wanted}")
         part = f"{name}[{number}]"
-        stacks.append(_stack(part, check(part, one), channels, background)[0])
+        stacks.append(_stack(part, check(part, one), channels, background))
     return stacks
 
 

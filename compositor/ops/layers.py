@@ -130,7 +130,7 @@ def render(
     foregrounds, masks = layer_arguments.cutouts(foreground, mask, background)
     theta = layer_arguments.maps(theta, background)
     layers, device = len(theta), background.device
-    cutouts = foreground.shape[0] if isinstance(foreground, Tensor) else len(foreground)
+    cutouts = sum(stack.shape[0] for stack in foregrounds)
     image = layer_arguments.index("image", image, "canvases", len(background), layers, device)
     source = layer_arguments.index("source", source, "cut-outs", cutouts, layers, device)
     gain = layer_arguments.tone("gain", gain, layers, background)
@@ -141,8 +141,8 @@ def render(
     _arguments.choices(mask_grad, "return_labels", return_labels)
     if background.dtype == torch.uint8:
         functional.refuse_gradients({"theta": theta, "gain": gain, "bias": bias})
-    composite, *labels = layers_registration.call(
-        functional.select(backend, background.device),
+    op = getattr(layers_registration.render, functional.select(backend, background.device))
+    composite, *labels = op(
         foregrounds,
         masks,
         background,

@@ -85,17 +85,6 @@ def _nothing_active(given: Sequence[Any]) -> bool:
     return not any(isinstance(one, Tensor) and one.requires_grad for one in listed)
 
 
-def call(overload: str, *given: Any) -> Any:
-    """Call one backend's ``render``."""
-    op = getattr(render, overload)
-    # Where there is nothing to record, past the rule for autograd: to go to Python and back takes a
-    # third of a small scene's time (measured).
-    if not torch.compiler.is_compiling() and _nothing_active(given):
-        with torch._C._AutoDispatchBelowAutograd():
-            return op(*given)
-    return op(*given)
-
-
 def _refuse(what: str) -> Callable[..., Any]:
     def rule(*args: Any) -> Any:
         raise RuntimeError(f"compositor.render {what}")
@@ -145,6 +134,7 @@ def _register(
         return Render.apply(arguments, *arguments.spread(given))
 
     def differentiable_if_needed(*given: Any) -> Any:
+        # A third of the time of a small scene, where there is nothing to record (measured).
         if _nothing_active(given):
             with torch._C._AutoDispatchBelowAutograd():
                 return op(*given)

@@ -19,8 +19,6 @@ BLEND_BACKWARD = (
 )
 BLEND_JVP = f"({_TANGENTS}, {_INPUTS}, {_OPTIONS}, bool return_alpha) -> (Tensor, Tensor)"
 
-# Of `render`: each of the foregrounds is a stack (K, C, h, w) or one cut-out, (C, h, w); its masks
-# likewise.
 _LAYERS = (
     "Tensor[] foreground, Tensor[]? mask, Tensor background, Tensor theta, Tensor image,"
     " Tensor source, Tensor? gain, Tensor? bias, Tensor sigma,"

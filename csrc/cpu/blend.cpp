@@ -9,7 +9,6 @@
 
 #include "../common/tensors.h"
 #include "kernels.h"
-#include "small.h"
 #include "tasks.h"
 
 namespace compositor::cpu {
@@ -36,20 +35,22 @@ constexpr int64_t kCachedBytes = int64_t{8} << 20;
 struct Arguments {
   Shapes shapes;
   BlendParams params;
-  std::vector<double> taps, theta;
+  std::vector<double> taps;
+  Tensor theta;
 
   Arguments(const Tensor& foreground, const std::optional<Tensor>& mask, const Tensor& background,
-            const Tensor& maps, double threshold, double sigma, int64_t radius,
+            const Tensor& theta_given, double threshold, double sigma, int64_t radius,
             bool straight_through)
-      : shapes(foreground, mask, background, maps, radius), theta(doubles(maps)) {
+      : shapes(foreground, mask, background, theta_given, radius) {
     const bool wide = scalar_of(foreground) == Scalar::kFloat64;
     taps = gaussian_taps(sigma, radius, wide ? 53 : 24);
+    theta = torch::stable::contiguous(torch::stable::to(theta_given, ScalarType::Double));
     params.size = shapes.size;
     params.channels = shapes.channels;
     params.foreground = view_of(foreground);
     params.mask = view_of(mask);
     params.background = view_of(background);
-    params.theta = theta.data();
+    params.theta = theta.const_data_ptr<double>();
     params.taps = taps.data();
     params.radius = static_cast<int>(radius);
     params.threshold = threshold;
@@ -80,11 +81,11 @@ std::tuple<Tensor, Tensor> blend(const Tensor& foreground, const std::optional<T
   Arguments arguments(foreground, mask, background, theta, threshold, sigma, radius,
                       straight_through);
   BlendParams& params = arguments.params;
-  Tensor composite = in_huge_pages(dense_like(background));
-  const ScalarType type = background.scalar_type();
-  Tensor alpha =
-      return_alpha ? dense({arguments.shapes.batch, 1, params.size.height, params.size.width}, type)
-                   : dense({0}, type);
+  Tensor composite = in_huge_pages(torch::stable::empty_like(background));
+  Tensor alpha = return_alpha
+                     ? torch::stable::new_empty(background, {arguments.shapes.batch, 1,
+                                                             params.size.height, params.size.width})
+                     : torch::stable::new_empty(background, {0});
   params.composite = view_of(composite);
   params.past_caches =
       composite.numel() * static_cast<int64_t>(composite.element_size()) > kCachedBytes;
@@ -108,7 +109,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> blend_backward(
   arguments.shapes.check_canvas(grad_composite, params.channels, "grad_composite");
   if (grad_alpha) arguments.shapes.check_canvas(*grad_alpha, 1, "grad_alpha");
   const auto output = [](const Tensor& like, bool wanted) {
-    return wanted ? in_huge_pages(dense_like(like)) : dense({0}, like.scalar_type());
+    return wanted ? in_huge_pages(torch::stable::empty_like(like))
+                  : torch::stable::new_empty(like, {0});
   };
   Tensor to_foreground = output(foreground, foreground_grad);
   Tensor to_mask = output(mask ? *mask : background, mask_grad && mask);

@@ -11,36 +11,8 @@
 
 #include "../common/tensors.h"
 #include "kernels.h"
-#include "small.h"
 
 namespace compositor::cpu {
-
-// Cut-outs of one size, (K, C, h, w), or one, (C, h, w).
-struct Stack {
-  int64_t count, h, w;
-  View view;
-  int64_t bytes;  // from one to the next
-
-  Stack(const Tensor& images, int64_t channels, const Tensor& background) {
-    const auto sizes = images.sizes(), strides = images.strides();
-    const size_t from = sizes.size() == 4 ? 1 : 0;
-    const int64_t most = std::numeric_limits<int32_t>::max() / 4;
-    STD_TORCH_CHECK(sizes.size() == 3 + from && sizes[from] == channels &&
-                        images.scalar_type() == background.scalar_type() && images.is_cpu() &&
-                        std::min(sizes[from + 1], sizes[from + 2]) > 0 &&
-                        std::max(sizes[from + 1], sizes[from + 2]) <= most,
-                    "compositor.render: a cut-out does not fit the background");
-    count = from ? sizes[0] : 1, h = sizes[from + 1], w = sizes[from + 2];
-    view = {images.data_ptr(), 0, strides[from], strides[from + 1], strides[from + 2]};
-    bytes = from ? strides[0] * static_cast<int64_t>(images.element_size()) : 0;
-  }
-
-  View at(int64_t image) const {
-    View one = view;
-    one.data = static_cast<char*>(one.data) + image * bytes;
-    return one;
-  }
-};
 
 class Layers {
  public:
@@ -57,39 +29,42 @@ class Layers {
                     "compositor.render: wanted no empty dimension but N");
     const Scalar scalar = scalar_of(background);
     const double one = scalar == Scalar::kByte ? 255 : 1;
-    theta_ = numbers(theta, {count_, 2, 3}, "theta");
-    const std::vector<double> sigmas = numbers(sigma, {count_}, "sigma");
-    image_ = indices(image, "image");
-    source_ = indices(source, "source");
+    theta_ = doubles(theta, {count_, 2, 3}, "theta");
+    sigma_ = doubles(sigma, {count_}, "sigma");
+    image_ = integers(image, "image");
+    source_ = integers(source, "source");
     if (gain || bias) {
       tones_.resize(2 * count_ * channels_);
       fill_tones(gain, 1.0, 1.0, 0, "gain");
       fill_tones(bias, 0.0, one, count_ * channels_, "bias");
     }
     const std::vector<Layer> cut_outs = planes(foreground, mask, background);
+    const int64_t* images = image_.const_data_ptr<int64_t>();
+    const int64_t* sources = source_.const_data_ptr<int64_t>();
+    const double* sigmas = sigma_.const_data_ptr<double>();
 
     begins_.assign(canvases_ + 1, 0);
     for (int64_t l = 0; l < count_; ++l) {
-      STD_TORCH_CHECK(image_[l] >= 0 && image_[l] < canvases_, "compositor.render: image: got ",
-                      image_[l], ", wanted 0 to ", canvases_ - 1);
-      STD_TORCH_CHECK(source_[l] >= 0 && source_[l] < static_cast<int64_t>(cut_outs.size()),
-                      "compositor.render: source: got ", source_[l], ", wanted 0 to ",
+      STD_TORCH_CHECK(images[l] >= 0 && images[l] < canvases_, "compositor.render: image: got ",
+                      images[l], ", wanted 0 to ", canvases_ - 1);
+      STD_TORCH_CHECK(sources[l] >= 0 && sources[l] < static_cast<int64_t>(cut_outs.size()),
+                      "compositor.render: source: got ", sources[l], ", wanted 0 to ",
                       cut_outs.size() - 1);
-      ++begins_[image_[l] + 1];
+      ++begins_[images[l] + 1];
     }
     for (int64_t n = 0; n < canvases_; ++n) begins_[n + 1] += begins_[n];
     layers_.resize(count_);
     std::vector<int64_t> next(begins_.begin(), begins_.end() - 1);
     for (int64_t l = 0; l < count_; ++l) {
-      Layer layer = cut_outs[source_[l]];
-      layer.theta = theta_.data() + 6 * l;
+      Layer layer = cut_outs[sources[l]];
+      layer.theta = theta_.const_data_ptr<double>() + 6 * l;
       layer.number = static_cast<int32_t>(l);
       const int64_t reach = radius_of(sigmas[l], radius);
       layer.radius = static_cast<int>(reach_of(layer.theta, layer.size, reach));
       layer.taps = taps(sigmas[l], reach, scalar == Scalar::kFloat64 ? 53 : 24);
       layer.gain = tones_.empty() ? nullptr : tones_.data() + l * channels_;
       layer.bias = tones_.empty() ? nullptr : layer.gain + count_ * channels_;
-      layers_[next[image_[l]]++] = layer;
+      layers_[next[images[l]]++] = layer;
     }
 
     params_.channels = channels_;
@@ -114,15 +89,14 @@ class Layers {
     const auto fill = [&](const std::vector<Tensor>& stacks, void* Layer::* sums) {
       std::vector<void*> planes;
       for (const Tensor& stack : stacks) {
-        const bool many = stack.dim() == 4;
-        const int64_t count = many ? stack.size(0) : 1;
-        const int64_t bytes = stack.numel() / std::max<int64_t>(count, 1) * stack.element_size();
-        for (int64_t i = 0; i < count; ++i) {
+        const int64_t bytes = stack.stride(0) * static_cast<int64_t>(stack.element_size());
+        for (int64_t i = 0; i < stack.size(0); ++i) {
           planes.push_back(static_cast<char*>(stack.mutable_data_ptr()) + i * bytes);
         }
       }
+      const int64_t* sources = source_.const_data_ptr<int64_t>();
       for (Layer& layer : layers_) {
-        if (!planes.empty()) layer.*sums = planes[source_[layer.number]];
+        if (!planes.empty()) layer.*sums = planes[sources[layer.number]];
       }
     };
     fill(foreground, &Layer::grad_foreground);
@@ -131,9 +105,11 @@ class Layers {
 
   // Whether layers of different canvases have a cut-out in common.
   bool share_cut_outs() const {
+    const int64_t* sources = source_.const_data_ptr<int64_t>();
+    const int64_t* images = image_.const_data_ptr<int64_t>();
     std::map<int64_t, int64_t> canvas_of;
     for (int64_t l = 0; l < count_; ++l) {
-      if (canvas_of.try_emplace(source_[l], image_[l]).first->second != image_[l]) return true;
+      if (canvas_of.try_emplace(sources[l], images[l]).first->second != images[l]) return true;
     }
     return false;
   }
@@ -152,32 +128,30 @@ class Layers {
   }
 
  private:
-  static std::vector<double> numbers(const Tensor& tensor, std::vector<int64_t> sizes,
-                                     const char* name) {
-    const ScalarType type = tensor.scalar_type();
-    bool fits = (type == ScalarType::Double || type == ScalarType::Float) && tensor.is_cpu() &&
-                tensor.dim() == static_cast<int64_t>(sizes.size());
+  static Tensor doubles(const Tensor& tensor, std::vector<int64_t> sizes, const char* name) {
+    bool fits = tensor.dim() == static_cast<int64_t>(sizes.size());
     for (size_t k = 0; fits && k < sizes.size(); ++k) fits = tensor.size(k) == sizes[k];
     STD_TORCH_CHECK(fits, "compositor.render: ", name, " does not fit the other arguments");
-    return doubles(tensor);
+    return torch::stable::contiguous(torch::stable::to(tensor, ScalarType::Double));
   }
 
-  std::vector<int64_t> indices(const Tensor& tensor, const char* name) const {
-    STD_TORCH_CHECK(tensor.dim() == 1 && tensor.size(0) == count_ && tensor.is_cpu() &&
-                        tensor.scalar_type() == ScalarType::Long,
-                    "compositor.render: ", name, ": wanted int64, one for each layer");
-    return integers(tensor);
+  Tensor integers(const Tensor& tensor, const char* name) const {
+    STD_TORCH_CHECK(
+        tensor.dim() == 1 && tensor.size(0) == count_ && tensor.scalar_type() == ScalarType::Long,
+        "compositor.render: ", name, ": wanted int64, one for each layer");
+    return torch::stable::contiguous(tensor);
   }
 
   void fill_tones(const std::optional<Tensor>& given, double otherwise, double unit, int64_t at,
                   const char* name) {
+    const int64_t numbers = count_ * channels_;
     if (!given) {
-      std::fill_n(tones_.begin() + at, count_ * channels_, otherwise);
+      std::fill_n(tones_.begin() + at, numbers, otherwise);
       return;
     }
-    for (const double value : numbers(*given, {count_, channels_}, name)) {
-      tones_[at++] = value * unit;
-    }
+    const Tensor values = doubles(*given, {count_, channels_}, name);
+    const double* from = values.const_data_ptr<double>();
+    for (int64_t k = 0; k < numbers; ++k) tones_[at + k] = from[k] * unit;
   }
 
   // One for each cut-out of all stacks.
@@ -186,23 +160,41 @@ class Layers {
                             const Tensor& background) const {
     STD_TORCH_CHECK(!mask || mask->size() == foreground.size(),
                     "compositor.render: wanted a stack of masks for each of foregrounds");
-    const int64_t height = background.size(2), width = background.size(3);
     std::vector<Layer> cut_outs;
-    cut_outs.reserve(foreground.size());
     for (size_t k = 0; k < foreground.size(); ++k) {
-      const Stack colours(foreground[k], channels_, background);
-      const Stack cover = mask ? Stack((*mask)[k], 1, background) : colours;
-      STD_TORCH_CHECK(cover.count == colours.count && cover.h == colours.h && cover.w == colours.w,
-                      "compositor.render: a mask does not fit its foreground");
+      const Tensor& colours = foreground[k];
+      const std::optional<Tensor> cover = mask ? std::optional<Tensor>((*mask)[k]) : std::nullopt;
+      check_stack(colours, channels_, background);
+      if (cover) check_stack(*cover, 1, background);
+      STD_TORCH_CHECK(
+          !cover || (cover->size(0) == colours.size(0) && cover->size(2) == colours.size(2) &&
+                     cover->size(3) == colours.size(3)),
+          "compositor.render: a mask does not fit its foreground");
       Layer layer{};
-      layer.size = {colours.h, colours.w, height, width};
-      for (int64_t i = 0; i < colours.count; ++i) {
-        layer.foreground = colours.at(i);
-        if (mask) layer.mask = cover.at(i);
+      layer.size = {colours.size(2), colours.size(3), background.size(2), background.size(3)};
+      const View view = view_of(colours), cover_view = view_of(cover);
+      for (int64_t i = 0; i < colours.size(0); ++i) {
+        layer.foreground = offset(view, i, colours.element_size());
+        if (cover) layer.mask = offset(cover_view, i, colours.element_size());
         cut_outs.push_back(layer);
       }
     }
     return cut_outs;
+  }
+
+  static void check_stack(const Tensor& stack, int64_t channels, const Tensor& background) {
+    const int64_t most = std::numeric_limits<int32_t>::max() / 4;
+    STD_TORCH_CHECK(stack.dim() == 4 && stack.size(1) == channels &&
+                        stack.scalar_type() == background.scalar_type() &&
+                        stack.device() == background.device() &&
+                        std::min(stack.size(2), stack.size(3)) > 0 &&
+                        std::max(stack.size(2), stack.size(3)) <= most,
+                    "compositor.render: a cut-out does not fit the background");
+  }
+
+  static View offset(View view, int64_t image, int64_t bytes) {
+    view.data = static_cast<char*>(view.data) + image * view.n * bytes;
+    return view;
   }
 
   const double* taps(double sigma, int64_t radius, int digits) {
@@ -218,8 +210,7 @@ class Layers {
 
   int64_t count_, canvases_ = 0, channels_ = 0;
   RenderParams params_{};
-  std::vector<double> theta_;
-  std::vector<int64_t> image_, source_;
+  Tensor theta_, sigma_, image_, source_;
   std::vector<double> tones_;  // gains, then biases
   std::map<std::pair<double, int64_t>, std::vector<double>> taps_;
   std::vector<Layer> layers_;

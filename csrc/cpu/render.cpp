@@ -21,11 +21,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> render(
   const int64_t batch = background.size(0), height = background.size(2), width = background.size(3);
   const int64_t count = layers.count(), blocks = count_blocks(height);
 
-  Tensor composite = in_huge_pages(dense_like(background));
+  Tensor composite = in_huge_pages(torch::stable::empty_like(background));
   params.composite = view_of(composite);
   const auto label = [&](std::vector<int64_t> sizes, ScalarType type) {
     if (!return_labels) sizes = {0};
-    return dense(sizes, type);
+    return torch::stable::new_empty(background, sizes, type);
   };
   Tensor owner = in_huge_pages(label({batch, height, width}, ScalarType::Int));
   Tensor boxes = label({count, 4}, ScalarType::Float);

@@ -18,7 +18,9 @@ ScalarType computed_in(const Tensor& images) {
 std::vector<Tensor> sums_of(const std::vector<Tensor>& stacks, bool wanted) {
   std::vector<Tensor> sums;
   for (size_t k = 0; wanted && k < stacks.size(); ++k) {
-    sums.push_back(torch::stable::new_zeros(stacks[k], stacks[k].sizes(), computed_in(stacks[k])));
+    const Tensor& stack = stacks[k];
+    const std::vector<int64_t> sizes = {stack.size(0), stack.size(1), stack.size(2), stack.size(3)};
+    sums.push_back(torch::stable::new_zeros(stack, sizes, computed_in(stack)));
   }
   return sums;
 }
@@ -28,10 +30,10 @@ std::vector<Tensor> stored(const std::vector<Tensor>& sums, const std::vector<Te
   std::vector<Tensor> grads;
   for (size_t k = 0; k < stacks.size(); ++k) {
     if (sums.empty()) {
-      grads.push_back(dense({0}, stacks[k].scalar_type()));
+      grads.push_back(torch::stable::new_empty(stacks[k], {0}));
       continue;
     }
-    Tensor grad = dense_like(stacks[k]);
+    Tensor grad = torch::stable::empty_like(stacks[k]);
     torch::stable::copy_(grad, sums[k]);
     grads.push_back(grad);
   }
@@ -41,10 +43,10 @@ std::vector<Tensor> stored(const std::vector<Tensor>& sums, const std::vector<Te
 // Sums in float64 in the type and layout of an argument; an empty tensor if not wanted.
 Tensor stored(std::vector<double>& sums, bool wanted, const std::optional<Tensor>& like,
               const Tensor& background, std::vector<int64_t> sizes) {
-  if (!wanted) return dense({0}, background.scalar_type());
+  if (!wanted) return torch::stable::new_empty(background, {0});
   std::vector<int64_t> strides(sizes.size(), 1);
   for (size_t k = sizes.size() - 1; k > 0; --k) strides[k - 1] = strides[k] * sizes[k];
-  Tensor grad = dense_like(*like);
+  Tensor grad = torch::stable::empty_like(*like);
   if (sums.empty()) return grad;
   torch::stable::copy_(grad, torch::stable::from_blob(sums.data(), sizes, strides, like->device(),
                                                       ScalarType::Double));
@@ -84,8 +86,8 @@ render_backward(const Tensor& grad_composite, const std::vector<Tensor>& foregro
   const int64_t count = layers.count(), tones = count * background.size(1);
   const bool needs_background = needs[2], needs_theta = needs[3];
   const bool needs_gain = gain && needs[4], needs_bias = bias && needs[5];
-  Tensor to_background =
-      needs_background ? dense_like(background) : dense({0}, background.scalar_type());
+  Tensor to_background = needs_background ? torch::stable::empty_like(background)
+                                          : torch::stable::new_empty(background, {0});
   std::vector<double> to_theta(needs_theta ? 6 * count : 0);
   // The two come from one pass.
   std::vector<double> to_gain(needs_gain || needs_bias ? tones : 0), to_bias(to_gain);

@@ -26,6 +26,7 @@ def photographs(
     names: Sequence[str] | None = None,
     keep_empty: bool = False,
     absent: bool = False,
+    with_masks: bool = False,
 ) -> Records[Photograph]:
     """List the photographs of a file.
 
@@ -35,6 +36,7 @@ def photographs(
         keep_empty: Keep images without an object of these classes, in which AP counts detections.
         absent: The names were learnt from another file: a class that this file lacks is untested,
             and one that only this file has is left out.
+        with_masks: Decode the objects' masks, too.
 
     Raises:
         DataError: A class is not in the file, or, with ``absent``, none is.
@@ -50,7 +52,7 @@ def photographs(
         Record(
             picture.name,
             (picture.path, file.path),
-            partial(_photograph, picture, labels, keep_empty),
+            partial(_photograph, picture, labels, keep_empty, with_masks),
         )
         for picture in file.pictures
     ]
@@ -112,7 +114,9 @@ def cutouts(
     return Records(f"COCO instances of {file.path}, {clean_up}", classes, records, file.left_out)
 
 
-def _photograph(picture: Listed, labels: Labels, keep_empty: bool) -> Iterator[Photograph | Skip]:
+def _photograph(
+    picture: Listed, labels: Labels, keep_empty: bool, with_masks: bool = False
+) -> Iterator[Photograph | Skip]:
     found = [
         Found(instance.name, instance.box, labels[instance.category], instance.crowd)
         for instance in picture.instances
@@ -121,6 +125,15 @@ def _photograph(picture: Listed, labels: Labels, keep_empty: bool) -> Iterator[P
     if not found and not keep_empty:
         raise _without_objects(picture)
     pixels = images.read_annotated(picture.path, picture.name, picture.size, bool(found))
+    if with_masks:
+        segmentations = [i.segmentation for i in picture.instances if i.category in labels]
+        size = (pixels.shape[0], pixels.shape[1])
+        for n, segmentation in enumerate(segmentations):
+            try:
+                mask, _ = masks.decode(segmentation, size, found[n].name)
+                found[n] = found[n]._replace(mask=mask)
+            except Skip:  # the object keeps its box
+                continue
     yield from images.with_objects(picture.name, pixels, found, keep_empty)
 
 

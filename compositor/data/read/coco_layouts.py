@@ -25,25 +25,18 @@ def find(folder: Path, split: str | None = None) -> COCOFile:
         DataError: There is no such file or split, the file is not in COCO format, or none of its
             pictures is there.
     """
-    splits = {
-        path.stem.removeprefix("instances_"): path
-        for path in sorted((folder / "annotations").glob("instances_*.json"))
-    }
-    for path in sorted(folder.glob(f"*/{ROBOFLOW}")):
-        splits.setdefault(path.parent.name, path)
-    if (folder / LABEL_STUDIO).is_file():
-        splits.setdefault("result", folder / LABEL_STUDIO)
-    if not splits:
+    found = splits(folder)
+    if not found:
         raise DataError(
             f"{folder}: has none of {TRIED}; export your data as COCO, or get COCO's from "
             "cocodataset.org"
         )
-    if split is None and len(splits) > 1:
-        raise DataError(f"{folder}: has {', '.join(splits)}; name one of these splits")
-    split = next(iter(splits)) if split is None else split
-    if split not in splits:
-        raise DataError(f"{folder}: has no split {split!r}, only {', '.join(splits)}")
-    path = splits[split]
+    if split is None and len(found) > 1:
+        raise DataError(f"{folder}: has {', '.join(found)}; name one of these splits")
+    split = next(iter(found)) if split is None else split
+    if split not in found:
+        raise DataError(f"{folder}: has no split {split!r}, only {', '.join(found)}")
+    path = found[split]
     if path.name == ROBOFLOW:
         places = [path.parent]
     elif path.name == LABEL_STUDIO:
@@ -51,3 +44,16 @@ def find(folder: Path, split: str | None = None) -> COCOFile:
     else:
         places = [folder / "images" / split, folder / "images", folder / split]
     return coco_file.read(path, places)
+
+
+def splits(folder: Path) -> dict[str, Path]:
+    """The annotation files in a folder, by their splits."""
+    found = {
+        path.stem.removeprefix("instances_"): path
+        for path in sorted((folder / "annotations").glob("instances_*.json"))
+    }
+    for path in sorted(folder.glob(f"*/{ROBOFLOW}")):
+        found.setdefault(path.parent.name, path)
+    if (folder / LABEL_STUDIO).is_file():
+        found.setdefault("result", folder / LABEL_STUDIO)
+    return found

@@ -41,24 +41,32 @@ def backgrounds(folder: Path) -> Records[Photograph]:
     return _records(f"pictures in {folder}", folder, paths, others)
 
 
-def cutouts(folder: Path, names: Sequence[str], clean_up: CleanUp = DEFAULT) -> Records[Cutout]:
+def cutouts(
+    folder: Path, names: Sequence[str] | None = None, clean_up: CleanUp = DEFAULT
+) -> Records[Cutout]:
     """List cut-out objects: pictures whose alpha channel is their mask.
 
     Args:
         folder: Holds one sub-folder per class, named after it.
-        names: The classes, labelled from 1.
+        names: The classes, labelled from 1; None: all sub-folders, in alphabetical order, or, of a
+            folder that has only pictures, one class with the folder's name.
         clean_up: Decides which objects to leave out. The frame is the object's own and cuts none.
 
     Raises:
         DataError: The folder is missing, or no class's sub-folder holds a picture.
     """
     paths, others = _pictures(folder)
+    parents = {path: path.relative_to(folder).parts[:-1] for path in paths}
+    flat = names is None and not any(parents.values())
+    if names is None:
+        names = sorted({kind[0] for kind in parents.values() if kind}) or [folder.resolve().name]
     labels = {name: label for label, name in enumerate(names, 1)}
     clean_up = replace(clean_up, max_cut=4)
     records, strangers = [], []
     for path in paths:
         name = path.relative_to(folder)
-        if label := labels.get(name.parts[0] if len(name.parts) > 1 else ""):
+        kind = names[0] if flat else next(iter(parents[path]), "")
+        if label := labels.get(kind):
             load = partial(_load_cutout, str(name), path, label, clean_up)
             records.append(Record(str(name), (path,), load))
         else:

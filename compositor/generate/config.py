@@ -1,0 +1,101 @@
+"""What a data set is made of and how: the command line's options."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from compositor.data.cleanup import CleanUp
+from compositor.scenes.law import Law
+
+Format = Literal["coco", "yolo", "yolo-seg", "voc"]
+LARGEST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Config:
+    """Generate a labelled data set: cut-outs pasted on backgrounds."""
+
+    cutouts: tuple[Path, ...]
+    """Sources of objects, each a folder of RGBA pictures (sub-folders are classes), of pictures
+    with masks beside them, in BigBIRD's or Cut-Paste-Learn's layout, a COCO file or folder, or a
+    VOCdevkit."""
+    backgrounds: tuple[Path, ...]
+    """Sources of backgrounds: folders of pictures, or COCO or VOC with annotations, which then join
+    the labels, less what is hidden."""
+    output: Path = Path("scenes")
+    """Folder to write to; the same command resumes what it finds there."""
+    distractors: tuple[Path, ...] = ()
+    """Sources of objects that are pasted and not labelled."""
+    match: tuple[Path, ...] = ()
+    """Annotated pictures whose sizes, aspects, numbers and overlaps to match; none: the
+    backgrounds."""
+    count: int = 1000
+    """Number of pictures."""
+    seed: int = 0
+    """With the sources and the law it determines every byte."""
+    size: tuple[int, int] | Literal["native"] = (512, 512)
+    """Height and width in pixels, or each background's own."""
+    formats: tuple[Format, ...] = ("coco",)
+    """What to write: COCO with run lengths, YOLO for detection, YOLO for segmentation, VOC."""
+    polygons: bool = False
+    """Polygons instead of run lengths in COCO."""
+    val: float = 0.0
+    """Share of pictures for validation, of cut-outs and backgrounds that no other picture uses."""
+    workers: int = 1
+    """Processes."""
+    shard: str = "0/1"
+    """K/N: make every N-th shard from the K-th on, for N launches that share the output folder; the
+    last to end writes the formats."""
+    preview: int = 16
+    """Pictures in preview.png."""
+    detector: str | None = None
+    """Judges each object: torchvision:NAME, hf:FOLDER, onnx:FILE or module:factory."""
+    weights: str | None = None
+    """The detector's weights."""
+    device: str | None = None
+    """Where the detector runs; None: on a GPU if there is one."""
+    hard: float = 0.5
+    """An object is hard if the detector's confidence in it is below this."""
+    keep: Literal["hard", "all"] = "hard"
+    """hard: keep a scene only if it is hard; all: keep every scene, with its confidences."""
+    share: float = 0.5
+    """Share of a scene's objects that must be hard."""
+    tries: int = 8
+    """How often to place a scene's cut-outs anew until it is hard; then it is left out."""
+    clean_up: CleanUp = field(default_factory=lambda: CleanUp(min_side=16))
+    """Which objects of photographs to leave out."""
+    law: Law = field(default_factory=Law)
+    """What scenes are drawn from."""
+
+    def check(self) -> None:
+        """Raise a ValueError about the first option that cannot be."""
+        if not self.cutouts:
+            raise ValueError("cutouts: got none, wanted at least one source")
+        if not self.backgrounds:
+            raise ValueError("backgrounds: got none, wanted at least one source")
+        whole = {
+            "count": (1, 10**9),
+            "seed": (0, LARGEST_SEED),
+            "workers": (1, 1024),
+            "preview": (0, 400),
+            "tries": (1, 1000),
+        }
+        shares = {"val": (0, 0.9), "hard": (0.001, 1), "share": (0.001, 1)}
+        for name, (least, most) in {**whole, **shares}.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ValueError(f"{name}: got {value}, wanted a number in [{least}, {most}]")
+        if self.size != "native" and not all(16 <= side <= 8192 for side in self.size):
+            raise ValueError(f"size: got {self.size}, wanted 16 to 8192 pixels a side, or native")
+        if not self.formats:
+            raise ValueError("formats: got none, wanted coco, yolo, yolo-seg or voc")
+        if self.weights is not None and self.detector is None:
+            raise ValueError("weights: got some without a detector")
+        self.part()
+
+    def part(self) -> tuple[int, int]:
+        """K and N of ``shard``."""
+        first, _, launches = self.shard.partition("/")
+        if not (first.isdecimal() and launches.isdecimal() and int(first) < int(launches)):
+            raise ValueError(f"shard: got {self.shard!r}, wanted K/N with 0 <= K < N, such as 0/4")
+        return int(first), int(launches)

@@ -1,0 +1,49 @@
+"""Turns shards that are all there into the formats, and into what to look at."""
+
+import json
+from dataclasses import asdict
+
+import torch
+
+import compositor
+from compositor.data import files
+from compositor.data.files import DataError
+from compositor.generate.config import Config
+from compositor.generate.material import LeftOut, Sources
+from compositor.generate.scenes import Tally
+from compositor.generate.shards import Shards
+
+
+def write(config: Config, sources: Sources, shards: Shards) -> None:
+    """Write the formats, the pictures of the whole and ``report.json``.
+
+    Raises:
+        DataError: There is no picture to write.
+    """
+    tally, left_out = _summed(sources, shards)
+    if not tally.scenes:
+        raise DataError(f"{config.output}: none of {config.count} scenes was hard enough")
+    report = {
+        "pictures": tally.scenes,
+        "objects": tally.objects,
+        "classes": list(sources.classes[1:]),
+        "tally": asdict(tally),
+        "left_out": left_out,
+        "settings": {name: repr(value) for name, value in vars(config).items()},
+        "versions": {"compositor": compositor.__version__, "torch": torch.__version__},
+    }
+    files.write(config.output / "report.json", json.dumps(report, indent=1))
+
+
+def _summed(sources: Sources, shards: Shards) -> tuple[Tally, LeftOut]:
+    """What all shards cost and left out."""
+    total = dict.fromkeys(asdict(Tally()), 0)
+    left_out = {reason: list(names) for reason, names in sources.left_out.items()}
+    for shard in range(len(shards)):
+        record = shards.record(shard)
+        for name, number in record["tally"].items():
+            total[name] += number
+        for reason, names in record["left_out"].items():
+            known = left_out.setdefault(reason, [])
+            known += [name for name in names if name not in known]
+    return Tally(**total), left_out

@@ -1,0 +1,245 @@
+"""What scenes are made of: cut-outs held in memory, backgrounds decoded as they are needed."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from compositor.data.files import DataError, there
+from compositor.data.read import source
+from compositor.data.records import Cutout, Photograph, Record, Records, Skip
+from compositor.generate.config import Config
+from compositor.scenes.bank import Bank, BankedCutout, banked
+from compositor.scenes.canvas import covering
+from compositor.scenes.observed import Observed, Seen, observe
+
+HELD = 256 * 2**20
+"""Bytes of decoded backgrounds that a process holds."""
+ENLARGED = 2
+"""Cut-outs are held at no more than so many times the canvas's longer side."""
+LeftOut = dict[str, list[str]]
+"""Names of what could not be used, by reason."""
+ItemType = TypeVar("ItemType", Photograph, Cutout)
+
+
+class Backgrounds:
+    """Backgrounds by index, of which the last ones used are kept.
+
+    Args:
+        records: The backgrounds.
+        size: (H, W) of the canvas that they are brought to; None: they keep their own.
+
+    Attributes:
+        left_out: Those that could not be used, by reason, since this was last emptied.
+    """
+
+    def __init__(self, records: Sequence[Record[Photograph]], size: tuple[int, int] | None) -> None:
+        self._records, self._size = records, size
+        self._held: OrderedDict[int, Photograph | list[Skip]] = OrderedDict()
+        self._bytes = 0
+        self.left_out: LeftOut = {}
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def load(self, index: int) -> Photograph:
+        """The background, or, if it cannot be used, the next one that can.
+
+        Raises:
+            DataError: None can be.
+        """
+        for step in range(len(self)):
+            found = self._loaded((index + step) % len(self))
+            if isinstance(found, Photograph):
+                return found
+            note(self.left_out, found)
+        raise DataError(f"backgrounds: none of {len(self)} can be used ({told(self.left_out)})")
+
+    def _loaded(self, index: int) -> Photograph | list[Skip]:
+        if index in self._held:
+            self._held.move_to_end(index)
+            return self._held[index]
+        items, skips = _loaded(self._records[index])
+        found: Photograph | list[Skip] = skips
+        if items:
+            found = items[0] if self._size is None else covering(items[0], self._size)
+        self._held[index] = found
+        self._bytes += _bytes(found)
+        while self._bytes > HELD and len(self._held) > 1:
+            self._bytes -= _bytes(self._held.popitem(last=False)[1])
+        return found
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the scenes of one split are made of."""
+
+    bank: Bank
+    backgrounds: Backgrounds
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Everything that a data set is made of.
+
+    Attributes:
+        classes: Names by label; index 0 is ``__background__``.
+        splits: By split; val only if one is wanted.
+        observed: What annotated pictures look like, for a matched law.
+        left_out: Names of what could not be used, by reason.
+        state: A digest of the cut-outs' pixels, and of the other pictures' names and sizes.
+    """
+
+    classes: tuple[str, ...]
+    splits: dict[str, Material]
+    observed: Observed | None
+    left_out: LeftOut
+    state: str
+
+
+def read(config: Config) -> Sources:
+    """List all sources and load the cut-outs.
+
+    Raises:
+        DataError: A source is missing or holds nothing that can be used.
+    """
+    objects = source.joined([source.cutouts(path, config.clean_up) for path in config.cutouts])
+    grounds = source.joined([source.photographs(path) for path in config.backgrounds])
+    others = [source.cutouts(path, config.clean_up) for path in config.distractors]
+    match = [source.photographs(path) for path in config.match]
+    # Objects of the backgrounds join the labels if something of their class is pasted, too.
+    grounds = _by_name(grounds, objects.classes)
+    left_out: LeftOut = {}
+    listed = [*(each.left_out for each in (objects, *others))]
+    listed += [each.left_out for each in (grounds, *match)]
+    for found in listed:
+        for reason, names in found.items():
+            left_out.setdefault(reason, []).extend(names)
+    size = None if config.size == "native" else config.size
+    largest = ENLARGED * max(size) if size else None
+    held = _banked(objects, "cut-outs", largest, left_out)
+    distractors = [
+        cutout
+        for records in others
+        for cutout in _banked(records, "distractors", largest, left_out, label=0)
+    ]
+    observed = None
+    if config.law.placement.matched:
+        seen = [_by_name(records, objects.classes) for records in match] or [grounds]
+        observed = observe(_seen(seen))
+        if observed is None:
+            raise DataError(
+                "law.placement.matched: none of the backgrounds is annotated; name annotated "
+                "pictures of the classes with --match"
+            )
+    kept = _split(len(held), config.val), _split(len(grounds), config.val)
+    splits = {}
+    for name in ("train", "val") if config.val else ("train",):
+        cutouts = [held[k] for k in kept[0][name]]
+        if not cutouts or not kept[1][name]:
+            raise DataError(f"val: got {config.val}, which leaves nothing for {name}")
+        records = [grounds.records[k] for k in kept[1][name]]
+        splits[name] = Material(Bank([*cutouts, *distractors]), Backgrounds(records, size))
+    state = _state(objects.classes, [*held, *distractors], [grounds, *match])
+    return Sources(objects.classes, splits, observed, left_out, state)
+
+
+def note(left_out: LeftOut, skips: Sequence[Skip]) -> None:
+    """Add what could not be used to its reason, each name once."""
+    for skip in skips:
+        names = left_out.setdefault(skip.reason, [])
+        if skip.name not in names:
+            names.append(skip.name)
+
+
+def told(left_out: LeftOut) -> str:
+    """How many were left out for each reason."""
+    return ", ".join(f"{reason}: {len(names)}" for reason, names in left_out.items())
+
+
+def _state(
+    classes: tuple[str, ...],
+    cutouts: Sequence[BankedCutout],
+    pictures: Sequence[Records[Photograph]],
+) -> str:
+    """A digest that is the same wherever the files lie, and whenever they were copied there."""
+    digest = hashlib.sha256(repr(classes).encode())
+    for cutout in cutouts:
+        digest.update(repr((cutout.name, cutout.label, cutout.size)).encode())
+        for pixels in vars(cutout.levels[0]).values():
+            digest.update(pixels.numpy())
+    for records in pictures:
+        for record in records.records:
+            sizes = [file.stat().st_size if there(file) else None for file in record.files]
+            digest.update(repr((record.name, sizes)).encode())
+    return digest.hexdigest()
+
+
+def _by_name(records: Records[Photograph], classes: tuple[str, ...]) -> Records[Photograph]:
+    labels = {k: classes.index(n) for k, n in enumerate(records.classes) if n in classes[1:]}
+    changed = [source.relabelled(record, labels) for record in records.records]
+    return Records(records.source, classes, changed, records.left_out, records.ignored)
+
+
+def _banked(
+    records: Records[Cutout],
+    title: str,
+    largest: int | None,
+    left_out: LeftOut,
+    label: int | None = None,
+) -> list[BankedCutout]:
+    def load(record: Record[Cutout]) -> tuple[list[BankedCutout], list[Skip]]:
+        items, skips = _loaded(record)
+        return [banked(item, largest) for item in items], skips
+
+    kept: list[BankedCutout] = []
+    with ThreadPoolExecutor(2) as pool:
+        for items, skips in tqdm(
+            pool.map(load, records.records), title, len(records), unit="file", disable=None
+        ):
+            kept += items
+            note(left_out, skips)
+    if not kept:
+        raise DataError(f"{records.source}: no cut-out can be used ({told(left_out)})")
+    if label is None:
+        return kept
+    return [BankedCutout(**{**vars(cutout), "label": label}) for cutout in kept]
+
+
+def _seen(sources: Sequence[Records[Photograph]]) -> list[Seen]:
+    records = [record for each in sources for record in each.records]
+    found = []
+    for record in tqdm(records, "pictures to match", unit="file", disable=None):
+        items, _ = _loaded(record)
+        found += [(item.annotation, item.image.shape[:2]) for item in items]
+    return found
+
+
+def _split(count: int, val: float) -> dict[str, list[int]]:
+    """Indices of each split, evenly spread."""
+    held = {k for k in range(count) if is_val(k, val)}
+    return {"train": [k for k in range(count) if k not in held], "val": sorted(held)}
+
+
+def is_val(number: int, val: float) -> bool:
+    """Whether a scene, cut-out or background is for validation: the share ``val`` of all."""
+    return int((number + 1) * val + 1e-9) > int(number * val + 1e-9)
+
+
+def _bytes(found: Photograph | list[Skip]) -> int:
+    return found.image.nbytes if isinstance(found, Photograph) else 0
+
+
+def _loaded(record: Record[ItemType]) -> tuple[list[ItemType], list[Skip]]:
+    items: list[ItemType] = []
+    skips: list[Skip] = []
+    try:
+        for item in record.load():
+            skips.append(item) if isinstance(item, Skip) else items.append(item)
+    except Skip as skip:
+        skips.append(skip)
+    return items, skips

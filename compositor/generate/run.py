@@ -1,0 +1,139 @@
+"""Makes a data set: its shards in several processes, then the formats and what to look at."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+import compositor
+from compositor.data.files import DataError
+from compositor.generate import finish
+from compositor.generate.config import Config
+from compositor.generate.judge import judge
+from compositor.generate.material import Sources, read
+from compositor.generate.scenes import Maker, Tally
+from compositor.generate.shards import Shards, claimed, settle
+
+SOURCES = ("cutouts", "backgrounds", "distractors", "match")
+"""Options that count by what lies there, not by where that is."""
+FREE = ("output", "count", "formats", "polygons", "workers", "shard", "preview", "device")
+"""Options that change no picture."""
+JUDGED = ("weights", "hard", "keep", "share", "tries")
+"""Options that change none unless there is a detector."""
+VERSION = 1
+"""Version of how scenes are drawn and rendered: folders of another are not resumed."""
+
+
+def generate(config: Config, sources: Sources | None = None) -> Path:
+    """Make a data set, or what is missing of it.
+
+    Args:
+        config: The options.
+        sources: What :func:`compositor.generate.material.read` returned, to save reading it again.
+
+    Returns:
+        The output folder.
+
+    Raises:
+        ValueError: An option cannot be.
+        DataError: A source or the output folder cannot be used, or the disk is full.
+    """
+    config.check()
+    first, launches = config.part()
+    sources = sources or read(config)
+    settle(config.output, settings(config, sources))
+    shards = Shards(config.output, config.count)
+    with claimed(config.output, f"shard-{first}-of-{launches}"):
+        _make(config, sources, shards, shards.missing(first, launches))
+    if not shards.missing():
+        with claimed(config.output, "formats", wait=True):
+            finish.write(config, sources, shards)
+    return config.output
+
+
+def settings(config: Config, sources: Sources) -> dict[str, Any]:
+    """Everything that the pictures depend on."""
+    free = (*SOURCES, *FREE, *(() if config.detector else JUDGED))
+    values = {
+        field.name: getattr(config, field.name)
+        for field in fields(config)
+        if field.name not in free
+    }
+    plain = {name: repr(value) for name, value in values.items()}
+    plain["version"] = f"{compositor.__version__}, {VERSION}"
+    plain["content of the sources"] = sources.state
+    for name in ("detector", "weights"):
+        path = Path(str(getattr(config, name)).rpartition(":")[2])
+        if path.is_file():
+            plain[f"file of {name}"] = f"{path.stat().st_size} {path.stat().st_mtime_ns}"
+    return plain
+
+
+def _make(config: Config, sources: Sources, shards: Shards, missing: list[int]) -> None:
+    total = sum(len(shards.numbers(shard)) for shard in missing)
+    workers = min(config.workers, len(missing))
+    made = _here if workers <= 1 else _in_processes
+    with tqdm(total=total, unit="picture", disable=None) as bar:
+        for tally in made(config, sources, shards, missing):
+            bar.update(tally.scenes)
+
+
+def _here(config: Config, sources: Sources, shards: Shards, missing: list[int]) -> Iterator[Tally]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        maker = Maker(config, sources, judge(config, sources.classes))
+        for shard in missing:
+            yield shards.make(shard, maker)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _in_processes(
+    config: Config, sources: Sources, shards: Shards, missing: list[int]
+) -> Iterator[Tally]:
+    # Forked, so that all share the cut-outs that are held.
+    context = multiprocessing.get_context("fork")
+    inherited = (config, sources, shards, os.getpid())
+    pool = ProcessPoolExecutor(min(config.workers, len(missing)), context, _start, inherited)
+    try:
+        yield from pool.map(_shard, missing)
+    except BrokenProcessPool:
+        raise DataError(
+            f"{config.output}: a worker was killed; start again, complete shards are kept"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_work: tuple[Shards, Maker]
+
+
+def _start(config: Config, sources: Sources, shards: Shards, parent: int) -> None:
+    global _work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    torch.set_num_threads(1)
+    _work = shards, Maker(config, sources, judge(config, sources.classes))
+
+
+def _shard(number: int) -> Tally:
+    shards, maker = _work
+    return shards.make(number, maker)
+
+
+def _end_with(parent: int) -> None:
+    """End this process once the one that started it has been killed."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

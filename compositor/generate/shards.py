@@ -1,0 +1,158 @@
+"""The shards of a data set: units of a few pictures that are there whole or not at all.
+
+A shard's content depends on the settings and its number alone, so resuming means to make those that
+are missing, whoever made the others.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from compositor.data.files import DataError, check_writable, roomy, write
+from compositor.data.labels import LabelledPicture
+from compositor.generate.scenes import TOO_EASY, Maker, Tally
+
+SCENES = 50
+"""Scenes of a shard."""
+RECORD, SETTINGS = "record.json", "settings.json"
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The shards in a data set's folder.
+
+    Args:
+        folder: The data set's.
+        count: Scenes in all.
+    """
+
+    folder: Path
+    count: int
+
+    def __len__(self) -> int:
+        return -(-self.count // SCENES)
+
+    def numbers(self, shard: int) -> range:
+        """The numbers of a shard's scenes."""
+        return range(shard * SCENES, min((shard + 1) * SCENES, self.count))
+
+    def path(self, shard: int) -> Path:
+        """Where a shard lies once it is whole."""
+        return self.folder / "shards" / f"{shard:05}"
+
+    def done(self, shard: int) -> bool:
+        """Whether a shard is there, with as many scenes as it should have."""
+        record = self.path(shard) / RECORD
+        if not record.is_file():
+            return False
+        held = json.loads(record.read_text())["scenes"]
+        return bool(held == len(self.numbers(shard)))
+
+    def missing(self, first: int = 0, launches: int = 1) -> list[int]:
+        """Which of every ``launches``-th shard from ``first`` on have to be made."""
+        return [n for n in range(first, len(self), launches) if not self.done(n)]
+
+    def make(self, shard: int, maker: Maker) -> Tally:
+        """Make a shard under a hidden name, and rename it when it is whole.
+
+        Raises:
+            DataError: The disk is full.
+        """
+        place = self.path(shard)
+        hidden = place.with_name(f".{place.name}")
+        shutil.rmtree(hidden, ignore_errors=True)
+        numbers = self.numbers(shard)
+        maker.start()
+        with roomy(self.folder):
+            hidden.mkdir(parents=True)
+            pictures, easy = [], []
+            for made in maker.make(numbers):
+                if isinstance(made, int):
+                    easy.append(f"scene {made}")
+                    continue
+                file = hidden / f"{made.number:06}.jpg"
+                Image.fromarray(made.scene.image).save(file, quality=made.quality)
+                pictures.append(
+                    LabelledPicture(
+                        made.number,
+                        file,
+                        (made.scene.image.shape[0], made.scene.image.shape[1]),
+                        made.background,
+                        maker.config.seed,
+                        made.split,
+                        made.scene.instances,
+                    ).to_json()
+                )
+                maker.tally.scenes += 1
+                maker.tally.objects += sum(i.cutout is not None for i in made.scene.instances)
+            left_out = maker.left_out()
+            if easy:
+                left_out[TOO_EASY] = easy
+            record = {
+                "scenes": len(numbers),
+                "tally": asdict(maker.tally),
+                "left_out": left_out,
+                "pictures": pictures,
+            }
+            write(hidden / RECORD, json.dumps(record))
+            shutil.rmtree(place, ignore_errors=True)
+            os.replace(hidden, place)
+        return maker.tally
+
+    def record(self, shard: int) -> dict[str, Any]:
+        """A whole shard's record."""
+        record: dict[str, Any] = json.loads((self.path(shard) / RECORD).read_text())
+        return record
+
+    def pictures(self) -> Iterator[LabelledPicture]:
+        """All pictures in the order of their numbers, one shard at a time."""
+        for shard in range(len(self)):
+            for values in self.record(shard)["pictures"]:
+                yield LabelledPicture.from_json(values, self.path(shard))
+
+
+def settle(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Write down what a folder's pictures are made of, or compare it with what it says.
+
+    Raises:
+        DataError: The folder holds pictures made of something else, or cannot be written to.
+    """
+    check_writable(folder)
+    path = folder / SETTINGS
+    if not path.exists():
+        write(path, json.dumps(settings, indent=1))
+        return
+    held = json.loads(path.read_text())
+    wanted = json.loads(json.dumps(settings))
+    for name in {**wanted, **held}:
+        if held.get(name) != wanted.get(name):
+            raise DataError(
+                f"{folder}: holds pictures with {name} {held.get(name)}, not {wanted.get(name)}; "
+                "write to another folder (--output), or delete this one"
+            )
+
+
+@contextmanager
+def claimed(folder: Path, name: str, wait: bool = False) -> Iterator[None]:
+    """Hold a lock in a folder, which a killed process gives back.
+
+    Raises:
+        DataError: Another process holds it, and ``wait`` is False.
+    """
+    with (folder / f".{name}.lock").open("a") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except (BlockingIOError, PermissionError):
+            raise DataError(
+                f"{folder}: another process is writing there; wait for it to end, or write to "
+                "another folder (--output)"
+            ) from None
+        yield

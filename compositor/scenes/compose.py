@@ -1,0 +1,200 @@
+"""Renders scenes, and labels what can be seen of each object."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import cos, radians, sin
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+from torch import Tensor
+
+import compositor
+from compositor import affine
+from compositor.data.labels import Instance, encode
+from compositor.data.records import Box
+from compositor.ops.layers import Labels
+from compositor.scenes.bank import Bank
+from compositor.scenes.canvas import Canvas, uncovered
+from compositor.scenes.draw import Layer, Recipe, outline
+
+THRESHOLD = 0.0
+"""Masks are taken as they are, so that an object keeps its size however far it shrinks."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A rendered scene.
+
+    Attributes:
+        image: (H, W, 3) uint8.
+        layers: The layers that are left, in order.
+        instances: The background's objects, then those of the layers, as far as they are labelled.
+    """
+
+    image: NDArray[np.uint8]
+    layers: tuple[Layer, ...]
+    instances: tuple[Instance, ...]
+
+
+def compose(
+    recipe: Recipe,
+    bank: Bank,
+    canvas: Canvas,
+    visible: float,
+    other: Tensor | None,
+    random: np.random.Generator,
+) -> Scene:
+    """Render a scene.
+
+    An object of which less than ``visible`` shows in the end is taken away, the least visible
+    first, and what it hid shows again.
+
+    Args:
+        recipe: What to render.
+        bank: The cut-outs.
+        canvas: The background.
+        visible: Least share of an object that must show.
+        other: The background (3, H, W) that an artefact is cut out of.
+        random: For the noise.
+    """
+    ground = canvas.image
+    if recipe.artefact is not None and other is not None:
+        shape = recipe.artefact.shape
+        theta = thetas([shape], bank, recipe.size)
+        mask = bank[shape.cutout].level(shape.size).mask
+        # The other background lies where this one does, seen through the object's shape.
+        ground = _through(ground, other, mask, theta, shape.sigma)
+    layers = list(recipe.layers)
+    theta = thetas(layers, bank, recipe.size)
+    whole = _on_canvas(layers, bank, theta, recipe.size)
+    while True:
+        picture, labels = _render(layers, bank, ground, theta)
+        shown = whole * (labels.area / labels.covered.clamp_min(1)).numpy()
+        # A distractor has no label that could be wrong.
+        shown[[not bank[layer.cutout].label for layer in layers]] = 1
+        if not len(layers) or shown.min() >= visible:
+            break
+        worst = int(shown.argmin())
+        del layers[worst]
+        whole = np.delete(whole, worst)
+        theta = torch.cat((theta[:worst], theta[worst + 1 :]))
+    # By columns, as COCO's run lengths are.
+    owner = labels.owner[0].T.contiguous().numpy().T
+    instances = [
+        *uncovered(canvas.objects, owner, visible),
+        *_pasted(layers, bank, labels, owner, whole),
+    ]
+    return Scene(_finished(picture, recipe, random), tuple(layers), tuple(instances))
+
+
+def thetas(layers: Sequence[Layer], bank: Bank, size: tuple[int, int]) -> Tensor:
+    """The layers' theta (L, 2, 3) float64, for any level of their cut-outs."""
+    rows = []
+    for layer in layers:
+        cutout = bank[layer.cutout]
+        sx, sy = layer.scale
+        # From the object's centre to that of the frame, which goes on to the right and below.
+        dx = (cutout.frame[1] - cutout.size[1]) / 2 * sx
+        dy = (cutout.frame[0] - cutout.size[0]) / 2 * sy
+        c, s = cos(radians(layer.angle)), sin(radians(layer.angle))
+        x = layer.centre[0] - size[1] / 2 + c * dx + s * dy
+        y = layer.centre[1] - size[0] / 2 - s * dx + c * dy
+        rows.append((layer.angle, 0.0, sx * cutout.frame[1], sy * cutout.frame[0], x, y))
+    parameters = torch.tensor(rows, dtype=torch.float64).reshape(-1, 6)
+    return affine.from_parameters(parameters, (1, 1), size)
+
+
+def _render(
+    layers: Sequence[Layer], bank: Bank, ground: Tensor, theta: Tensor
+) -> tuple[Tensor, Labels]:
+    levels = [bank[layer.cutout].level(layer.size) for layer in layers]
+    pictures, labels = compositor.render(
+        ground[None],
+        [level.colours for level in levels],
+        [level.mask for level in levels],
+        theta,
+        image=torch.zeros(len(layers), dtype=torch.int64),
+        gain=torch.tensor([layer.gain for layer in layers]).reshape(-1, 3),
+        bias=torch.tensor([layer.bias for layer in layers]).reshape(-1, 3),
+        threshold=THRESHOLD,
+        sigma=torch.tensor([layer.sigma for layer in layers]),
+        return_labels=True,
+    )
+    return pictures[0], labels
+
+
+def _through(ground: Tensor, other: Tensor, mask: Tensor, theta: Tensor, sigma: float) -> Tensor:
+    """The canvas (3, H, W) with another one where a placed mask is."""
+    _, alpha = compositor.blend(
+        torch.zeros(1, 1, *mask.shape[1:]),
+        mask[None] / 255,
+        torch.zeros(1, 1, *ground.shape[1:]),
+        theta,
+        threshold=THRESHOLD,
+        sigma=sigma,
+        return_alpha=True,
+    )
+    return torch.lerp(ground.float(), other.float(), alpha[0]).round().to(torch.uint8)
+
+
+def _on_canvas(
+    layers: Sequence[Layer], bank: Bank, theta: Tensor, size: tuple[int, int]
+) -> NDArray[np.float64]:
+    """The share of each layer's object that is on the canvas (L,)."""
+    shares = np.ones(len(layers))
+    for k, layer in enumerate(layers):
+        cutout = bank[layer.cutout]
+        x1, y1, x2, y2 = outline(cutout, layer.angle, layer.scale, layer.centre)
+        if x1 < 0 or y1 < 0 or x2 > size[1] or y2 > size[0]:
+            mask = cutout.outline().mask[None] / 255
+            shares[k] = float(compositor.visible_fraction(mask, theta[k : k + 1], size))
+    return shares
+
+
+def _pasted(
+    layers: Sequence[Layer],
+    bank: Bank,
+    labels: Labels,
+    owner: NDArray[np.int32],
+    whole: NDArray[np.float64],
+) -> list[Instance]:
+    rows = zip(
+        layers,
+        labels.boxes.tolist(),
+        labels.area.tolist(),
+        labels.covered.tolist(),
+        whole.tolist(),
+        strict=True,
+    )
+    found = []
+    for number, (layer, corners, area, covered, part) in enumerate(rows):
+        cutout = bank[layer.cutout]
+        if not (cutout.label and area):
+            continue
+        box: Box = tuple(corners)
+        found.append(
+            Instance(
+                cutout.label,
+                box,
+                encode(owner == number),
+                int(area),
+                visibility=area / covered,
+                truncation=max(1 - part, 0.0),
+                cutout=cutout.name,
+            )
+        )
+    return found
+
+
+def _finished(picture: Tensor, recipe: Recipe, random: np.random.Generator) -> NDArray[np.uint8]:
+    """The picture (H, W, 3) with the blur and the noise of a camera."""
+    pixels = picture.permute(1, 2, 0).contiguous().numpy()
+    if recipe.blur:
+        blurred = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(recipe.blur))
+        pixels = np.asarray(blurred)
+    if recipe.noise:
+        noise = random.standard_normal(pixels.shape, np.float32) * (255 * recipe.noise)
+        pixels = np.rint((pixels + noise).clip(0, 255)).astype(np.uint8)
+    return pixels

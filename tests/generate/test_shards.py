@@ -1,0 +1,234 @@
+"""The same bytes for a seed, however they are made, and whatever interrupts."""
+
+import json
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from compositor.data.files import DataError
+from compositor.data.labels import decode
+from compositor.generate import generate, run
+from compositor.generate.shards import SCENES, Shards, claimed
+from compositor.scenes.law import PLAIN
+from tests.generate.tiny import LAW, config, content
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 scenes, made by one process in one go."""
+    return generate(config(tmp_path_factory.mktemp("made"), "out"))
+
+
+def test_shards_hold_what_their_records_say(made: Path) -> None:
+    shards = Shards(made, 120)
+    assert [len(shards.numbers(n)) for n in range(len(shards))] == [SCENES, SCENES, 20]
+    pictures = list(shards.pictures())
+    assert [picture.number for picture in pictures] == list(range(120))
+    for picture in pictures:
+        assert Image.open(picture.file).size == picture.size[::-1] == (64, 48)
+        for found in picture.instances:
+            assert found.mask is not None
+            rows, columns = np.nonzero(decode(found.mask))
+            assert found.area == len(rows)
+            assert found.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+            assert found.visibility * (1 - found.truncation) >= LAW.placement.visible
+    assert {found.label for picture in pictures for found in picture.instances} == {1, 2}
+    report = json.loads((made / "report.json").read_text())
+    assert report["pictures"] == 120
+    assert report["objects"] == sum(len(picture.instances) for picture in pictures)
+    assert report["classes"] == ["ball", "box"]
+
+
+def test_workers_and_launches_change_no_byte(made: Path, tmp_path: Path) -> None:
+    generate(config(tmp_path, "workers", workers=3))
+    assert content(tmp_path / "workers") == content(made)
+    for part in ("1/2", "0/2"):
+        generate(config(tmp_path, "parts", shard=part))
+        assert (tmp_path / "parts" / "report.json").exists() == (part == "0/2")
+    assert content(tmp_path / "parts") == content(made)
+
+
+def test_another_seed_makes_other_pictures(made: Path, tmp_path: Path) -> None:
+    other = content(generate(config(tmp_path, "out", seed=4)))
+    assert other.keys() == content(made).keys()
+    same = [name for name, value in content(made).items() if other[name] == value]
+    assert not same
+
+
+def test_a_longer_set_begins_with_the_shorter(made: Path, tmp_path: Path) -> None:
+    generate(config(tmp_path, "out", count=70))
+    before = (tmp_path / "out" / "shards" / "00000" / "record.json").stat().st_mtime_ns
+    generate(config(tmp_path, "out"))
+    assert content(tmp_path / "out") == content(made)
+    assert (tmp_path / "out" / "shards" / "00000" / "record.json").stat().st_mtime_ns == before
+
+
+def test_killed_at_any_moment_it_resumes(made: Path, tmp_path: Path) -> None:
+    # In a process of its own with two workers, as a user would run it.
+    options = config(tmp_path, "out", workers=2)
+    code = (
+        "import sys, pickle, pathlib; from compositor.generate import generate;"
+        "generate(pickle.loads(pathlib.Path(sys.argv[1]).read_bytes()))"
+    )
+    saved = tmp_path / "config"
+    saved.write_bytes(pickle.dumps(options))
+    kills = 0
+    for wait in (0.05, 0.2, 0.35):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(saved)],
+            cwd=Path(__file__).parents[2],
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
+        )
+        # Counted from the first shard's beginning: importing takes its time.
+        while process.poll() is None and not list((tmp_path / "out").glob("shards/*")):
+            time.sleep(0.005)
+            if list((tmp_path / "out").glob("shards/.0*")):
+                break
+        time.sleep(wait)
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        process.wait()
+        whole = (tmp_path / "out" / "shards").glob("[0-9]*")
+        assert all((shard / "record.json").exists() for shard in whole)
+        deadline = time.monotonic() + 20
+        while _group_lives(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not _group_lives(process.pid), "workers outlive a run that was killed"
+    assert kills
+    generate(options)
+    assert content(tmp_path / "out") == content(made)
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_worker_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_shard", killed)
+    with pytest.raises(DataError, match="a worker was killed; start again"):
+        generate(config(tmp_path, "out", workers=2))
+
+
+def killed(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_folder_of_something_else_is_refused(made: Path, tmp_path: Path) -> None:
+    options = config(tmp_path, "out", count=3)
+    generate(options)
+    before = content(tmp_path, "out")
+    for change, name in (
+        ({"seed": 5}, "seed 3, not 5"),
+        ({"law": PLAIN}, "law Law"),
+        ({"size": (64, 64)}, r"size \(48, 64\), not \(64, 64\)"),
+    ):
+        with pytest.raises(DataError, match=f"holds pictures with {name}"):
+            generate(replace(options, **change))
+    (tmp_path / "cutouts" / "box" / "0.png").unlink()
+    with pytest.raises(DataError, match="holds pictures with content of the sources"):
+        generate(options)
+    assert content(tmp_path, "out") == before
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
+    options = config(tmp_path, "out", count=3)
+    generate(options)
+    context = multiprocessing.get_context("fork")
+    held, leave = context.Event(), context.Event()
+
+    def hold() -> None:
+        with claimed(options.output, "shard-0-of-1"):
+            held.set()
+            leave.wait(60)
+
+    other = context.Process(target=hold)
+    other.start()
+    try:
+        assert held.wait(60)
+        with pytest.raises(DataError, match="another process is writing there"):
+            generate(options)
+    finally:
+        leave.set()
+        other.join()
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Path
+) -> None:
+    options = config(tmp_path, "out")
+    save, saved = Image.Image.save, []
+
+    def full(self: Image.Image, file: Path, **rest: object) -> None:
+        if len(saved) == 75:
+            raise OSError(28, "No space left on device")
+        saved.append(file)
+        save(self, file, **rest)
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 0}))
+    with pytest.raises(DataError, match="out: the disk is full"):
+        generate(options)
+    assert [p.name for p in sorted((tmp_path / "out" / "shards").glob("[0-9]*"))] == ["00000"]
+    monkeypatch.undo()
+    generate(options)
+    assert content(tmp_path / "out") == content(made)
+
+
+def test_what_cannot_be_used_is_counted_wherever_it_is_met(tmp_path: Path) -> None:
+    options = config(tmp_path, "out", workers=2)
+    (tmp_path / "grounds" / "2.jpg").write_bytes(b"no picture")
+    (tmp_path / "cutouts" / "box" / "0.png").write_bytes(b"neither")
+    (tmp_path / "cutouts" / "box" / "notes.txt").write_text("hello")
+    tiny = tmp_path / "cutouts" / "box" / "1.png"
+    Image.open(tiny).convert("RGB").save(tiny)
+    generate(options)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["left_out"] == {
+        "no picture by its name": ["box/notes.txt"],
+        "broken .png file": ["box/0.png"],
+        "no alpha channel": ["box/1.png"],
+        "broken .jpg file": ["2.jpg"],
+    }
+    used = {picture.background for picture in Shards(tmp_path / "out", 120).pictures()}
+    assert used == {"0.jpg", "1.jpg", "3.jpg"}
+
+
+def test_nothing_that_can_be_used_is_an_error(tmp_path: Path) -> None:
+    options = config(tmp_path, "out")
+    for path in (tmp_path / "grounds").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"none of 4 can be used \(broken .jpg file: 4\)"):
+        generate(options)
+    for path in (tmp_path / "cutouts").rglob("*.png"):
+        Image.open(path).convert("RGB").save(path)
+    with pytest.raises(DataError, match=r"no cut-out can be used \(no alpha channel: 6\)"):
+        generate(options)
+
+
+def test_validation_shares_no_source(tmp_path: Path) -> None:
+    generate(config(tmp_path, "out", val=0.34))
+    used: dict[str, set[str]] = {"train": set(), "val": set()}
+    numbers = {"train": 0, "val": 0}
+    for picture in Shards(tmp_path / "out", 120).pictures():
+        numbers[picture.split] += 1
+        used[picture.split] |= {picture.background}
+        used[picture.split] |= {str(found.cutout) for found in picture.instances}
+    assert not used["train"] & used["val"]
+    assert len(used["train"] | used["val"]) == 10
+    assert numbers["val"] == pytest.approx(0.34 * 120, abs=1)
