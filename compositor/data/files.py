@@ -115,3 +115,47 @@ def write(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(text)
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``folder`` to fill; on success it takes the place of ``folder``.
+
+    Killed at any moment, the old folder or the new one is there, never a part; between two renames
+    the old one has another name, which the next call takes back. One process at a time.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial, old = (folder.parent / f".{folder.name}.{kind}" for kind in ("partial", "old"))
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    for left in filter(Path.exists, (partial, old)):
+        shutil.rmtree(left)
+    partial.mkdir()
+    try:
+        with roomy(folder.parent):
+            yield partial
+            os.sync()  # without this, a power cut can leave empty files under the new name
+            if folder.exists():
+                folder.rename(old)
+            partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def link(file: Path, folder: Path) -> None:
+    """Give a file a second place, in ``folder``: a hard link, or a copy where none can be made.
+
+    Raises:
+        DataError: The file is missing, or another of its name is there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / file.name
+    if not there(file):
+        raise DataError(f"{file}: is missing")
+    try:
+        os.link(file.resolve(), place)
+    except FileExistsError:
+        raise DataError(f"{file}: another file of this name is in {folder} already") from None
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(file, place)

@@ -77,7 +77,7 @@ def _run_lengths(found: dict[str, Any], size: tuple[int, int], name: str) -> NDA
         raise Skip(BROKEN, name)
     if [number(side) for side in told] != list(size):
         raise Skip("image and mask differ in size", name)
-    runs = _uncompressed(counts) if isinstance(counts, str) else counts
+    runs = uncompressed(counts) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(type(run) is int and run >= 0 for run in runs):
         raise Skip(BROKEN, name)
     if sum(runs) != size[0] * size[1]:
@@ -86,7 +86,7 @@ def _run_lengths(found: dict[str, Any], size: tuple[int, int], name: str) -> NDA
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size[::-1]).T
 
 
-def _uncompressed(text: str) -> Sequence[int] | None:
+def uncompressed(text: str) -> Sequence[int] | None:
     """The run lengths in COCO's string: 5 bits per character, later runs less the last but one."""
     runs: list[int] = []
     value = shift = 0

@@ -1,0 +1,93 @@
+"""Writes YOLO's format: ``images/SPLIT``, ``labels/SPLIT`` and ``data.yaml``."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from compositor.data.files import DataError, link, replacing_folder
+from compositor.data.labels import Instance, LabelledPicture, decode
+from compositor.data.outlines import joined, outlines
+from compositor.data.write.checks import checked, names
+
+
+def write(
+    folder: Path,
+    pictures: Iterable[LabelledPicture],
+    classes: Sequence[str],
+    segments: bool = False,
+) -> None:
+    """Write a data set in the format of Ultralytics' YOLO; a split without pictures has no files.
+
+    A picture has a text file with a line an object, empty if it has none: the class from 0, and
+    the box's centre and size, or with ``segments`` a polygon, all as shares of the picture's sides.
+
+    A polygon runs along the edges of the mask's pixels, so that its extremes are the box. A line
+    holds one polygon: further parts and holes are joined to it by bridges of no width, as
+    Ultralytics' converter from COCO joins parts; filled even-odd or nonzero, it is the mask.
+    (OpenCV paints the bridges and the outline's own pixels too.) An object without a mask is
+    outlined by its box: left out, it would be learnt as background, and a line of a box among
+    polygons is read as a polygon of two points.
+
+    Objects to ignore are left out, since the format has no such thing. ``data.yaml`` names no
+    ``path``, so that the folder can be moved: readers take the file's own.
+
+    Args:
+        folder: Replaced.
+        pictures: Taken one by one.
+        classes: Names by label; index 0 is ``__background__``, which YOLO does not count.
+        segments: Write polygons, for segmentation, instead of boxes.
+
+    Raises:
+        DataError: A picture is missing, two share a name, or the disk is full.
+        ValueError: The labels are not valid.
+    """
+    found = names(classes)
+    line = _polygon if segments else _box
+    splits = set()
+    with replacing_folder(folder) as place:
+        for picture in checked(pictures, classes):
+            link(picture.file, place / "images" / picture.split)
+            splits.add(picture.split)
+            labels = place / "labels" / picture.split / f"{picture.file.stem}.txt"
+            labels.parent.mkdir(parents=True, exist_ok=True)
+            if labels.exists():
+                raise DataError(f"{picture.file}: shares its labels' name with another picture")
+            labels.write_text(
+                "".join(
+                    f"{instance.label - 1} {line(instance, picture.size)}\n"
+                    for instance in picture.instances
+                    if not instance.ignore
+                )
+            )
+        (place / "data.yaml").write_text(
+            "".join(f"{split}: images/{split}\n" for split in sorted(splits))
+            + "names:\n"
+            # JSON's strings are YAML's too.
+            + "".join(
+                f"  {number}: {json.dumps(name, ensure_ascii=False)}\n"
+                for number, name in enumerate(found)
+            ),
+            encoding="utf-8",
+        )
+
+
+def _box(instance: Instance, size: tuple[int, int]) -> str:
+    height, width = size
+    x1, y1, x2, y2 = instance.box
+    centre = (x1 + x2) / 2 / width, (y1 + y2) / 2 / height
+    return _numbers((*centre, (x2 - x1) / width, (y2 - y1) / height))
+
+
+def _polygon(instance: Instance, size: tuple[int, int]) -> str:
+    if instance.mask is None:
+        x1, y1, x2, y2 = instance.box
+        points = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
+    else:
+        points = joined(outlines(decode(instance.mask))).tolist()
+    height, width = size
+    return _numbers(share for x, y in points for share in (x / width, y / height))
+
+
+def _numbers(shares: Iterable[float]) -> str:
+    # Eight digits: a float32, in which readers keep them, has no more.
+    return " ".join(f"{share:.8g}" for share in shares)
