@@ -58,7 +58,7 @@ def load(
         DetectorError: It cannot be loaded.
         ValueError: ``spec`` or ``device`` is none.
     """
-    from compositor.selection.adapters import factory, torchvision_models
+    from compositor.selection.adapters import factory, hugging_face, onnx_file, torchvision_models
 
     kind, separator, name = spec.partition(":")
     if not separator or not kind or not name:
@@ -66,7 +66,13 @@ def load(
     where = _device(device)
     if kind == "torchvision":
         return torchvision_models.load(name, weights, where)
-    return factory.load(spec, weights, where)
+    if kind not in ("hf", "onnx"):
+        return factory.load(spec, weights, where)
+    if weights is not None:
+        raise DetectorError(f"weights: got {weights}, wanted none, as {spec} has its own")
+    if kind == "hf":
+        return hugging_face.load(name, where)
+    return onnx_file.load(name, where)
 
 
 def detect(detector: Detector, images: Tensor) -> list[dict[str, Tensor]]:
