@@ -6,6 +6,7 @@ from typing import Literal
 
 from compositor.data.cleanup import CleanUp
 from compositor.scenes.law import Law
+from compositor.scenes.poisson import available
 
 Format = Literal["coco", "yolo", "yolo-seg", "voc"]
 LARGEST_SEED = 2**31 - 1
@@ -89,6 +90,11 @@ class Config:
             raise ValueError(f"size: got {self.size}, wanted 16 to 8192 pixels a side, or native")
         if not self.formats:
             raise ValueError("formats: got none, wanted coco, yolo, yolo-seg or voc")
+        if "poisson" in self.law.look.blends and not available():
+            raise ValueError(
+                "law.look.blends: poisson needs OpenCV; pip install opencv-python-headless, or "
+                "name other blends (--law.look.blends gaussian hard)"
+            )
         if self.weights is not None and self.detector is None:
             raise ValueError("weights: got some without a detector")
         self.part()

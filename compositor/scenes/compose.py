@@ -18,6 +18,7 @@ from compositor.ops.layers import Labels
 from compositor.scenes.bank import Bank
 from compositor.scenes.canvas import Canvas, uncovered
 from compositor.scenes.draw import Layer, Recipe, outline
+from compositor.scenes.poisson import blended
 
 THRESHOLD = 0.0
 """Masks are taken as they are, so that an object keeps its size however far it shrinks."""
@@ -80,6 +81,8 @@ def compose(
         del layers[worst]
         whole = np.delete(whole, worst)
         theta = torch.cat((theta[:worst], theta[worst + 1 :]))
+    if any(layer.blend == "poisson" for layer in layers):
+        picture = _one_by_one(layers, bank, ground, theta)
     # By columns, as COCO's run lengths are.
     owner = labels.owner[0].T.contiguous().numpy().T
     instances = [
@@ -123,6 +126,19 @@ def _render(
         return_labels=True,
     )
     return pictures[0], labels
+
+
+def _one_by_one(layers: Sequence[Layer], bank: Bank, ground: Tensor, theta: Tensor) -> Tensor:
+    """The picture if some layers are blended by Poisson's equation, which has no labels of its own:
+    those of the flat picture hold."""
+    for k, layer in enumerate(layers):
+        pasted, labels = _render([layer], bank, ground, theta[k : k + 1])
+        if layer.blend == "poisson":
+            mask = labels.owner[0].numpy() == 0
+            pixels = [picture.permute(1, 2, 0).numpy() for picture in (pasted, ground)]
+            pasted = torch.from_numpy(blended(pixels[0], pixels[1], mask)).permute(2, 0, 1)
+        ground = pasted.contiguous()
+    return ground
 
 
 def _through(ground: Tensor, other: Tensor, mask: Tensor, theta: Tensor, sigma: float) -> Tensor:
