@@ -155,6 +155,7 @@ class Records(Generic[Item]):
         left_out: Names of whatever listing already left out, by reason. What loading leaves out
             joins them in :attr:`compositor.data.prepared.Prepared.left_out`.
         ignored: The kind of objects that annotations say to ignore.
+        ids: The source's own ids of the classes, by name, where it has any.
     """
 
     source: str
@@ -162,6 +163,7 @@ class Records(Generic[Item]):
     records: Sequence[Record[Item]]
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ignored: Ignored = "difficult"
+    ids: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.records)

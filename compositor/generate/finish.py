@@ -1,13 +1,18 @@
 """Turns shards that are all there into the formats, and into what to look at."""
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 import compositor
 from compositor.data import files
 from compositor.data.files import DataError
+from compositor.data.labels import LabelledPicture
+from compositor.data.write import coco, voc, yolo
 from compositor.generate.config import Config
 from compositor.generate.material import LeftOut, Sources
 from compositor.generate.scenes import Tally
@@ -23,6 +28,7 @@ def write(config: Config, sources: Sources, shards: Shards) -> None:
     tally, left_out = _summed(sources, shards)
     if not tally.scenes:
         raise DataError(f"{config.output}: none of {config.count} scenes was hard enough")
+    _formats(config, sources, shards, tally.scenes)
     report = {
         "pictures": tally.scenes,
         "objects": tally.objects,
@@ -33,6 +39,23 @@ def write(config: Config, sources: Sources, shards: Shards) -> None:
         "versions": {"compositor": compositor.__version__, "torch": torch.__version__},
     }
     files.write(config.output / "report.json", json.dumps(report, indent=1))
+
+
+def _formats(config: Config, sources: Sources, shards: Shards, count: int) -> None:
+    """Write the formats, those that an earlier run has written too: they show other pictures."""
+    writers: dict[str, Callable[[Path, Iterable[LabelledPicture]], None]] = {
+        "coco": lambda folder, pictures: coco.write(
+            folder, pictures, sources.classes, sources.ids, config.polygons
+        ),
+        "yolo": lambda folder, pictures: yolo.write(folder, pictures, sources.classes),
+        "yolo-seg": lambda folder, pictures: yolo.write(folder, pictures, sources.classes, True),
+        "voc": lambda folder, pictures: voc.write(folder, pictures, sources.classes),
+    }
+    for name, write_format in writers.items():
+        folder = config.output / name
+        if name in config.formats or folder.is_dir():
+            bar = tqdm(shards.pictures(), name, count, unit="picture", disable=None)
+            write_format(folder, bar)
 
 
 def _summed(sources: Sources, shards: Shards) -> tuple[Tally, LeftOut]:

@@ -88,6 +88,7 @@ class Sources:
 
     Attributes:
         classes: Names by label; index 0 is ``__background__``.
+        ids: The classes' ids by name, as the sources have them; None: the labels.
         splits: By split; val only if one is wanted.
         observed: What annotated pictures look like, for a matched law.
         left_out: Names of what could not be used, by reason.
@@ -95,6 +96,7 @@ class Sources:
     """
 
     classes: tuple[str, ...]
+    ids: dict[str, int] | None
     splits: dict[str, Material]
     observed: Observed | None
     left_out: LeftOut
@@ -145,7 +147,7 @@ def read(config: Config) -> Sources:
         records = [grounds.records[k] for k in kept[1][name]]
         splits[name] = Material(Bank([*cutouts, *distractors]), Backgrounds(records, size))
     state = _state(objects.classes, [*held, *distractors], [grounds, *match])
-    return Sources(objects.classes, splits, observed, left_out, state)
+    return Sources(objects.classes, _ids(objects), splits, observed, left_out, state)
 
 
 def note(left_out: LeftOut, skips: Sequence[Skip]) -> None:
@@ -159,6 +161,13 @@ def note(left_out: LeftOut, skips: Sequence[Skip]) -> None:
 def told(left_out: LeftOut) -> str:
     """How many were left out for each reason."""
     return ", ".join(f"{reason}: {len(names)}" for reason, names in left_out.items())
+
+
+def _ids(objects: Records[Cutout]) -> dict[str, int] | None:
+    """The ids of all classes; None if any has none, or two sources give them one."""
+    ids = {name: objects.ids[name] for name in objects.classes[1:] if name in objects.ids}
+    whole = len(set(ids.values())) == len(objects.classes) - 1
+    return ids if whole else None
 
 
 def _state(

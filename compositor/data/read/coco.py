@@ -58,7 +58,7 @@ def photographs(
     ]
     kept = "with" if keep_empty else "without"
     source = f"COCO {file.path}, {kept} empty images"
-    return Records(source, classes, records, left_out, ignored="crowd")
+    return Records(source, classes, records, left_out, "crowd", file.ids)
 
 
 def backgrounds(file: COCOFile, without: Sequence[str] = ("person",)) -> Records[Photograph]:
@@ -111,7 +111,8 @@ def cutouts(
     if not any_mask:
         wanted_names = ", ".join(classes[1:])
         raise DataError(f"{file.path}: no object of {wanted_names} has a mask (segmentation)")
-    return Records(f"COCO instances of {file.path}, {clean_up}", classes, records, file.left_out)
+    source = f"COCO instances of {file.path}, {clean_up}"
+    return Records(source, classes, records, file.left_out, "crowd", file.ids)
 
 
 def _photograph(

@@ -61,12 +61,14 @@ class COCOFile:
     Attributes:
         path: The file.
         categories: The classes' names, in the order of their ids.
+        ids: Their ids by name, as far as these are numbers.
         pictures: The pictures, in the order of their ids.
         left_out: Names of whatever could not be matched, by reason.
     """
 
     path: Path
     categories: tuple[str, ...]
+    ids: Mapping[str, int]
     pictures: list[Listed]
     left_out: Mapping[str, Sequence[str]]
 
@@ -101,7 +103,8 @@ def read(path: Path, folders: Sequence[Path]) -> COCOFile:
     ]
     left_out[f"picture that is not listed in {path.name}"] += _unlisted(pictures, place)
     classes = tuple(dict.fromkeys(categories.values()))
-    return COCOFile(path, classes, pictures, {k: v for k, v in left_out.items() if v})
+    ids = {name: key for key, name in reversed(categories.items()) if isinstance(key, int)}
+    return COCOFile(path, classes, ids, pictures, {k: v for k, v in left_out.items() if v})
 
 
 def _content(path: Path) -> dict[str, list[Any]]:

@@ -85,7 +85,8 @@ def joined(sources: Sequence[Records[ItemType]]) -> Records[ItemType]:
         for reason, names in source.left_out.items():
             left_out.setdefault(reason, []).extend(names)
     title = " + ".join(source.source for source in sources)
-    return Records(title, tuple(classes), records, left_out, sources[0].ignored)
+    ids = {name: number for source in reversed(sources) for name, number in source.ids.items()}
+    return Records(title, tuple(classes), records, left_out, sources[0].ignored, ids)
 
 
 def relabelled(record: Record[ItemType], labels: Mapping[int, int]) -> Record[ItemType]:

@@ -1,0 +1,184 @@
+"""The command: what it writes, read back; one line for what a user gets wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+from compositor.data.labels import decode
+from compositor.data.records import Box
+from compositor.generate import Config, generate
+from compositor.generate.__main__ import main, parse
+from compositor.generate.shards import Shards
+from compositor.scenes.law import CUT_PASTE_LEARN, PRESETS, Law, Placement
+from tests.data import tiny_data
+from tests.generate.tiny import config, content, sources
+
+
+def test_one_command_makes_all_formats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cutouts, grounds = sources(tmp_path)
+    main(
+        [
+            *("--cutouts", str(cutouts), "--backgrounds", str(grounds)),
+            *("--output", str(tmp_path / "out"), "--count", "12", "--size", "48", "64"),
+            *("--formats", "coco", "yolo", "yolo-seg", "voc"),
+        ]
+    )
+    assert capsys.readouterr().out == f"wrote {tmp_path / 'out'}\n"
+    out = tmp_path / "out"
+    coco = COCO(str(out / "coco" / "annotations" / "instances_train.json"))
+    pictures = list(Shards(out, 12).pictures())
+    assert len(coco.imgs) == len(pictures) == 12
+    for picture, image in zip(pictures, coco.imgs.values(), strict=True):
+        found = coco.loadAnns(coco.getAnnIds(image["id"]))
+        assert [entry["category_id"] for entry in found] == [i.label for i in picture.instances]
+        for entry, instance in zip(found, picture.instances, strict=True):
+            assert instance.mask is not None
+            assert (coco.annToMask(entry) == decode(instance.mask)).all()
+        labels = out / "yolo" / "labels" / "train" / f"{picture.file.stem}.txt"
+        assert len(labels.read_text().splitlines()) == len(picture.instances)
+        segments = out / "yolo-seg" / "labels" / "train" / f"{picture.file.stem}.txt"
+        assert len(segments.read_text().splitlines()) == len(picture.instances)
+        name = f"{picture.file.stem}.xml"
+        xml = out / "voc" / "VOCdevkit" / "VOC2012" / "Annotations" / name
+        assert xml.read_text().count("<object>") == len(picture.instances)
+
+
+def test_formats_follow_when_the_set_grows(tmp_path: Path) -> None:
+    generate(config(tmp_path, "out", count=3))
+    generate(config(tmp_path, "out", count=5, formats=("yolo",)))
+    for name in ("coco", "yolo"):
+        images = tmp_path / "out" / name / "images" / "train"
+        assert len(list(images.iterdir())) == 5, name
+
+
+def test_ids_are_the_source_s_own(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    ring = [[20, 20, 80, 20, 80, 70, 20, 70]]
+    entry = {"bbox": [20, 20, 60, 50], "segmentation": ring, "category_id": 6, "iscrowd": 0}
+    tiny_data.coco(folder, {"a.jpg": [entry], "b.jpg": [entry]}, ("dog", "bottle"))
+    generate(Config((folder,), (folder,), tmp_path / "out", count=4, size=(64, 64), seed=1))
+    written = json.loads(
+        (tmp_path / "out" / "coco" / "annotations" / "instances_train.json").read_text()
+    )
+    assert {c["name"]: c["id"] for c in written["categories"]} == {"dog": 3, "bottle": 6}
+    assert {a["category_id"] for a in written["annotations"]} == {6}
+    # The backgrounds' own bottles are labelled beside the pasted ones.
+    own = [a for a in written["annotations"] if a["cutout"] is None]
+    assert own and all(a["visibility"] > 0 for a in own)
+
+
+DETECTOR = """
+import torch
+
+class Middle:
+    classes = ("background", "Ball", "box")
+
+    def predict(self, images):
+        box = torch.tensor([[16.0, 8.0, 48.0, 40.0]]).repeat(2, 1)
+        found = {"boxes": box, "labels": torch.tensor([1, 2]), "scores": torch.tensor([0.9, 0.9])}
+        return [found for _ in images]
+
+def make(weights=None):
+    return Middle()
+"""
+
+
+def overlap(box: Box) -> float:
+    """IoU with what the detector finds, whatever is there."""
+    x1, y1, x2, y2 = box
+    inter = max(min(x2, 48) - max(x1, 16), 0) * max(min(y2, 40) - max(y1, 8), 0)
+    return inter / ((x2 - x1) * (y2 - y1) + 32 * 32 - inter)
+
+
+def test_a_detector_keeps_what_is_hard_for_it(tmp_path: Path) -> None:
+    (tmp_path / "middle.py").write_text(DETECTOR)
+    # Large objects, which are often where it finds them.
+    law = Law(Placement(objects=(1, 1), scale=(0.7, 0.9), truncation=0.0))
+    judged = {"detector": f"{tmp_path}/middle.py:make", "count": 40, "law": law, "tries": 2}
+    generate(config(tmp_path, "hard", **judged))
+    report = json.loads((tmp_path / "hard" / "report.json").read_text())
+    tally, easy = report["tally"], report["left_out"]["no hard scene found"]
+    assert tally["scenes"] + len(easy) == 40
+    # Every scene had a try, and each that was not hard another.
+    assert 40 + len(easy) <= tally["passes"] == tally["composed"] <= 80
+    hard = [i for p in Shards(tmp_path / "hard", 40).pictures() for i in p.instances]
+    assert len(hard) == tally["scenes"] > 0
+    assert all(i.confidence == 0 and overlap(i.box) < 0.5 for i in hard)
+    generate(config(tmp_path, "again", workers=2, **judged))
+    assert content(tmp_path / "again") == content(tmp_path / "hard")
+    generate(config(tmp_path, "all", keep="all", **judged))
+    every = [i for p in Shards(tmp_path / "all", 40).pictures() for i in p.instances]
+    assert [i.confidence for i in every] == [
+        pytest.approx(0.9) if overlap(i.box) >= 0.5 else 0 for i in every
+    ]
+    assert len({i.confidence for i in every}) == 2
+
+
+def test_presets_come_first_and_options_override_them() -> None:
+    given = ["--cutouts", "a", "--backgrounds", "b", "c"]
+    assert parse(given).law == PRESETS["plain"]
+    chosen = parse(["--preset", "cut_paste_learn", *given, "--law.placement.angle", "5"])
+    assert chosen.law.look == CUT_PASTE_LEARN.look
+    assert chosen.law.placement.angle == 5
+    assert chosen.backgrounds == (Path("b"), Path("c"))
+    assert parse([*given, "--size", "native"]).size == "native"
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["--count", "0"], "count: got 0, wanted a number in [1, 1000000000]"),
+        (["--shard", "2/2"], "shard: got '2/2', wanted K/N"),
+        (["--size", "4", "64"], "size: got (4, 64), wanted 16 to 8192"),
+        (["--val", "0.95"], "val: got 0.95"),
+        (["--weights", "x.pt"], "weights: got some without a detector"),
+        (["--detector", "yolo"], "detector: got 'yolo', wanted torchvision:NAME"),
+        (["--cutouts", "nowhere"], "nowhere: is not there; wanted a folder of RGBA pictures"),
+        (["--backgrounds", "{here}"], "test_command.py: is a .py file; wanted"),
+        (["--output", "{here}/out"], "test_command.py"),
+        (
+            ["--law.placement.matched"],
+            "law.placement.matched: none of the backgrounds is annotated",
+        ),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_line(
+    tmp_path: Path, options: list[str], wanted: str
+) -> None:
+    cutouts, grounds = sources(tmp_path)
+    given = [
+        "--cutouts",
+        str(cutouts),
+        "--backgrounds",
+        str(grounds),
+        "--output",
+        str(tmp_path / "o"),
+    ]
+    rest = [option.replace("{here}", __file__) for option in options]
+    with pytest.raises(SystemExit) as stopped:
+        main([*given, *rest])
+    told = str(stopped.value)
+    assert told.startswith("error: ")
+    assert wanted in told
+    assert "\n" not in told
+
+
+def test_native_sizes_are_the_backgrounds_own(tmp_path: Path) -> None:
+    generate(config(tmp_path, "out", count=8, size="native"))
+    sizes = {p.background: p.size for p in Shards(tmp_path / "out", 8).pictures()}
+    for name, size in sizes.items():
+        assert Image.open(tmp_path / "grounds" / name).size == size[::-1]
+
+
+def test_without_the_extra_one_line_says_so() -> None:
+    code = "import sys; sys.modules['pycocotools'] = None; import compositor.generate"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    last = run.stderr.strip().splitlines()[-1]
+    assert last == (
+        "ModuleNotFoundError: compositor.data needs pycocotools: pip install 'compositor[data]'"
+    )
