@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from compositor.selection.detector import detect, labels_by_name, load
+from tests.examples.commands import EXAMPLES, ROOT
 
-ROOT = Path(__file__).parents[1]
-SPEC = f"{ROOT / 'examples' / 'nanodet.py'}:load"
+SPEC = f"{EXAMPLES / 'nanodet.py'}:load"
 DATA = Path(os.environ.get("COMPOSITOR_DATA", ROOT.parent / "shared" / "data"))
 """Where the real weights and pictures are, if they are there."""
 

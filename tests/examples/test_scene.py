@@ -1,53 +1,11 @@
-"""The examples: each once in its own process, then executed in this one, which is quicker."""
-
 import importlib
-import os
 import re
-import runpy
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-
-
-def as_user(script, *arguments, folder):
-    """Run an example in its own process with ``folder`` as the working directory."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, ROOT / "examples" / script, *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-
-
-@pytest.fixture
-def succeed(tmp_path, monkeypatch, capsys):
-    """Execute an example in ``tmp_path``; return what it prints."""
-
-    def execute(script, *arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.syspath_prepend(ROOT / "examples")
-        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-        runpy.run_path(str(ROOT / "examples" / script), run_name="__main__")
-        return capsys.readouterr().out
-
-    return execute
-
-
-@pytest.fixture
-def refuse(tmp_path, succeed):
-    """Execute an example that has to fail; return its one line of complaint."""
-
-    def execute(script, *arguments):
-        with pytest.raises(SystemExit) as caught:
-            succeed(script, *arguments)
-        assert isinstance(caught.value.code, str) and "\n" not in caught.value.code
-        assert not list(tmp_path.glob(".*"))  # no temporary file
-        return caught.value.code
-
-    return execute
+from tests.examples.commands import EXAMPLES, as_user
 
 
 @pytest.fixture
@@ -176,14 +134,14 @@ def test_committed_picture_is_what_the_command_makes(tmp_path):
     assert len(re.findall(line, process.stdout)) == 16
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.png"]
     made = np.asarray(Image.open(tmp_path / "a" / "b.png"), np.int16)
-    committed = np.asarray(Image.open(ROOT / "examples" / "composites.png"), np.int16)
+    committed = np.asarray(Image.open(EXAMPLES / "composites.png"), np.int16)
     assert made.shape == committed.shape
     # Machines round differently: a level here and there, nothing that moves an object.
     assert np.abs(made - committed).mean() < 0.5
 
 
 def test_nothing_is_left_of_a_picture_that_cannot_be_renamed(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "examples")
+    monkeypatch.syspath_prepend(EXAMPLES)
     pictures = importlib.import_module("pictures")
 
     def refuse(*_):
@@ -246,43 +204,3 @@ def test_scene_refuses(files, refuse, arguments, complaint):
     there = set(files.rglob("*"))
     assert re.search(complaint, refuse("scene.py", *arguments))
     assert set(files.rglob("*")) == there
-
-
-def test_transform_is_recovered(tmp_path):
-    process = as_user("fit_transform.py", folder=tmp_path)
-    assert process.returncode == 0, process.stderr
-    rows = re.findall(r"^(\w+)" + r" +(-?\d+\.\d+)" * 3 + "$", process.stdout, re.MULTILINE)
-    names = ["angle", "shear", "scale_x", "scale_y", "translate_x", "translate_y"]
-    assert [row[0] for row in rows] == names
-    start, truth, found = np.array([row[1:] for row in rows], float).T
-    assert truth.tolist() == [-35, 0.2, 0.8, 0.6, 40, -20] and (np.abs(start - truth) > 0.05).all()
-    # A hundredth of a pixel at the object's rim, in degrees, slope, scale and pixels.
-    np.testing.assert_allclose(found, truth, rtol=0, atol=0.05)
-    assert (np.abs(found - truth)[1:4] < 0.002).all()
-    strip = Image.open(tmp_path / "fit_transform.png")
-    assert strip.size == (6 * 244 - 4, 180)
-    panels = [np.asarray(strip.crop((x, 0, x + 240, 180)), float) for x in range(0, 1464, 244)]
-    centre = [panel[30:150, 20:220] for panel in panels]  # beside the labels
-    assert np.abs(centre[-1] - centre[0]).mean() < 3 < np.abs(centre[1] - centre[0]).mean()
-
-
-def test_animation(tmp_path, succeed):
-    near = ("--truth", -10, 0.05, 0.75, 0.65, 8, -5)  # found to 0.03 pixels in these few steps
-    succeed("fit_transform.py", "--output", "fit.gif", "--steps", 100, *near)
-    with Image.open(tmp_path / "fit.gif") as animation:
-        assert animation.n_frames == 51 and animation.size == (240, 180)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (("--steps", 0), "--steps: got 0, wanted 1 or more"),
-        (("--learning-rate", 0), "--learning-rate: got 0.0, wanted more than 0"),
-        (("--truth", 0, 0, 0, 1, 0, 0), r"--truth: got scales \(0.0, 1.0\), wanted them above 0"),
-        (("--truth", 0, 0, 1, "nan", 0, 0), r"--truth: got scales \(1.0, nan\), wanted them"),
-        (("--output", "fit.txt"), "--output: got fit.txt"),
-        (("--steps", 2), "not recovered: wanted"),
-    ],
-)
-def test_fit_transform_refuses(refuse, arguments, complaint):
-    assert re.search(complaint, refuse("fit_transform.py", *arguments))
