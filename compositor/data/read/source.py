@@ -68,7 +68,7 @@ def photographs(path: Path) -> Records[Photograph]:
         return joined([coco.photographs(file, keep_empty=True, with_masks=True) for file in files])
     if sets := _voc(path, "Main"):
         root, names = sets
-        return voc.photographs(root, names, _kinds(root, names), keep_empty=True)
+        return voc.photographs(root, names, _kinds(root, names), True, with_masks=True)
     return folder.backgrounds(path)
 
 

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,7 @@ def photographs(
     sets: Sequence[Set],
     names: Sequence[str] = ("person",),
     keep_empty: bool = False,
+    with_masks: bool = False,
 ) -> Records[Photograph]:
     """List the photographs of image sets in ``ImageSets/Main``.
 
@@ -64,6 +65,7 @@ def photographs(
         sets: Years and image sets, read in order.
         names: The classes to detect, labelled from 1; objects of other classes are background.
         keep_empty: Keep images without an object of these classes, in which AP counts detections.
+        with_masks: Decode the objects' masks, too, where ``SegmentationObject`` has them.
 
     Raises:
         DataError: A folder or an image set is missing or empty.
@@ -74,8 +76,12 @@ def photographs(
         image = root / "JPEGImages" / f"{identifier}.jpg"
         annotation = root / "Annotations" / f"{identifier}.xml"
         name = f"VOC{year}/{identifier}"
-        load = partial(load_photograph, name, image, annotation, classes, keep_empty)
-        records.append(Record(name, (image, annotation), load))
+        segmentation = root / "SegmentationObject" / f"{identifier}.png"
+        files: tuple[Path, ...] = (image, annotation)
+        if with_masks and there(segmentation):
+            files = (*files, segmentation)
+        load = partial(load_photograph, name, image, annotation, classes, keep_empty, *files[2:])
+        records.append(Record(name, files, load))
     kept = "with" if keep_empty else "without"
     return Records(f"VOC {_describe(sets)} in {folder}, {kept} empty images", classes, records)
 
@@ -116,9 +122,15 @@ def cutouts(
 
 
 def load_photograph(
-    name: str, image: Path, annotation: Path, classes: Sequence[str], keep_empty: bool
+    name: str,
+    image: Path,
+    annotation: Path,
+    classes: Sequence[str],
+    keep_empty: bool,
+    segmentation: Path | None = None,
 ) -> Iterator[Photograph | Skip]:
-    """Read a photograph and its VOC XML, a format that other data sets use too."""
+    """Read a photograph and its VOC XML, a format that other data sets use too, and perhaps the
+    masks of its objects."""
     size, objects = read_objects(annotation, name)
     labels = {known: label for label, known in enumerate(classes)}
     found = [
@@ -129,7 +141,36 @@ def load_photograph(
     if not found and not keep_empty:
         raise Skip("no object of the classes" if objects else "empty annotation", name)
     pixels = images.read_annotated(image, name, size, bool(found))
+    if segmentation is not None:
+        found = _with_masks(found, segmentation, (pixels.shape[0], pixels.shape[1]), name)
     yield from images.with_objects(name, pixels, found, keep_empty)
+
+
+def _with_masks(
+    found: Sequence[Found], segmentation: Path, size: tuple[int, int], name: str
+) -> list[Found]:
+    """Objects with their masks; those without a mask of their own, or all if the file cannot be
+    used, keep their boxes."""
+    try:
+        indices, numbers = _numbered(segmentation, name)
+    except Skip:
+        return list(found)
+    known = [n for n, each in enumerate(found) if each.box is not None]
+    if indices.shape != size or not numbers or not known:
+        return list(found)
+    tight = np.array([images.box_of(indices == n) for n in numbers], np.float32)
+    matches = _match(tight, np.array([found[n].box for n in known], np.float32))
+    masks = {known[m]: indices == n for n, m in zip(numbers, matches, strict=True) if m is not None}
+    return [each._replace(mask=masks.get(n)) for n, each in enumerate(found)]
+
+
+def _numbered(segmentation: Path, name: str) -> tuple[NDArray[Any], list[int]]:
+    """The objects' numbers at each pixel (H, W), and these numbers."""
+    indices = images.read_levels(segmentation, name, palette=True)
+    numbers = [int(n) for n in np.unique(indices) if n not in (0, VOID)]
+    if not numbers and (indices == VOID).any():
+        numbers = [VOID]  # a mask of two levels, 0 and 255
+    return indices, numbers
 
 
 def read_objects(path: Path, name: str) -> tuple[tuple[int, int] | None, list[Object]]:
@@ -174,13 +215,10 @@ def _load_cutouts(
     size, objects = read_objects(annotation, name)
     if all(found.kind != kind for found in objects):
         raise Skip(f"no {kind} annotated", name)
-    indices = images.read_levels(segmentation, name, palette=True)
+    indices, numbers = _numbered(segmentation, name)
     pixels = images.read_annotated(image, name, size or (indices.shape[0], indices.shape[1]))
     if indices.shape != pixels.shape[:2]:
         raise Skip("image and mask differ in size", name)
-    numbers = [int(n) for n in np.unique(indices) if n not in (0, VOID)]
-    if not numbers and (indices == VOID).any():
-        numbers = [VOID]  # a mask of two levels, 0 and 255
     if not numbers:
         raise Skip("no instance in the mask", name)
     boxed = []
