@@ -9,6 +9,7 @@ import tyro
 from compositor.data.files import DataError
 from compositor.generate.config import Config
 from compositor.generate.run import generate
+from compositor.generate.shards import Shards
 from compositor.scenes.law import PRESETS
 
 DESCRIPTION = """Generate a labelled data set: cut-outs pasted on backgrounds.
@@ -48,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"error: {error.filename}: {error.strerror}")
     except KeyboardInterrupt:
         sys.exit("stopped; the same command goes on")
-    print(f"wrote {output}")
+    left = len(Shards(output, config.count).missing())
+    print(f"wrote {output}" + (f", but for {left} shards of other launches" if left else ""))
 
 
 if __name__ == "__main__":

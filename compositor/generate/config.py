@@ -1,5 +1,6 @@
 """What a data set is made of and how: the command line's options."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -46,7 +47,7 @@ class Config:
     """Processes."""
     shard: str = "0/1"
     """K/N: make every N-th shard from the K-th on, for N launches that share the output folder; the
-    last to end writes the formats."""
+    last to end writes the formats. auto: K and N as torchrun or a Slurm array tells them."""
     preview: int = 16
     """Pictures in preview.png."""
     detector: str | None = None
@@ -101,7 +102,29 @@ class Config:
 
     def part(self) -> tuple[int, int]:
         """K and N of ``shard``."""
-        first, _, launches = self.shard.partition("/")
+        shard = _launched() if self.shard == "auto" else self.shard
+        first, _, launches = shard.partition("/")
         if not (first.isdecimal() and launches.isdecimal() and int(first) < int(launches)):
-            raise ValueError(f"shard: got {self.shard!r}, wanted K/N with 0 <= K < N, such as 0/4")
+            raise ValueError(
+                f"shard: got {shard!r}, wanted K/N with 0 <= K < N, such as 0/4, or auto"
+            )
         return int(first), int(launches)
+
+
+def _launched() -> str:
+    """K/N of this launch, from the environment."""
+    if {"RANK", "WORLD_SIZE"} <= os.environ.keys():  # torchrun
+        return "{RANK}/{WORLD_SIZE}".format_map(os.environ)
+    array = [os.environ.get(f"SLURM_ARRAY_TASK_{name}", "") for name in ("ID", "MIN", "COUNT")]
+    if not all(value.isdecimal() for value in array):
+        raise ValueError(
+            "shard: got auto, wanted RANK and WORLD_SIZE (torchrun), or SLURM_ARRAY_TASK_ID, _MIN "
+            "and _COUNT (a Slurm array), in the environment"
+        )
+    number, least, count = map(int, array)
+    if number - least >= count:
+        raise ValueError(
+            f"shard: got task {number} of a Slurm array of {count} from {least} on, wanted an "
+            f"array without gaps, such as --array=0-{count - 1}"
+        )
+    return f"{number - least}/{count}"

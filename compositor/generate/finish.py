@@ -18,9 +18,17 @@ from compositor.generate.material import LeftOut, Sources
 from compositor.generate.scenes import Tally
 from compositor.generate.shards import Shards
 
+REPORT = "report.json"
+
+
+def written(folder: Path) -> int | None:
+    """When a data set was finished last, as its file system counts; None: it never was."""
+    report = folder / REPORT
+    return report.stat().st_mtime_ns if report.is_file() else None
+
 
 def write(config: Config, sources: Sources, shards: Shards) -> None:
-    """Write the formats, the pictures of the whole and ``report.json``.
+    """Write the formats, the pictures of the whole, and at the very end the report.
 
     Raises:
         DataError: There is no picture to write.
@@ -38,7 +46,7 @@ def write(config: Config, sources: Sources, shards: Shards) -> None:
         "settings": {name: repr(value) for name, value in vars(config).items()},
         "versions": {"compositor": compositor.__version__, "torch": torch.__version__},
     }
-    files.write(config.output / "report.json", json.dumps(report, indent=1))
+    files.write(config.output / REPORT, json.dumps(report, indent=1))
 
 
 def _formats(config: Config, sources: Sources, shards: Shards, count: int) -> None:

@@ -53,11 +53,14 @@ def generate(config: Config, sources: Sources | None = None) -> Path:
     sources = sources or read(config)
     settle(config.output, settings(config, sources))
     shards = Shards(config.output, config.count)
+    before = finish.written(config.output)
     with claimed(config.output, f"shard-{first}-of-{launches}"):
         _make(config, sources, shards, shards.missing(first, launches))
     if not shards.missing():
         with claimed(config.output, "formats", wait=True):
-            finish.write(config, sources, shards)
+            # Two launches that end at once both see all shards; the first of them writes.
+            if finish.written(config.output) == before:
+                finish.write(config, sources, shards)
     return config.output
 
 

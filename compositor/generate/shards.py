@@ -127,11 +127,11 @@ def settle(folder: Path, settings: Mapping[str, Any]) -> None:
     """
     check_writable(folder)
     path = folder / SETTINGS
-    if not path.exists():
-        write(path, json.dumps(settings, indent=1))
-        return
-    held = json.loads(path.read_text())
     wanted = json.loads(json.dumps(settings))
+    with claimed(folder, "settings", wait=True):  # launches begin at once
+        if not path.exists():
+            write(path, json.dumps(settings, indent=1))
+        held = json.loads(path.read_text())
     for name in {**wanted, **held}:
         if held.get(name) != wanted.get(name):
             raise DataError(

@@ -1,0 +1,143 @@
+"""A data set made by several launches: of torchrun, of a Slurm array."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from compositor.generate import Config, finish, generate, run
+from compositor.generate.shards import Shards
+from compositor.scenes.law import PLAIN
+from tests.generate.tiny import config, content
+
+ROOT = Path(__file__).parents[2]
+BY_SLURM = {"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_MIN": "2", "SLURM_ARRAY_TASK_COUNT": "4"}
+LAUNCHERS = ("RANK", "WORLD_SIZE", *BY_SLURM)
+
+
+@pytest.fixture(autouse=True)
+def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in LAUNCHERS:
+        monkeypatch.delenv(name, raising=False)
+
+
+def command(options: Config) -> list[str]:
+    """The command line of a tiny set with the plain law."""
+    height, width = map(str, options.size)
+    return [
+        *("-m", "compositor.generate", "--shard", "auto"),
+        *("--cutouts", str(options.cutouts[0]), "--backgrounds", str(options.backgrounds[0])),
+        *("--output", str(options.output), "--count", str(options.count)),
+        *("--size", height, width, "--seed", str(options.seed)),
+    ]
+
+
+def launched(words: list[str], **variables: str) -> subprocess.Popen[str]:
+    environment = {k: v for k, v in os.environ.items() if k not in LAUNCHERS}
+    environment |= {"OMP_NUM_THREADS": "1", **variables}
+    return subprocess.Popen(
+        words, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one process makes."""
+    options = config(tmp_path_factory.mktemp("alone"), "out", law=PLAIN)
+    return generate(options)
+
+
+def test_two_processes_of_torchrun_make_what_one_does(alone: Path, tmp_path: Path) -> None:
+    options = config(tmp_path, "out", law=PLAIN)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    process = launched([*torchrun, *command(options)])
+    said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    for below in ("shards", "coco"):
+        assert content(options.output, below) == content(alone, below)
+    assert (options.output / "report.json").exists()
+
+
+def test_two_tasks_of_a_slurm_array_make_what_one_process_does(alone: Path, tmp_path: Path) -> None:
+    options = config(tmp_path, "out", law=PLAIN)
+    tasks = [
+        launched([sys.executable, *command(options)], **BY_SLURM | own)
+        for own in (
+            {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "2"},
+            {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "2"},
+        )
+    ]
+    said = [task.communicate(timeout=300) for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], said
+    for below in ("shards", "coco"):
+        assert content(options.output, below) == content(alone, below)
+    assert any(out == f"wrote {options.output}\n" for out, _ in said)
+
+
+def test_formats_are_written_once_by_launches_that_end_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    monkeypatch.setattr(finish.coco, "write", lambda *_: written.append("coco"))
+    options = config(tmp_path, "out")
+    make = run._make
+
+    def with_another(own: Config, *rest: object) -> None:
+        make(own, *rest)
+        if own.shard == "0/2":  # the other launch sees all shards before this one does
+            generate(replace(own, shard="1/2"))
+
+    monkeypatch.setattr(run, "_make", with_another)
+    generate(replace(options, shard="0/2"))
+    assert written == ["coco"]
+    generate(options)  # a later run writes them again: what it is asked for may have changed
+    assert written == ["coco"] * 2
+
+
+def test_a_launch_says_what_others_have_still_to_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = config(tmp_path, "out", law=PLAIN)
+    process = launched([sys.executable, *command(options)], RANK="1", WORLD_SIZE="2")
+    said = process.communicate(timeout=300)
+    assert said[0] == f"wrote {options.output}, but for 2 shards of other launches\n", said
+    assert Shards(options.output, 120).missing() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({"RANK": "1", "WORLD_SIZE": "3"}, (1, 3)),
+        (BY_SLURM, (3, 4)),
+        # A process of torchrun in a Slurm array is one of torchrun's.
+        ({"RANK": "0", "WORLD_SIZE": "2", **BY_SLURM}, (0, 2)),
+    ],
+)
+def test_the_environment_tells_the_part(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], wanted: tuple[int, int]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert Config((), (), shard="auto").part() == wanted
+    assert Config((), ()).part() == (0, 1), "not unless asked for"
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({}, "shard: got auto, wanted RANK and WORLD_SIZE .* in the environment"),
+        ({"RANK": "1"}, "shard: got auto, wanted RANK and WORLD_SIZE"),
+        ({"RANK": "2", "WORLD_SIZE": "2"}, "shard: got '2/2', wanted K/N"),
+        ({**BY_SLURM, "SLURM_ARRAY_TASK_COUNT": "3"}, "shard: got task 5 .* without gaps"),
+    ],
+)
+def test_an_environment_that_does_not_tell_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], wanted: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=wanted):
+        Config((Path("a"),), (Path("b"),), shard="auto").check()
