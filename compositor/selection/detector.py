@@ -87,7 +87,14 @@ def detect(detector: Detector, images: Tensor) -> list[dict[str, Tensor]]:
 
     Raises:
         DetectorError: The detector returns anything else, such as scores that are not numbers.
+        TypeError: ``images`` are not float32, such as bytes, which count to 255.
+        ValueError: ``images`` have another shape.
     """
+    if not isinstance(images, Tensor) or images.dtype != torch.float32:
+        got = str(images.dtype) if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"images: got {got}, wanted a float32 tensor in [0, 1]")
+    if images.dim() != 4 or images.shape[1] != 3:
+        raise refused("images", images, "(N, 3, height, width)")
     with torch.no_grad():
         found = detector.predict(images)
     if not isinstance(found, list | tuple) or len(found) != len(images):

@@ -27,11 +27,19 @@ def confidences(
         boxes: (n, 4), (x1, y1, x2, y2) in pixels, right and bottom exclusive: all objects of the
             scene, the background's too, or a detection of one of these could count for another.
         labels: (n,), their classes as the detector numbers them.
-        iou: Least IoU of a detection that counts as on the object.
+        iou: Least IoU of a detection that counts as on the object; above 0, at most 1.
 
     Returns:
         (n,) float32 in [0, 1], on the CPU; 0 for an object that no detection finds.
+
+    Raises:
+        ValueError: A shape is another, or ``iou`` out of range.
     """
+    if boxes.dim() != 2 or boxes.shape[1] != 4:
+        raise refused("boxes", boxes, "shape (n, 4)")
+    if labels.shape != boxes.shape[:1]:
+        raise refused("labels", labels, f"shape ({len(boxes)},), one for each box")
+    _share("iou", iou)
     found_at = detections["boxes"].float()
     overlap = box_iou(found_at, boxes.to(found_at))
     same = detections["labels"][:, None] == labels.to(found_at.device)
@@ -74,9 +82,14 @@ def is_hard(confidences: Tensor, below: float, share: float) -> bool:
     Raises:
         ValueError: A number is out of range.
     """
-    for name, value in (("below", below), ("share", share)):
-        if not 0 < number(name, value, "a number above 0, at most 1") <= 1:
-            raise refused(name, value, "a number above 0, at most 1")
+    _share("below", below)
+    _share("share", share)
     # Divided rather than multiplied: 0.7 * 10 is above 7, but 7 / 10 is 0.7.
     count = len(confidences)
     return count > 0 and int((confidences < below).sum()) / count >= share
+
+
+def _share(name: str, value: float) -> None:
+    wanted = "a number above 0, at most 1"
+    if not 0 < number(name, value, wanted) <= 1:
+        raise refused(name, value, wanted)

@@ -166,11 +166,11 @@ ONE = {
 def test_onnx_with_names_and_a_batch(tmp_path):
     batch = {name: value[None] for name, value in ONE.items()}
     for outputs in (ONE, batch):
-        shape = [1, 3, "height", "width"]
-        spec = graph(tmp_path / "a.onnx", shape, outputs, ["background", "cup", "mug"])
-        detector = load(spec)
-        agree(detect(detector, IMAGES), [ONE, ONE])
-        assert labels_by_name(detector, ("", "mug")) == [0, 2]
+        for shape in ([1, 3, "height", "width"], ["n", "c", 64, 80]):
+            spec = graph(tmp_path / "a.onnx", shape, outputs, ["background", "cup", "mug"])
+            detector = load(spec)
+            agree(detect(detector, IMAGES), [ONE, ONE])
+            assert labels_by_name(detector, ("", "mug")) == [0, 2]
 
 
 def test_onnx_refuses(tmp_path):
@@ -185,7 +185,8 @@ def test_onnx_refuses(tmp_path):
     )
     line = one_line(load, graph(path, [3, "h", "w"], ONE, element=onnx.TensorProto.UINT8))
     assert "got inputs [('image', 'tensor(uint8)', [3, 'h', 'w'])], wanted one float image" in line
-    assert "wanted one float image" in one_line(load, graph(path, ["h", "w"], ONE))
+    for shape in (["h", "w"], [1, "h", "w"], [2, 3, "h", "w"], [1, 1, 3, "h", "w"]):
+        assert "wanted one float image" in one_line(load, graph(path, shape, ONE))
     with_names = graph(path, [3, "h", "w"], ONE, {"0": "cup"})
     line = one_line(labels_by_name, load(with_names), ("", "cup"))
     assert line == "detector: got classes of type dict, wanted a sequence of names"

@@ -239,8 +239,18 @@ def test_what_a_detector_returns_is_checked():
         assert line in one_line(detect, Fixed(wrong), IMAGES)
 
 
+def test_images_are_checked():
+    detector = Fixed([])
+    for images in (IMAGES * 255).byte(), IMAGES.double(), IMAGES.numpy():
+        with pytest.raises(TypeError, match="^images: got .*, wanted a float32 tensor in"):
+            detect(detector, images)
+    for images in IMAGES[0], IMAGES[:, :1], IMAGES.permute(0, 2, 3, 1):
+        line = one_line(detect, detector, images)
+        assert line.endswith(f"shape {tuple(images.shape)}, wanted (N, 3, height, width)")
+
+
 def test_any_network_as_torchvisions():
-    class Network(torch.nn.Linear):
+    class Network(torch.nn.Module):
         def forward(self, images):
             assert not self.training and not torch.is_grad_enabled()
             size = torch.tensor([images[0].shape[-1], images[0].shape[-2]]).float()
@@ -248,5 +258,5 @@ def test_any_network_as_torchvisions():
             one = {"boxes": box, "labels": torch.ones(1).long(), "scores": torch.ones(1)}
             return [one | {"masks": None} for _ in images]
 
-    found = detect(TorchvisionDetector(Network(1, 1), ("", "mug")), IMAGES)
+    found = detect(TorchvisionDetector(Network(), ("", "mug")), IMAGES)
     assert [one["boxes"].tolist() for one in found] == [[[0, 0, 80, 64]]] * 2

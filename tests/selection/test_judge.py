@@ -143,3 +143,12 @@ def test_shares_out_of_range(value: object) -> None:
         is_hard(torch.zeros(1), value, 0.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=f"share: got .*,{line}"):
         is_hard(torch.zeros(1), 0.5, value)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=f"iou: got .*,{line}"):
+        confidences(detections(), BOX[None], torch.ones(1), value)  # type: ignore[arg-type]
+
+
+def test_shapes_that_do_not_fit() -> None:
+    with pytest.raises(ValueError, match=r"^boxes: got .* shape \(4,\), wanted shape \(n, 4\)$"):
+        confidences(detections(), BOX, torch.ones(1))
+    with pytest.raises(ValueError, match=r"^labels: got .* \(1,\), wanted shape \(2,\), one for"):
+        confidences(detections(), torch.zeros(2, 4), torch.ones(1))

@@ -32,7 +32,7 @@ class OnnxDetector:
         self.session = session
         inputs = [(one.name, one.type, one.shape) for one in session.get_inputs()]
         outputs = [one.name for one in session.get_outputs()]
-        if len(inputs) != 1 or inputs[0][1] != "tensor(float)" or len(inputs[0][2]) not in (3, 4):
+        if len(inputs) != 1 or not _takes_an_image(*inputs[0][1:]):
             raise DetectorError(f"got inputs {inputs}, wanted one float image (3, H, W)")
         if not set(OUTPUTS) <= set(outputs):
             got = ", ".join(outputs)
@@ -66,6 +66,19 @@ class OnnxDetector:
         if boxes.dim() == 3 and len(boxes) == 1:
             boxes, labels, scores = boxes[0], labels[0], scores[0]
         return {"boxes": boxes, "labels": labels, "scores": scores}
+
+
+def _takes_an_image(kind: str, shape: Sequence[int | str | None]) -> bool:
+    """Whether an input is float32 (3, H, W) or (1, 3, H, W), as far as its sides are fixed."""
+    leading = shape[:-2]
+    return (
+        kind == "tensor(float)"
+        and len(shape) in (3, 4)
+        and all(
+            side == wanted or not isinstance(side, int)
+            for side, wanted in zip(leading, (1, 3)[-len(leading) :], strict=True)
+        )
+    )
 
 
 def load(path: str, device: torch.device) -> OnnxDetector:

@@ -27,7 +27,7 @@ class TorchvisionDetector:
     @torch.no_grad()
     def predict(self, images: Tensor) -> list[dict[str, Tensor]]:
         """Detect objects; see :class:`compositor.selection.detector.Detector`."""
-        here = next(self.network.parameters()).device
+        here = next(self.network.parameters(), images).device
         found = self.network(list(images.to(here)))
         return [{name: one[name] for name in ("boxes", "labels", "scores")} for one in found]
 
