@@ -234,6 +234,7 @@ def test_what_a_detector_returns_is_checked():
         ([good, good | {"labels": torch.ones(1)}], "labels of torch.float32, wanted"),
         ([good, good | {"scores": torch.tensor([torch.nan])}], "scores outside [0, 1]"),
         ([good, good | {"scores": torch.tensor([1.5])}], "scores outside [0, 1]"),
+        ([good, good | {"scores": torch.tensor([-0.1])}], "scores outside [0, 1]"),
         ([good, good | {"boxes": torch.full((1, 4), torch.inf)}], "boxes that are not finite"),
     ):
         assert line in one_line(detect, Fixed(wrong), IMAGES)
