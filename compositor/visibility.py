@@ -34,12 +34,14 @@ def boxes(alpha: Tensor, threshold: float = 0.5) -> tuple[Tensor, Tensor]:
         ValueError: ``alpha`` is not (N, 1, H, W) with H, W >= 1, or ``threshold`` is not a number
             in [0, 1).
     """
-    alpha = _arguments.coverage("alpha", alpha)
+    alpha = _arguments.coverage("alpha", alpha, torch.bool)
     threshold = _arguments.threshold(threshold)
-    solid = (alpha > threshold).squeeze(1)
-    x1, x2 = _span(solid.any(-2))
-    y1, y2 = _span(solid.any(-1))
-    visible = solid.flatten(1).any(-1)
+    # The largest of bytes takes a fiftieth of the time that any() of bools does.
+    solid = alpha if alpha.dtype == torch.bool else alpha > threshold
+    solid = solid.squeeze(1).view(torch.uint8)
+    columns, rows = solid.amax(-2), solid.amax(-1)
+    (x1, x2), (y1, y2) = _span(columns), _span(rows)
+    visible = columns.amax(-1).bool()
     box = torch.stack((x1, y1, x2, y2), -1) * visible.unsqueeze(-1)
     return box.to(torch.float32), visible
 
@@ -139,9 +141,8 @@ def _rise(values: Tensor, level: float) -> Tensor:
 
 
 def _span(line: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the first True of (N, length) and one past the last; argmax finds the first."""
-    ones = line.to(torch.uint8)
-    return ones.argmax(-1), line.shape[-1] - ones.flip(-1).argmax(-1)
+    """Return the first 1 of (N, length) and one past the last; argmax finds the first."""
+    return line.argmax(-1), line.shape[-1] - line.flip(-1).argmax(-1)
 
 
 def _inside(row: Tensor, frame_size: Sequence[int], side: int) -> Tensor:
