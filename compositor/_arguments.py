@@ -6,9 +6,11 @@ got and what it wanted. ``torch.compile`` can trace them all.
 
 from __future__ import annotations
 
+import math
 import operator
+from collections.abc import Callable
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +20,7 @@ IMAGE_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 PAPER_THRESHOLD = 1 - 1e-7
 LONGEST_REACH = 2**20
 """Longest reach of the blur in pixels: beyond any canvas, but its taps still fit in memory."""
+Number = TypeVar("Number", int, float)
 _IMAGE = "float64, float32, bfloat16 or float16"
 _SIZE = "(height, width), two integers of at least 1"
 
@@ -88,6 +91,29 @@ def radius(value: Any) -> int:
     if not 0 <= reach <= LONGEST_REACH:
         raise refused("radius", value, wanted)
     return reach
+
+
+def share(name: str, value: Any) -> float:
+    """Return a number in [0, 1]."""
+    wanted = "a number in [0, 1]"
+    part = number(name, value, wanted)
+    if not 0 <= part <= 1:
+        raise refused(name, value, wanted)
+    return part
+
+
+def span(
+    name: str, value: Any, end: Callable[[str, Any, str], Number], wanted: str
+) -> tuple[Number, Number]:
+    """Return ``value`` as (least, largest), each as ``end`` (integer or number) checks it."""
+    wanted = f"(least, largest), {wanted}"
+    try:
+        least, largest = [end(name, one, wanted) for one in value]
+    except (TypeError, ValueError):
+        raise refused(name, value, wanted) from None
+    if not 0 <= least <= largest < math.inf:
+        raise refused(name, value, wanted)
+    return least, largest
 
 
 def choices(mask_grad: str, name: str, wanted: bool) -> None:

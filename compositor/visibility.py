@@ -39,7 +39,16 @@ def boxes(alpha: Tensor, threshold: float = 0.5) -> tuple[Tensor, Tensor]:
     # The largest of bytes takes a fiftieth of the time that any() of bools does.
     solid = alpha if alpha.dtype == torch.bool else alpha > threshold
     solid = solid.squeeze(1).view(torch.uint8)
-    columns, rows = solid.amax(-2), solid.amax(-1)
+    return around(solid.amax(-2), solid.amax(-1))
+
+
+def around(columns: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Find boxes as :func:`boxes` does, from the columns and rows that hold a pixel.
+
+    Args:
+        columns: (N, W) uint8 of 0 and 1.
+        rows: (N, H) likewise.
+    """
     (x1, x2), (y1, y2) = _span(columns), _span(rows)
     visible = columns.amax(-1).bool()
     box = torch.stack((x1, y1, x2, y2), -1) * visible.unsqueeze(-1)
