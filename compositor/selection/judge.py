@@ -46,8 +46,10 @@ def confidences(
     overlap = overlap.where(same & (overlap >= iou), -1).cpu()
     scores = detections["scores"].float().cpu()
     found = torch.zeros(len(boxes))
-    for row in scores.argsort(descending=True, stable=True).tolist():
-        if len(boxes) and overlap[row].max() >= 0:
+    order = scores.argsort(descending=True, stable=True)
+    on_any = (overlap >= 0).any(1)  # few of the hundreds that some detectors give
+    for row in order[on_any[order]].tolist():
+        if overlap[row].max() >= 0:
             best = overlap[row].argmax()
             found[best] = scores[row]
             overlap[:, best] = -1  # found
