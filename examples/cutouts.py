@@ -1,28 +1,14 @@
-"""Cut-outs for scenes: read from files or drawn, and made ready to be pasted at a size."""
+"""Cut-outs for scenes: read from files or drawn."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-import torch
+import numpy as np
 from drawings import PALETTES, balloon
 from pictures import read, to_bytes
-from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
 
-import compositor
-
-REACH = 16
-"""How far a cut-out's colours are continued beyond it, in pixels, for blurs of sigma up to 5."""
-
-
-class Cutout(NamedTuple):
-    """An object: bytes of colours (3, h, w) and of its mask (1, h, w), which reaches all edges."""
-
-    name: str
-    colours: Tensor
-    mask: Tensor
+from compositor.data.records import Cutout
+from compositor.scenes.bank import BankedCutout, banked
 
 
 @dataclass(frozen=True)
@@ -45,50 +31,26 @@ class Cutouts:
     def __len__(self) -> int:
         return len(self.pictures) or len(PALETTES)
 
-    def load(self, index: int) -> Cutout:
-        """Read the object, or draw it."""
+    def load(self, index: int) -> BankedCutout:
+        """Read the object, or draw it, and make it ready to be pasted."""
         if not self.pictures:
+            name = f"balloon {index + 1}"
             colours, mask = (to_bytes(part[0]) for part in balloon(index))
-            return _trimmed(f"balloon {index + 1}", colours, mask)
-        path = self.pictures[index]
-        if self.masks:
+        elif self.masks:
+            path = self.pictures[index]
+            name = path.name
             colours, mask = read(path, "RGB"), read(self.masks[index], "L")
-            mask = ((mask > 127) ^ self.inverted).to(torch.uint8) * 255
             if mask.shape[1:] != colours.shape[1:]:
                 got, wanted = tuple(mask.shape[1:]), tuple(colours.shape[1:])
                 raise ValueError(f"{self.masks[index]}: got size {got}, wanted {wanted} as {path}")
+            mask = 255 - mask if self.inverted else mask
         else:
+            path = self.pictures[index]
+            name = path.name
             colours, mask = read(path, "RGBA").split((3, 1))
             if mask.min() == 255:
                 raise ValueError(f"{path}: got no transparent pixel, wanted some or a --mask")
-        if mask.max() < 128:
+        solid = mask[0].numpy() > 127
+        if not solid.any():
             raise ValueError(f"{path}: got an empty mask, wanted an object (or --invert-mask)")
-        return _trimmed(path.name, colours, mask)
-
-
-def _trimmed(name: str, colours: Tensor, mask: Tensor) -> Cutout:
-    x1, y1, x2, y2 = compositor.boxes(mask[None] > 0)[0][0].int().tolist()
-    return Cutout(name, colours[:, y1:y2, x1:x2], mask[:, y1:y2, x1:x2])
-
-
-def shrunk(cutout: Cutout, scale_x: float, scale_y: float) -> Cutout:
-    """A cut-out with no more pixels than it gets on the canvas, and colours beyond its edge.
-
-    Samples of one that shrinks would miss pixels, as in any bilinear sampling. A blurred edge
-    reaches beyond the object, where a cut-out is black or shows the scene it was cut from, which
-    would appear as a fringe.
-    """
-    h, w = cutout.mask.shape[1:]
-    size = math.ceil(h * min(scale_y, 1)), math.ceil(w * min(scale_x, 1))
-    mask = cutout.mask[None] / 255
-    weight = (mask > 0.5).float()
-    parts = torch.cat((cutout.colours[None] / 255 * weight, weight, mask), 1)
-    if size != (h, w):
-        parts = interpolate(parts, size, mode="bilinear", antialias=True)
-    colours, weight, mask = parts.split((3, 1, 1), 1)
-    colours, known = colours / weight.clamp_min(1e-6), (weight > 0.01).float()
-    for _ in range(REACH):
-        near, weight = avg_pool2d(colours * known, 3, 1, 1), avg_pool2d(known, 3, 1, 1)
-        colours = torch.where(known > 0, colours, near / weight.clamp_min(1e-6))
-        known = (weight > 0).float()
-    return Cutout(cutout.name, to_bytes(colours[0]), to_bytes(mask[0]))
+        return banked(Cutout(name, np.asarray(colours.permute(1, 2, 0)), solid, 1))

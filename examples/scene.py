@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import torch
 import tyro
-from cutouts import Cutout, Cutouts, shrunk
+from cutouts import Cutouts
 from drawings import landscape
 from overlay import Box, beside_its_labels, grid
 from pictures import check_output, listed, read, to_bytes, write
@@ -31,6 +31,7 @@ from torch import Tensor
 
 import compositor
 from compositor import affine
+from compositor.scenes.bank import BankedCutout
 
 TURN, SHEAR, STRETCH = 25.0, 0.15, 0.1
 """How far an object is turned either way, in degrees, sheared, and stretched, as shares."""
@@ -135,27 +136,29 @@ def turns(count: int, config: Config, generator: torch.Generator) -> list[int]:
 
 
 def compose(
-    cutouts: Sequence[Cutout], canvas: Tensor, config: Config, generator: torch.Generator
+    cutouts: Sequence[BankedCutout], canvas: Tensor, config: Config, generator: torch.Generator
 ) -> Scene:
     """Paste cut-outs on a canvas (3, H, W) uint8, the last on top."""
     size = canvas.shape[1:]
     if config.box:
         boxes = torch.tensor(config.box, dtype=torch.float32).split(1)
         thetas = [
-            affine.from_boxes(cutout.mask[None] / 255, box, size, threshold=0)
+            affine.from_boxes(cutout.levels[0].mask[None] / 255, box, size, threshold=0)
             for cutout, box in zip(cutouts, boxes, strict=True)
         ]
     else:
         thetas = [random_theta(cutout, size, config.size, generator) for cutout in cutouts]
     ready, truncated = [], []
     for cutout, theta in zip(cutouts, thetas, strict=True):
-        scale_x, scale_y = affine.to_parameters(theta, cutout.mask.shape[1:], size)[0, 2:4].tolist()
-        ready.append(shrunk(cutout, scale_x, scale_y))
-        truncated.append(1 - compositor.visible_fraction(cutout.mask[None] / 255, theta, size))
+        # Shrunk by more than half, it would lose pixels: a smaller level serves the same theta.
+        scales = affine.to_parameters(theta, cutout.frame, size)[0, 2:4]
+        ready.append(cutout.level(float(scales.prod().abs().sqrt())))
+        mask = cutout.levels[0].mask[None] / 255
+        truncated.append(1 - compositor.visible_fraction(mask, theta, size))
     pictures, labels = compositor.render(
         canvas[None],
-        [cutout.colours for cutout in ready],
-        [cutout.mask for cutout in ready],
+        [level.colours for level in ready],
+        [level.mask for level in ready],
         torch.cat(thetas),
         image=torch.zeros(len(ready), dtype=torch.int64),
         threshold=0,
@@ -166,13 +169,15 @@ def compose(
 
 
 def random_theta(
-    cutout: Cutout, canvas: torch.Size, limits: tuple[float, float], generator: torch.Generator
+    cutout: BankedCutout,
+    canvas: torch.Size,
+    limits: tuple[float, float],
+    generator: torch.Generator,
 ) -> Tensor:
     """Draw a placement (1, 2, 3) with its centre anywhere on the canvas, turned a bit."""
-    size = cutout.mask.shape[1:]
     u = torch.rand(6, generator=generator) * 2 - 1
     side = limits[0] + (limits[1] - limits[0]) * (u[0] + 1) / 2
-    scale = side * min(canvas) / max(size)
+    scale = side * min(canvas) / max(cutout.size)
     parameters = (
         TURN * u[1],
         SHEAR * u[2],
@@ -181,7 +186,7 @@ def random_theta(
         u[4] * canvas[1] / 2,
         u[5] * canvas[0] / 2,
     )
-    return affine.from_parameters(torch.stack(parameters)[None], size, canvas)
+    return affine.from_parameters(torch.stack(parameters)[None], cutout.frame, canvas)
 
 
 if __name__ == "__main__":
