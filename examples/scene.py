@@ -152,7 +152,7 @@ def compose(
     for cutout, theta in zip(cutouts, thetas, strict=True):
         # Shrunk by more than half, it would lose pixels: a smaller level serves the same theta.
         scales = affine.to_parameters(theta, cutout.frame, size)[0, 2:4]
-        ready.append(cutout.level(float(scales.prod().abs().sqrt())))
+        ready.append(cutout.level(float(scales.abs().max())))
         mask = cutout.levels[0].mask[None] / 255
         truncated.append(1 - compositor.visible_fraction(mask, theta, size))
     pictures, labels = compositor.render(
