@@ -28,7 +28,7 @@ LARGEST = 10.0
 """Largest scale."""
 
 
-class CopyPaste(Transform):  # type: ignore[misc]  # torchvision has no annotations
+class CopyPaste(Transform):
     """Paste objects on the pictures of a batch, and take from the targets what they hide.
 
     Called as torchvision's v2 transforms on a batch, ``images, targets = copy_paste(images,
