@@ -23,7 +23,8 @@ METHOD = (
     " a tenth is a smaller mask under the same maps, shrunk: the same mask shrunk by the map."
     " backward: theta's gradient only."
     " render: so many objects on each of N canvases; of uint8 with labels of what is seen, segpaste"
-    " at places of its own and without warping; of float32 as a chain over the layers."
+    " and CopyPaste at places of their own, segpaste without warping; of float32 as a chain over"
+    " the layers."
 )
 PEERS = {BLEND: peers.PEERS, RENDER: render_peers.NAMES}
 

@@ -119,15 +119,16 @@ def test_a_chain_that_is_another_is_refused(peer, monkeypatch):
         agreement.check(peer, layers)
 
 
-def test_segpaste_that_pastes_nothing_is_refused(monkeypatch):
+@pytest.mark.parametrize("peer", ["segpaste", "CopyPaste"])
+def test_a_collator_that_pastes_nothing_is_refused(peer, monkeypatch):
     layers = make_layers(SHAPE, BYTES, 3)
-
-    def nothing(layers):
-        return lambda: {"images": layers.background, "boxes": [torch.zeros(6, 4)] * 2}
-
-    monkeypatch.setitem(peers.SCENES, "segpaste", nothing)
-    with pytest.raises(AssertionError, match="nothing is pasted"):
-        agreement.check("segpaste", layers)
+    boxes = [torch.zeros(6, 4)] * 2
+    batch = {"images": layers.background, "boxes": boxes}
+    if peer == "CopyPaste":
+        batch = list(layers.background), [{"boxes": one} for one in boxes]
+    monkeypatch.setitem(peers.SCENES, peer, lambda layers: lambda: batch)
+    with pytest.raises(AssertionError, match=f"{peer}: a picture on which nothing is pasted"):
+        agreement.check(peer, layers)
 
 
 def test_segpaste_leaves_pycocotools_in_its_place():
@@ -169,7 +170,7 @@ def test_every_sweep_times_every_peer():
     for scene in scenes:
         timed = [case.peer for case in first if (case.shape, case.objects) == scene]
         by_segpaste = scene[0][0] == 8 and scene[0][2:] != (1080, 1920)
-        assert timed == list(peers.PEERS[BYTES])[: 4 if by_segpaste else 3]
+        assert timed == list(peers.PEERS[BYTES])[: 5 if by_segpaste else 3]
     floats = [(case.mode, case.peer) for case in first if case.dtype == FLOATS]
     assert len(floats) == 2 * len(peers.PEERS[FLOATS])
 
@@ -185,7 +186,7 @@ def test_a_missing_package_is_named_and_not_measured(monkeypatch):
     monkeypatch.setitem(packages.MODULES, "segpaste", "no_such_package")
     assert packages.missing() == ["segpaste"]
     timed = {case.peer for _, case in cases.cases((8, 3, 512, 512), BYTES)}
-    assert timed == {"compositor", "OpenCV", "vision-synthesis"}
+    assert timed == {"compositor", "OpenCV", "vision-synthesis", "CopyPaste"}
     text = report.table(machine.describe([]), lines(), [])
     assert "Not installed, so not measured: segpaste." in text
 
@@ -220,6 +221,14 @@ def test_bytes_are_held_to_each_peer_on_one_thread():
         "pass: 8 x 3 x 512 x 512, 5 objects, uint8, MiB allocated beyond the outputs"
         " (one canvas: 0.75): 0.5 (wanted at most 0.75)",
     ]
+
+
+def test_copy_paste_is_held_to_segpaste_at_512():
+    held = floors.check(lines(segpaste=16, CopyPaste=2.5))
+    (floor,) = [one for one in held if "CopyPaste" in one.what]
+    assert (floor.wanted, floor.measured, floor.passed) == (8, 6.4, False)
+    smaller = floors.check(lines((8, 3, 256, 256), segpaste=16, CopyPaste=2.5))
+    assert not any("CopyPaste" in one.what for one in smaller)
 
 
 def test_the_largest_canvas_is_held_to_opencv_and_floats_to_the_chain():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.agreement import WELL_CONDITIONED, as_images
-from benchmarks.render.peers import prepare, prepare_labelled
+from benchmarks.render.peers import COPY_PASTE, prepare, prepare_labelled
 from benchmarks.render.scenes import Layers
 from benchmarks.scenes import RADIUS
 
@@ -19,8 +19,9 @@ from benchmarks.scenes import RADIUS
 # less, so its edges differ: 1.4, most with twenty objects. Without a middling object it is 5 more.
 LEVELS = {"OpenCV": 0.2, "vision-synthesis": 2.0}
 OWNERS = 1e-3
-# segpaste chooses its places, and leaves out an object for which it finds none.
-PASTED = 0.8
+# segpaste chooses its places, and leaves out an object for which it finds none; CopyPaste leaves
+# out what is mostly hidden, as many of twenty are.
+PASTED = {"segpaste": 0.8, COPY_PASTE: 0.5}
 # Floats: all but so many values must be closer than this, at a threshold that rounding does not
 # flip and away from the canvas's edge, where eager's blur sees zeros and ours alpha.
 TOLERANCE, OFF = 1e-3, 1e-3
@@ -36,7 +37,11 @@ def check(peer: str, layers: Layers) -> None:
         return
     result = prepare(peer, layers, "forward")()
     if peer == "segpaste":
-        _check_pasted(result, layers)
+        _check_pasted(peer, result["images"], result["boxes"], layers)
+        return
+    if peer == COPY_PASTE:
+        images, targets = result
+        _check_pasted(peer, torch.stack(images), [one["boxes"] for one in targets], layers)
         return
     composite, labels = prepare_labelled(layers)()
     theirs = as_images([one.composite if peer == "OpenCV" else one.image for one in result])
@@ -68,11 +73,11 @@ def _check_labels(pictures: list[Any], owner: Tensor, layers: Layers) -> None:
             assert box == wanted, f"OpenCV: layer {number} has box {box}, wanted {wanted}"
 
 
-def _check_pasted(batch: dict[str, Any], layers: Layers) -> None:
+def _check_pasted(peer: str, images: Tensor, boxes: list[Tensor], layers: Layers) -> None:
     own = layers.background
-    assert batch["images"].shape == own.shape, "segpaste: another number or size of pictures"
-    changed = (batch["images"] != own).any(1).flatten(1).any(1)
-    assert changed.all(), "segpaste: a picture on which nothing is pasted"
+    assert images.shape == own.shape, f"{peer}: another number or size of pictures"
+    changed = (images != own).any(1).flatten(1).any(1)
+    assert changed.all(), f"{peer}: a picture on which nothing is pasted"
     # All objects on a picture: its own, which only annotate it, and those that were pasted.
-    pasted = sum(len(boxes) for boxes in batch["boxes"]) / (2 * len(layers.theta))
-    assert pasted >= PASTED, f"segpaste: {pasted:.2g} of the objects wanted, at least {PASTED}"
+    pasted = sum(map(len, boxes)) / (2 * len(layers.theta))
+    assert pasted >= PASTED[peer], f"{peer}: {pasted:.2g} of the objects, wanted {PASTED[peer]}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from benchmarks.cases import RENDER, Case
 from benchmarks.peers import MODES
 from benchmarks.render import packages
-from benchmarks.render.peers import PEERS
+from benchmarks.render.peers import COPY_PASTE, PEERS
 from benchmarks.render.scenes import BYTES, FLOATS
 from benchmarks.scenes import Shape
 
@@ -28,7 +28,7 @@ def sessions() -> list[tuple[Shape, str]]:
 
 
 def _measured(peer: str, shape: Shape) -> bool:
-    if peer == "segpaste":
+    if peer in ("segpaste", COPY_PASTE):
         # A batch of one has no other picture to paste from; the largest takes seconds a call.
         return peer not in packages.missing() and shape[0] > 1 and shape[2:] != LARGEST
     return peer not in packages.missing()

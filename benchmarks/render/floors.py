@@ -10,12 +10,14 @@ from benchmarks.figures import Line
 from benchmarks.floors import name
 from benchmarks.promise import Floor
 from benchmarks.render.cases import LARGEST
+from benchmarks.render.peers import COPY_PASTE
 from benchmarks.render.scenes import BYTES, FLOATS
 
 # How many times our time a peer must take, and the aim, on one thread.
 ON_BYTES = {"OpenCV": (2.0, 3.5), "vision-synthesis": (3.5, 6.0), "segpaste": (8.0, 15.0)}
 ON_THE_LARGEST = {"OpenCV": (2.0, 3.0)}
 ON_FLOATS = {"blends": (4.0, 8.0)}
+COPY_PASTE_OVER_SEGPASTE = 8.0  # at 512 x 512
 TWO_OVER_ONE = (1.8, 1.95)  # times faster on two threads than on one, a batch
 
 
@@ -23,6 +25,7 @@ def check(lines: Sequence[Line]) -> list[Floor]:
     """Hold the lines against the promises; a peer that is not installed has none."""
     own = [line for line in lines if line.op == RENDER]
     floors = [floor for line in own if line.threads == 1 for floor in _ratios(line)]
+    floors += [floor for line in own if line.threads == 1 for floor in _copy_paste(line)]
     floors += [floor for line in own for floor in _two_over_one(line, own)]
     return floors + [floor for line in own if line.threads == 1 for floor in _memory(line)]
 
@@ -40,6 +43,13 @@ def _ratios(line: Line) -> Iterator[Floor]:
         if peer in line.figures:
             what = f"{_title(line)}, one thread, times faster than {peer}"
             yield Floor(what, least, line.ratio(peer), aim=aim)
+
+
+def _copy_paste(line: Line) -> Iterator[Floor]:
+    if line.shape[2:] == (512, 512) and {COPY_PASTE, "segpaste"} <= line.figures.keys():
+        times = line.figures["segpaste"].ms / line.figures[COPY_PASTE].ms
+        what = f"{_title(line)}, one thread, times that CopyPaste is faster than segpaste"
+        yield Floor(what, COPY_PASTE_OVER_SEGPASTE, times)
 
 
 def _two_over_one(line: Line, lines: Sequence[Line]) -> Iterator[Floor]:

@@ -94,9 +94,7 @@ def prepare_segpaste(layers: Layers) -> Callable[[], dict[str, Any]]:
         blend_mode="gaussian",
     )
     collate = segpaste.CopyPasteCollator(segpaste.CopyPasteAugmentation(config))
-    batch = [
-        (canvas, _annotations(layers, number)) for number, canvas in enumerate(layers.background)
-    ]
+    batch = annotated(layers)
 
     def run() -> dict[str, Any]:
         random.seed(0)
@@ -105,6 +103,13 @@ def prepare_segpaste(layers: Layers) -> Callable[[], dict[str, Any]]:
         return result
 
     return run
+
+
+def annotated(layers: Layers) -> list[tuple[Tensor, dict[str, Tensor]]]:
+    """Give the batch that a collator gets: pictures and their own objects."""
+    return [
+        (canvas, _annotations(layers, number)) for number, canvas in enumerate(layers.background)
+    ]
 
 
 def _annotations(layers: Layers, canvas: int) -> dict[str, Tensor]:

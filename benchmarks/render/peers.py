@@ -1,4 +1,4 @@
-"""The peers in the table of `render`. All do the same work, apart from the two packages.
+"""The peers in the table of `render`. All do the same work, apart from the packages and CopyPaste.
 
 With bytes: composite and labels, at the paper's threshold, in one call or picture by picture. With
 floats: the composite alone, or theta's gradient too, of as many layers on each canvas.
@@ -17,11 +17,13 @@ from benchmarks.plain import gaussian_taps, plain
 from benchmarks.render import opencv, packages
 from benchmarks.render.scenes import BYTES, FLOATS, Layers
 from benchmarks.scenes import RADIUS, SIGMA, THRESHOLD
+from compositor.transforms import CopyPaste
 
 # The composite as a function of theta and threshold.
 Pipeline = Callable[[Tensor, float], Tensor]
+COPY_PASTE = "CopyPaste"  # ours, and segpaste's peer: it scales, mirrors and blurs, too
 PEERS = {
-    BYTES: ("compositor", "OpenCV", "vision-synthesis", "segpaste"),
+    BYTES: ("compositor", "OpenCV", "vision-synthesis", "segpaste", COPY_PASTE),
     FLOATS: ("compositor", "blends", "eager"),
 }
 NAMES = tuple(dict.fromkeys(name for names in PEERS.values() for name in names))
@@ -86,11 +88,24 @@ def eager(layers: Layers) -> Pipeline:
     return _chain(layers, paste)
 
 
+def prepare_copy_paste(layers: Layers) -> Callable[[], Any]:
+    """As :func:`packages.prepare_segpaste`, by our transform with its own defaults."""
+    collate = CopyPaste(objects=(layers.objects, layers.objects)).collate
+    batch = packages.annotated(layers)
+
+    def run() -> Any:
+        torch.manual_seed(0)  # the same places in every round
+        return collate(batch)
+
+    return run
+
+
 PIPELINES = {"compositor": ours, "blends": blends, "eager": eager}
 SCENES: dict[str, Callable[[Layers], Callable[[], Any]]] = {
     "OpenCV": opencv.prepare,
     "vision-synthesis": packages.prepare_vision_synthesis,
     "segpaste": packages.prepare_segpaste,
+    COPY_PASTE: prepare_copy_paste,
 }
 
 
