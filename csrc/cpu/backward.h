@@ -139,7 +139,9 @@ class Backward {
   // dL/dalpha of a part of row i, and what its colours add to theta's gradient.
   void colour_slopes(int i, const RowMap<T>& row, Span part, bool inside, RowSums& sums) {
     if constexpr (kBlocks<S, kUnit>) {
-      if (inside && slope_blocks(p_, n_, i, row, alpha_, grad_alpha_, part, tone_, sums)) return;
+      if (inside && slope_blocks<S, B>(p_, n_, i, row, alpha_, grad_alpha_, part, tone_, sums)) {
+        return;
+      }
     }
     const size_t bytes = sizeof(T) * (part.end - part.begin);
     for (T* to : {grad_alpha_, grad_u_, grad_v_}) __builtin_memset(to + part.begin, 0, bytes);

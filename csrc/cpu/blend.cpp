@@ -18,7 +18,8 @@ const char* capability() {
   static const bool avx2 = [] {
     const char* wanted = std::getenv("COMPOSITOR_CPU_CAPABILITY");
     if (wanted && std::strcmp(wanted, "baseline") == 0) return false;
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
   }();
   if (avx2) return "avx2";
 #endif

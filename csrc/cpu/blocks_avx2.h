@@ -1,25 +1,11 @@
-// The inner loops in float32, eight pixels at a time. They keep the gathered pixels in registers,
-// where the row passes write them to row buffers and read them again. All source pixels of a span
-// are in the frame.
-
-constexpr int kLanes = 8;
-typedef float Lanes __attribute__((vector_size(4 * kLanes)));
+// The inner loops computed in float32, eight pixels at a time. They keep the gathered pixels in
+// registers, where the row passes write them to row buffers and read them again. All source pixels
+// of a span are in the frame.
 
 struct BlockSamples {
   alignas(32) int32_t at[kLanes];  // offsets of the upper left source pixels
   Lanes tx, ty;
 };
-
-// All bits set in the first `count` lanes.
-inline __m256i first_lanes(int count) {
-  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lane);
-}
-
-inline Lanes columns_from(int j) {
-  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  return _mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_set1_epi32(j), lane));
-}
 
 // Where the samples of columns j .. j + 7 lie; lanes that are not wanted read the first pixel.
 inline BlockSamples locate_block(const RowMap<float>& row, int sy, Lanes x, __m256i wanted) {
@@ -48,9 +34,35 @@ inline Pair<Lanes> gather_pairs(const float* plane, const int32_t* at) {
   return {_mm256_shuffle_ps(even, odd, 0x88), _mm256_shuffle_ps(even, odd, 0xDD)};
 }
 
+template <typename S>
+constexpr bool kIsBFloat16 = false;
+template <>
+constexpr bool kIsBFloat16<BFloat16> = true;
+
+// Of halves both pixels of a sample are one word.
+template <typename S>
+inline Pair<Lanes> gather_pairs(const S* plane, const int32_t* at) {
+  const auto word = [&](int k) {
+    int32_t pair;
+    __builtin_memcpy(&pair, plane + at[k], sizeof(pair));
+    return pair;
+  };
+  const __m256i words =
+      _mm256_setr_epi32(word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7));
+  if constexpr (kIsBFloat16<S>) {
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(words, 16)),
+            _mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32(0xFFFF0000)))};
+  }
+  const __m256i left = _mm256_and_si256(words, _mm256_set1_epi32(0xFFFF));
+  const __m256i right = _mm256_srli_epi32(words, 16);
+  // Packed within halves: the middle two quarters change places.
+  const __m256i both = _mm256_permute4x64_epi64(_mm256_packus_epi32(left, right), 0xD8);
+  return {widen(_mm256_castsi256_si128(both), S{}), widen(_mm256_extracti128_si256(both, 1), S{})};
+}
 // A pixel of weight 0 shows here if it is not finite, but then neither is the sample: the row
 // passes do such a part of a row over.
-inline Bilinear<Lanes> gather_block(const float* plane, int64_t sy, const BlockSamples& samples) {
+template <typename S>
+inline Bilinear<Lanes> gather_block(const S* plane, int64_t sy, const BlockSamples& samples) {
   const Pair<Lanes> top = gather_pairs(plane, samples.at);
   const Pair<Lanes> bottom = gather_pairs(plane + sy, samples.at);
   return bilinear<false, Lanes>(top.left, top.right, bottom.left, bottom.right, samples.tx,
@@ -63,51 +75,9 @@ inline bool all_finite(Lanes nothing) {
   return _mm256_testz_ps(nonzero, nonzero);
 }
 
-template <bool kWhole>
-inline Lanes load_lanes(const float* from, __m256i wanted) {
-  return kWhole ? _mm256_loadu_ps(from) : _mm256_maskload_ps(from, wanted);
-}
-
-template <bool kWhole>
-inline void store_lanes(float* to, Lanes value, __m256i wanted) {
-  kWhole ? _mm256_storeu_ps(to, value) : _mm256_maskstore_ps(to, wanted, value);
-}
-
-// Calls step.template operator()<kWhole>(j, wanted lanes) along the span.
-template <typename Step>
-inline void in_blocks(Span span, Step&& step) {
-  int j = span.begin;
-  const __m256i all = _mm256_set1_epi32(-1);
-  for (; j + kLanes <= span.end; j += kLanes) step.template operator()<true>(j, all);
-  if (j < span.end) step.template operator()<false>(j, first_lanes(span.end - j));
-}
-
-// Like trim, one block at a time, by the bits of the lanes that are not zero. In the last block
-// these may lie beyond the span, whose begin is then past its end: it is empty.
-inline Span trim(const float* row, Span span) {
-  const auto nonzero = [row](int j) {
-    const __m256 lanes = _mm256_loadu_ps(row + j);
-    return _mm256_movemask_ps(_mm256_cmp_ps(lanes, _mm256_setzero_ps(), _CMP_NEQ_UQ));
-  };
-  for (; !span.empty(); span.begin += kLanes) {
-    const int bits = nonzero(span.begin);
-    if (!bits) continue;
-    span.begin += __builtin_ctz(bits);
-    break;
-  }
-  // If anything is left, it holds a nonzero lane, so the loops cannot cross.
-  for (; !span.empty(); span.end -= kLanes) {
-    const int bits = nonzero(span.end - kLanes);
-    if (!bits) continue;
-    span.end -= __builtin_clz(bits) - (32 - kLanes);
-    break;
-  }
-  return span;
-}
-
 // Does what gather_row and cover_row do. Returns whether all samples are finite.
-template <bool kSlopes>
-__attribute__((noinline)) static bool cover_blocks(const float* mask, int sy, RowMap<float> row,
+template <bool kSlopes, typename S>
+__attribute__((noinline)) static bool cover_blocks(const S* mask, int sy, RowMap<float> row,
                                                    Span span, float threshold,
                                                    bool straight_through, float* s, float* slope_u,
                                                    float* slope_v) {
@@ -138,20 +108,21 @@ __attribute__((noinline)) static bool cover_blocks(const float* mask, int sy, Ro
 // Does what gather_row and blend_row do, for all channels, whose strides are given; `tone(c)` is
 // applied to the colours. Prefetches what lies `below` elements behind `behind`. Returns whether
 // all samples are finite.
-template <typename Toner>
-__attribute__((noinline)) static bool blend_blocks(const float* foreground, int64_t next_foreground,
+template <typename S, typename B, typename Toner>
+__attribute__((noinline)) static bool blend_blocks(const S* foreground, int64_t next_foreground,
                                                    int sy, RowMap<float> row, const float* alpha,
-                                                   const float* behind, int64_t next_behind,
-                                                   float* out, int64_t next_out, int64_t channels,
-                                                   Span span, int64_t below, Toner tone) {
+                                                   const B* behind, int64_t next_behind, B* out,
+                                                   int64_t next_out, int64_t channels, Span span,
+                                                   int64_t below, Toner tone) {
   const Lanes zero = _mm256_setzero_ps();
   Lanes nothing = zero;
   in_blocks(span, [&]<bool kWhole>(int j, __m256i wanted) {
     const BlockSamples samples = locate_block(row, sy, columns_from(j) - row.centre_x, wanted);
     const Lanes a = _mm256_loadu_ps(alpha + j);
     const Lanes hidden = _mm256_cmp_ps(a, zero, _CMP_EQ_OQ);
-    const float *colour = foreground, *from = behind + j;
-    float* to = out + j;
+    const S* colour = foreground;
+    const B* from = behind + j;
+    B* to = out + j;
     for (int64_t c = 0; c < channels; ++c) {
       const Lanes sample = gather_block(colour, sy, samples).value;
       nothing += zero * sample;
@@ -182,14 +153,14 @@ struct LaneSums {
 
 // Does what gather_row and colour_slopes_row do, for all channels, and then add_products. Returns
 // whether all samples are finite; if not, `sums` is unchanged.
-template <typename Toner>
+template <typename S, typename B, typename Toner>
 __attribute__((noinline)) static bool slope_blocks(const BlendParams& p, int64_t image, int i,
                                                    RowMap<float> row, const float* alpha,
                                                    float* grad_alpha, Span span, Toner tone,
                                                    RowSums& sums) {
-  const float* foreground = plane<float>(p.foreground, image);
-  const float* background = plane<float>(p.background, image) + i * p.background.y;
-  const float* grad = plane<float>(p.grad_composite, image) + i * p.grad_composite.y;
+  const S* foreground = plane<S>(p.foreground, image);
+  const B* background = plane<B>(p.background, image) + i * p.background.y;
+  const B* grad = plane<B>(p.grad_composite, image) + i * p.grad_composite.y;
   const int sy = static_cast<int>(p.foreground.y);
   const bool more = i + kRowsAhead < p.size.height;
   const int64_t below = more ? kRowsAhead * p.background.y : 0;
@@ -203,7 +174,8 @@ __attribute__((noinline)) static bool slope_blocks(const BlendParams& p, int64_t
     const Lanes a = _mm256_loadu_ps(alpha + j);
     const Lanes shown = _mm256_cmp_ps(a, zero, _CMP_NEQ_UQ);
     Lanes pull = zero, along_u = zero, along_v = zero;
-    const float *colour = foreground, *behind = background + j, *upstream = grad + j;
+    const S* colour = foreground;
+    const B *behind = background + j, *upstream = grad + j;
     for (int64_t c = 0; c < p.channels; ++c) {
       const Bilinear<Lanes> f = gather_block(colour, sy, samples);
       const Lanes b = load_lanes<kWhole>(behind, wanted);

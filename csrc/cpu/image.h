@@ -149,16 +149,39 @@ inline void fill(const View& view, int64_t image, int64_t channels, int64_t firs
   }
 }
 
-// Marks the columns where one row of a mask is not zero (NaN counts); returns whether any is.
+// Whether a mask's pixel is not 0; NaN is not.
+template <typename S>
+inline bool nonzero(S value) {
+  if constexpr (sizeof(S) == 2) return static_cast<uint16_t>(value) & 0x7FFF;  // all but the sign
+  return !(load(value) == 0);
+}
+
+// As wide as the pixels, so that whole registers are marked at once.
+template <size_t kBytes>
+struct MarkOf {
+  using type = int32_t;
+};
+template <>
+struct MarkOf<1> {
+  using type = uint8_t;
+};
+template <>
+struct MarkOf<2> {
+  using type = uint16_t;
+};
+template <typename S>
+using Mark = typename MarkOf<sizeof(S)>::type;
+
+// Marks the columns where one row of a mask is not zero; returns whether any is.
 template <bool kUnit, typename S>
 COMPOSITOR_ROW_PASS bool mark_nonzero(const S* __restrict row, Stride<kUnit> at, int w,
-                                      int* __restrict columns) {
-  int any = 0;
+                                      Mark<S>* __restrict columns) {
+  Mark<S> any = 0;
 #pragma omp simd reduction(| : any)
   for (int x = 0; x < w; ++x) {
-    const int nonzero = !(load(row[at(x)]) == 0);
-    columns[x] |= nonzero;
-    any |= nonzero;
+    const Mark<S> mark = nonzero(row[at(x)]);
+    columns[x] |= mark;
+    any |= mark;
   }
   return any;
 }
@@ -168,9 +191,9 @@ COMPOSITOR_ROW_PASS bool mark_nonzero(const S* __restrict row, Stride<kUnit> at,
 template <typename S, bool kUnit>
 inline Box nonzero_box(const View& mask, int64_t image, int h, int w) {
   if (!mask.data) return {0, 0, h, w};
-  const Buffer buffer(sizeof(int) * w);
-  int* columns = reinterpret_cast<int*>(buffer.data);
-  __builtin_memset(columns, 0, sizeof(int) * w);
+  const Buffer buffer(sizeof(Mark<S>) * w);
+  Mark<S>* columns = reinterpret_cast<Mark<S>*>(buffer.data);
+  __builtin_memset(columns, 0, sizeof(Mark<S>) * w);
   Box box{h, 0, 0, w};
   for (int y = 0; y < h; ++y) {
     const S* row = plane<S>(mask, image) + y * mask.y;

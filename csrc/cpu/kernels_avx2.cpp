@@ -1,4 +1,4 @@
-// For x86-64 processors with AVX2 and FMA, chosen at run time.
+// For x86-64 processors with AVX2, FMA and F16C, chosen at run time.
 #include <cstddef>
 #include <cstdint>
 #include <new>
@@ -9,10 +9,10 @@
 #include <immintrin.h>
 
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2,fma")
+#pragma GCC target("avx2,fma,f16c")
 #endif
 
 #define COMPOSITOR_INSTRUCTION_SET avx2

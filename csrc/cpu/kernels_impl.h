@@ -10,6 +10,9 @@ namespace {
 #include "../common/pixel.h"
 #include "spans.h"
 #include "sample.h"
+#ifdef COMPOSITOR_AVX2
+#include "lanes_avx2.h"
+#endif
 #include "rows.h"
 #include "image.h"
 
@@ -21,6 +24,10 @@ constexpr int kRowsAhead = 2;  // how many canvas rows ahead to prefetch
 #include "blocks_avx2.h"
 template <>
 constexpr bool kBlocks<float, true> = true;
+template <>
+constexpr bool kBlocks<BFloat16, true> = true;
+template <>
+constexpr bool kBlocks<Float16, true> = true;
 #endif
 
 #include "alpha.h"

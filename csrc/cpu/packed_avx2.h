@@ -42,13 +42,26 @@ class PackedPixels {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
   }
 
+  // The left and the right pixel of a sample, each between the upper and the lower row.
+  template <bool kWords>
+  __m256 between_rows(int32_t at, int32_t x, int32_t y, const float* t) const {
+    uint32_t corners[4];
+    const uint32_t* from = corners;
+    if constexpr (kWords) {
+      from = words_ + at;
+    } else {
+      for (int n = 0; n < 4; ++n) corners[n] = word(x + (n & 1), y + (n >> 1));
+    }
+    const __m256 top = two_pixels(from), bottom = two_pixels(from + (kWords ? width() : 2));
+    return top + _mm256_broadcast_ss(t) * (bottom - top);
+  }
+
   template <bool kWords, bool kMasks>
   __attribute__((noinline)) void sample_row(RowMap<float> row, Span span, float* colours,
                                             float* masks) const {
     const Lanes least_u = _mm256_set1_ps(part_.x0), most_u = _mm256_set1_ps(part_.x1 - 2);
     const Lanes least_v = _mm256_set1_ps(part_.y0), most_v = _mm256_set1_ps(part_.y1 - 2);
     const __m256i step = _mm256_set1_epi32(width());
-    const int64_t below = kWords ? width() : 2;
     alignas(32) int32_t at[kLanes], x0[kLanes], y0[kLanes];
     alignas(32) float tx[kLanes], ty[kLanes];
     for (int j = span.begin; j < span.end; j += kLanes) {
@@ -68,29 +81,24 @@ class PackedPixels {
         _mm256_store_si256(reinterpret_cast<__m256i*>(x0), _mm256_cvttps_epi32(left));
         _mm256_store_si256(reinterpret_cast<__m256i*>(y0), _mm256_cvttps_epi32(upper));
       }
-      __m128 samples[kLanes];
-#pragma GCC unroll 8
-      for (int k = 0; k < kLanes; ++k) {
-        uint32_t corners[4];
-        const uint32_t* from = corners;
-        if constexpr (kWords) {
-          from = words_ + at[k];
-        } else {
-          for (int n = 0; n < 4; ++n) corners[n] = word(x0[k] + (n & 1), y0[k] + (n >> 1));
-        }
-        const __m256 top = two_pixels(from), bottom = two_pixels(from + below);
-        const __m256 middle = top + _mm256_broadcast_ss(ty + k) * (bottom - top);
-        const __m128 first = _mm256_castps256_ps128(middle);
-        const __m128 second = _mm256_extractf128_ps(middle, 1);
-        samples[k] = first + _mm_broadcast_ss(tx + k) * (second - first);
-        _mm_store_ps(colours + kPacked * (j + k), samples[k]);
+      __m256 pairs[kLanes / 2];
+#pragma GCC unroll 4
+      for (int k = 0; k < kLanes; k += 2) {
+        const __m256 one = between_rows<kWords>(at[k], x0[k], y0[k], ty + k);
+        const __m256 other = between_rows<kWords>(at[k + 1], x0[k + 1], y0[k + 1], ty + k + 1);
+        const __m256 first = _mm256_permute2f128_ps(one, other, 0x20);
+        const __m256 second = _mm256_permute2f128_ps(one, other, 0x31);
+        const __m256 t =
+            _mm256_blend_ps(_mm256_broadcast_ss(tx + k), _mm256_broadcast_ss(tx + k + 1), 0xF0);
+        pairs[k / 2] = first + t * (second - first);
+        _mm256_storeu_ps(colours + kPacked * (j + k), pairs[k / 2]);
       }
       if constexpr (kMasks) {
-        for (int k = 0; k < kLanes; k += 4) {
-          const __m128 first = _mm_unpackhi_ps(samples[k], samples[k + 1]);
-          const __m128 second = _mm_unpackhi_ps(samples[k + 2], samples[k + 3]);
-          _mm_storeu_ps(masks + j + k, _mm_movehl_ps(second, first));
-        }
+        const __m256 low = _mm256_shuffle_ps(pairs[0], pairs[1], 0xFF);
+        const __m256 high = _mm256_shuffle_ps(pairs[2], pairs[3], 0xFF);
+        const __m256i in_turn = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        _mm256_storeu_ps(masks + j,
+                         _mm256_permutevar8x32_ps(_mm256_shuffle_ps(low, high, 0x88), in_turn));
       }
     }
   }
@@ -127,7 +135,10 @@ class PackedPixels {
       const Byte* mask =
           layer_.mask.data ? plane<Byte>(layer_.mask, 0) + cy * layer_.mask.y : nullptr;
       const __m128i none = _mm_setzero_si128(), all = _mm_set1_epi8(-1);
-      for (; x + kLanes <= min_of(part_.x1, w); x += kLanes) {
+      const int end = min_of(part_.x1, w);
+      // The last eight may overlap those before.
+      for (; x < end && end - max_of(part_.x0, 0) >= kLanes; x += kLanes) {
+        x = min_of(x, end - kLanes);
         const auto eight = [&](int64_t c) {
           return c < channels_
                      ? _mm_loadl_epi64(reinterpret_cast<const __m128i*>(colour(c, cy) + x))

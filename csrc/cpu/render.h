@@ -15,12 +15,16 @@ COMPOSITOR_ROW_PASS int own_row(const T* __restrict alpha, int32_t* __restrict o
   return covered;
 }
 
-// Counts what a row shows of a layer when all are on it.
-COMPOSITOR_ROW_PASS void count_row(const int32_t* __restrict owner, int32_t number, Span span,
-                                   int row, Shown& shown) {
+// The pixels of a row that show a layer when all are on it.
+COMPOSITOR_ROW_PASS int count_row(const int32_t* __restrict owner, int32_t number, Span span) {
   int area = 0;
 #pragma omp simd reduction(+ : area)
   for (int j = span.begin; j < span.end; ++j) area += owner[j] == number;
+  return area;
+}
+
+inline void show_row(const int32_t* owner, int32_t number, Span span, int row, int area,
+                     Shown& shown) {
   if (!area) return;
   while (owner[span.begin] != number) ++span.begin;
   while (owner[span.end - 1] != number) --span.end;
@@ -40,6 +44,7 @@ class Canvas {
         last_(min_of(p.height, static_cast<int>(task.last_block * kBlockRows))),
         shown_(p.shown ? p.shown + task.first_block * p.layer_count : nullptr),
         sweeps_(sizeof(Sweep*) * (p.begins[n_ + 1] - p.begins[n_])),
+        covered_(sizeof(int) * (p.begins[n_ + 1] - p.begins[n_])),
         row_(width_, p.channels) {
     Scratch& scratch = Scratch::of_this_thread();
     for (int64_t l = p.begins[n_]; l < p.begins[n_ + 1]; ++l) {
@@ -74,6 +79,7 @@ class Canvas {
   }
 
  private:
+  int* covered() const { return reinterpret_cast<int*>(covered_.data); }
   Sweep** sweeps() const { return reinterpret_cast<Sweep**>(sweeps_.data); }
 
   // One row, with all layers that touch it.
@@ -95,13 +101,20 @@ class Canvas {
       if (!sweep.meets(row) || sweep.span().empty()) continue;
       sweep.blend_into(row, row_);
       if (!owner) continue;
-      shown_[sweep.number()].covered += own_row(sweep.alpha(), owner, sweep.number(), sweep.span());
+      covered()[k] = own_row(sweep.alpha(), owner, sweep.number(), sweep.span());
+      shown_[sweep.number()].covered += covered()[k];
     }
     row_.close(to, met);
-    for (int k = 0; owner && k < count_; ++k) {
+    Span above;  // of the layers on top; where there are none, what was covered shows
+    for (int k = count_ - 1; owner && k >= 0; --k) {
       const Sweep& sweep = *sweeps()[k];
-      if (!sweep.meets(row)) continue;
-      count_row(owner, sweep.number(), sweep.span(), row, shown_[sweep.number()]);
+      const Span span = sweep.span();
+      const int32_t number = sweep.number();
+      if (!sweep.meets(row) || span.empty()) continue;
+      const bool free = intersect(span, above).empty();
+      const int area = free ? covered()[k] : count_row(owner, number, span);
+      show_row(owner, number, span, row, area, shown_[number]);
+      above = hull(above, span);
     }
   }
 
@@ -110,6 +123,7 @@ class Canvas {
   const int width_, first_, last_;
   Shown* const shown_;  // of the task's first block, by layer
   Buffer sweeps_;
+  Buffer covered_;  // by each, in one row
   Row row_;
   int count_ = 0;
   bool lost_ = false;

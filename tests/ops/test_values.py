@@ -266,3 +266,24 @@ def test_a_lone_mask_pixel_counts_unless_it_is_zero(backend, odd):
     for result in (composite, wanted):
         result.nansum().backward()
     torch.testing.assert_close(leaves[0].grad, leaves[1].grad, equal_nan=True)
+
+
+@each_backend
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("width", [256, 37])  # whole blocks of eight columns, and some over
+def test_halves_are_read_exactly_and_rounded_half_to_even(backend, dtype, width):
+    every = torch.arange(-(2**15), 2**15).to(torch.int16).view(dtype)
+    every = every[(every.abs() >= 2**-14) & every.isfinite()]  # all but subnormals
+    every = torch.cat([every[:2048], every[-2048:]])  # the least below 0, the greatest above
+    picture = every[: len(every) // width * width].view(1, 1, -1, width)
+    options = {"sigma": 0.0, "backend": backend}
+    background = torch.zeros_like(picture)
+    theta = identity(1)
+    assert torch.equal(compositor.blend(picture, None, background, theta, **options), picture)
+    # Half a pixel to the right: neighbours in value, so their mean is a tie, exact in float32.
+    theta = theta.clone()
+    theta[:, 0, 2] = 1 / width
+    moved = compositor.blend(picture, None, background, theta, **options)[..., :-1]
+    left, right = picture.double()[..., :-1], picture.double()[..., 1:]
+    near = left.sign() == right.sign()
+    assert torch.equal(moved[near], ((left + right) / 2).to(dtype)[near])
