@@ -28,8 +28,8 @@ def contact_sheet(cutouts: Cutouts, path: Path, rows: int = 8) -> None:
     for index in _spread(len(cutouts), COLUMNS * rows):
         pixels = cutouts.image(index).numpy().transpose(1, 2, 0)
         mask = pixels[..., 3] > 0
-        tiles.append(_tile(_on_grey(pixels[..., :3], mask), [(box_of(mask), GREEN)]))
-    _save(tiles, path)
+        tiles.append(tile(_on_grey(pixels[..., :3], mask), [(box_of(mask), GREEN)]))
+    save(tiles, path)
 
 
 def clean_up_sheet(
@@ -57,7 +57,7 @@ def clean_up_sheet(
             if record is not None and (cutout := _find(record, name)) is not None:
                 tiles += _three(cutout, reason)
         tiles += [Image.new("RGB", (TILE, TILE), "white")] * (-len(tiles) % COLUMNS)
-    _save(tiles, path)
+    save(tiles, path)
 
 
 def _find(record: Record[Cutout], name: str) -> Cutout | None:
@@ -71,7 +71,7 @@ def _find(record: Record[Cutout], name: str) -> Cutout | None:
 
 def _three(cutout: Cutout, caption: str) -> list[Image.Image]:
     annotated = [] if cutout.box is None else [(cutout.box, YELLOW)]
-    photograph = _tile(cutout.image, annotated)
+    photograph = tile(cutout.image, annotated)
     ImageDraw.Draw(photograph).text(
         (2, 0), caption, fill="white", stroke_fill="black", stroke_width=2
     )
@@ -79,8 +79,8 @@ def _three(cutout: Cutout, caption: str) -> list[Image.Image]:
     own = [(box_of(cutout.mask), GREEN)]
     return [
         photograph,
-        _tile(mask, annotated),
-        _tile(_on_grey(cutout.image, cutout.mask), own),
+        tile(mask, annotated),
+        tile(_on_grey(cutout.image, cutout.mask), own),
     ]
 
 
@@ -88,12 +88,14 @@ def _on_grey(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.ui
     return np.where(mask[..., None], image, np.array(GREY, np.uint8))
 
 
-def _tile(image: NDArray[np.uint8], boxes: Sequence[tuple[Box, Colour]]) -> Image.Image:
-    """Shrink a picture to a tile, keeping its aspect ratio, and draw boxes given in its pixels."""
+def tile(
+    image: NDArray[np.uint8], boxes: Sequence[tuple[Box, Colour]], side: int = TILE
+) -> Image.Image:
+    """Scale a picture to a tile, keeping its aspect ratio, and draw boxes given in its pixels."""
     height, width = image.shape[:2]
-    scale = (TILE - 2) / max(height, width)
+    scale = (side - 2) / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    tile = Image.new("RGB", (TILE, TILE), "white")
+    tile = Image.new("RGB", (side, side), "white")
     tile.paste(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR), (1, 1))
     for (x1, y1, x2, y2), colour in boxes:
         ImageDraw.Draw(tile).rectangle(
@@ -106,10 +108,12 @@ def _spread(length: int, count: int) -> list[int]:
     return [int(i) for i in np.linspace(0, length - 1, min(count, length)).round()]
 
 
-def _save(tiles: Sequence[Image.Image], path: Path) -> None:
-    rows = -(-len(tiles) // COLUMNS)
-    sheet = Image.new("RGB", (COLUMNS * TILE, rows * TILE), "white")
-    for number, tile in enumerate(tiles):
-        sheet.paste(tile, (number % COLUMNS * TILE, number // COLUMNS * TILE))
+def save(tiles: Sequence[Image.Image], path: Path, columns: int = COLUMNS) -> None:
+    """Write a sheet of tiles of one size, in rows."""
+    rows = -(-len(tiles) // columns)
+    width, height = tiles[0].size if tiles else (TILE, TILE)
+    sheet = Image.new("RGB", (columns * width, max(rows, 1) * height), "white")
+    for number, each in enumerate(tiles):
+        sheet.paste(each, (number % columns * width, number // columns * height))
     with replacing(path) as partial:
         sheet.save(partial)

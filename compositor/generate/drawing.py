@@ -1,0 +1,47 @@
+"""What the pictures to look at share: colours of objects, a picture's pixels, text that fits."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compositor.data import images
+from compositor.data.files import DataError
+from compositor.data.labels import LabelledPicture
+from compositor.data.records import Skip
+
+COLOURS = (
+    (255, 64, 129),
+    (0, 200, 83),
+    (255, 145, 0),
+    (41, 121, 255),
+    (213, 0, 249),
+    (0, 184, 212),
+    (255, 214, 0),
+    (221, 44, 0),
+)
+"""Of objects, strong enough to show on photographs; neighbours in the list are easy to tell."""
+GREY = (158, 158, 158)
+"""For what is ignored."""
+DRAWN_NAME = 24
+"""Characters of a name that a drawing has room for."""
+
+
+def colour(position: int, ignore: bool) -> tuple[int, int, int]:
+    """The colour of an object, by its position in its picture: names tell the class."""
+    return GREY if ignore else COLOURS[position % len(COLOURS)]
+
+
+def pixels(picture: LabelledPicture) -> NDArray[np.uint8]:
+    """Decode a picture: (H, W, 3) uint8.
+
+    Raises:
+        DataError: It is missing or broken.
+    """
+    try:
+        return images.read(picture.file, picture.file.name)
+    except Skip as skip:
+        raise DataError(f"{picture.file}: {skip.reason}") from None
+
+
+def short(name: str) -> str:
+    """A name that fits a drawing."""
+    return name if len(name) <= DRAWN_NAME else f"{name[: DRAWN_NAME - 1]}…"
