@@ -34,20 +34,21 @@ class CopyPaste(Transform):
     Called as torchvision's v2 transforms on a batch, ``images, targets = copy_paste(images,
     targets)``, on whatever device it is, or as ``DataLoader(..., collate_fn=copy_paste.collate)``.
     Pictures may differ in size; those of one size are rendered in one call of
-    :func:`compositor.render`.
+    :func:`compositor.render`, and once more those on which a pasted object is dropped. A call
+    waits for the device once before it renders, and once after it.
 
     An image is a tensor (C, H, W), uint8 or floating point; a target a dict with, of its n objects,
     ``boxes`` (n, 4), corners or ``tv_tensors.BoundingBoxes`` of any format without a turn,
-    ``masks`` (n, H, W), not 0 (floating point: above 0.5) on the object, and ``labels`` (n, ...).
+    ``masks`` (n, H, W), above 0 (floating point: 0.5) on the object, and ``labels`` (n, ...).
     Whatever else has n rows in all of a batch's targets, a tensor or a list, belongs to the
     objects too: it is dropped and carried along with them. Other entries stay as they are.
 
     Of an object that is partly hidden, mask, box and ``area`` become those of what is seen; masks
     come back as 0 and 1. If less than ``visible`` of its pixels are seen, it is dropped: a pasted
-    one from the picture, too. The picture's own objects come first, pasted ones after them, the
-    last on top. Types, dtypes and devices stay. A picture on which nothing is pasted comes back
-    untouched, as does a batch without anything to paste: a batch of one without a bank. No gradient
-    passes.
+    one from the picture, too, while of the picture's own the rest stays there, without a label. The
+    picture's own objects come first, pasted ones after them, the last on top. Types, dtypes and
+    devices stay. A picture on which nothing is pasted comes back untouched, as does a batch without
+    anything to paste: a batch of one without a bank. No gradient passes.
 
     An object is scaled, but not beyond the picture, perhaps mirrored, and put on whole pixels; at
     scale 1 and without blur its pixels are copied exactly. Crowds (``iscrowd``) are not pasted.
