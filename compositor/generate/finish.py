@@ -13,10 +13,12 @@ from compositor.data import files
 from compositor.data.files import DataError
 from compositor.data.labels import LabelledPicture
 from compositor.data.write import coco, voc, yolo
+from compositor.generate import gallery, sheet, statistics
 from compositor.generate.config import Config
 from compositor.generate.material import LeftOut, Sources
 from compositor.generate.scenes import Tally
 from compositor.generate.shards import Shards
+from compositor.generate.statistics import Statistics
 
 REPORT = "report.json"
 
@@ -37,6 +39,7 @@ def write(config: Config, sources: Sources, shards: Shards) -> None:
     if not tally.scenes:
         raise DataError(f"{config.output}: none of {config.count} scenes was hard enough")
     _formats(config, sources, shards, tally.scenes)
+    _shown(config, sources, shards, left_out)
     report = {
         "pictures": tally.scenes,
         "objects": tally.objects,
@@ -64,6 +67,15 @@ def _formats(config: Config, sources: Sources, shards: Shards, count: int) -> No
         if name in config.formats or folder.is_dir():
             bar = tqdm(shards.pictures(), name, count, unit="picture", disable=None)
             write_format(folder, bar)
+
+
+def _shown(config: Config, sources: Sources, shards: Shards, left_out: LeftOut) -> None:
+    """Write what to look at."""
+    classes = sources.classes
+    if config.preview:
+        sheet.write(shards.pictures(), classes, config.output / "preview.png", config.preview)
+    statistics.write(Statistics.of(shards.pictures(), classes), config.output / "statistics.png")
+    gallery.write(shards.pictures(), classes, left_out, config.output / "report.html")
 
 
 def _summed(sources: Sources, shards: Shards) -> tuple[Tally, LeftOut]:

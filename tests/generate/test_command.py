@@ -30,6 +30,8 @@ def test_one_command_makes_all_formats(tmp_path: Path, capsys: pytest.CaptureFix
     )
     assert capsys.readouterr().out == f"wrote {tmp_path / 'out'}\n"
     out = tmp_path / "out"
+    shown = {"preview.png", "statistics.png", "report.html", "report.json"}
+    assert shown <= {path.name for path in out.iterdir()}
     coco = COCO(str(out / "coco" / "annotations" / "instances_train.json"))
     pictures = list(Shards(out, 12).pictures())
     assert len(coco.imgs) == len(pictures) == 12
