@@ -81,6 +81,8 @@ def _shortest_turn(loop: list[Instruction], issues: Mapping[str, int]) -> int | 
             issued = tuple(
                 n + (name == instruction.name) for n, name in zip(before, issues, strict=True)
             )
+            if any(n > most for n, most in zip(issued, wanted, strict=True)):
+                continue
             if k == len(loop) - 1:
                 if issued == wanted:
                     return length + 1

@@ -41,18 +41,18 @@ BUDGETS = {
         64,
         0,
         (
-            ({"LDG": 4, "STS": 1}, 54),  # a sample of the mask, where all lie inside its frame
-            ({"LDG": 15, "STG": 3}, 130),  # a pixel: a background and four corners a channel
+            ({"LDG": 4, "STS": 1}, 51),  # a sample of the mask, where all lie inside its frame
+            ({"LDG": 15, "STG": 3}, 124),  # a pixel: a background and four corners a channel
         ),
     ),
     "backward_kernel": Budget(
         80,
         0,
         (
-            ({"LDG": 4, "STS": 1}, 68),  # a sample of the mask, where all lie inside its frame
-            ({"LDG": 18, "LDS": 1, "STS": 1}, 232),  # a pixel whose alpha moves, with dL/dalpha
-            ({"LDG": 15, "LDS": 1, "STG": 0}, 171),  # one where the mask is flat
-            ({"LDG": 4, "LDS": 1, "STG": 0, "STS": 0}, 99),  # what the mask pulls
+            ({"LDG": 4, "STS": 1}, 58),  # a sample of the mask, where all lie inside its frame
+            ({"LDG": 18, "LDS": 1, "STS": 1}, 169),  # a pixel whose alpha moves, with dL/dalpha
+            ({"LDG": 15, "LDS": 1, "STG": 0}, 138),  # one where the mask is flat
+            ({"LDG": 4, "LDS": 1, "STG": 0, "STS": 0}, 64),  # what the mask pulls
         ),
     ),
     "image_kernel": Budget(128, 0),
@@ -107,9 +107,12 @@ def test_kernels_compile_and_keep_within_registers_and_shared_memory(compiled):
         seen.setdefault((kind, kernel["architecture"]), []).append(name)
         spilt = max(int(kernel["stores"]), int(kernel["loads"]))
         assert spilt <= BUDGETS[kind].spills, f"{name} spills {spilt} bytes"
-        # Mangled template arguments: the storage type, then the index, int64 being `l`.
-        wide = re.search(rf"{kind}I(\w+)lLi", name) is not None
+        # Mangled template arguments: the storage type, then the index, int64 being `l`, then the
+        # radius, -1 being `n1`; 2 blocks of the backward where it is any.
+        wide = re.search(rf"{kind}I(\w+)lLi", name) or re.search("backward.*Lin1E", name)
         most = MOST_REGISTERS_WIDE if wide else BUDGETS[kind].registers
+        # float64, which tests the others' code, has the backward alone on an SM.
+        most = 256 if re.search("backward_kernelId", name) else most
         assert int(kernel["registers"]) <= most, f"{name}: {kernel['registers']} registers"
         shared = re.search(r"(\d+) bytes smem", kernel["rest"])
         assert not shared or int(shared[1]) <= MOST_SHARED, f"{name}: {shared[0]}"

@@ -30,22 +30,37 @@ struct Sizes {
   int64_t height, width;  // canvas
 };
 
-// Composed in float64 and rounded once, whatever type theta and the images have. Internal linkage:
-// the CPU kernels compile this once per instruction set.
+// The factor from element k of theta to its coefficient: the frame's side over the canvas's.
+struct Factor {
+  double length, step;
+};
+COMPOSITOR_HOST_DEVICE static inline Factor factor_of(int k, Sizes size) {
+  const int column = k % 3;
+  const int64_t step = column == 0 ? size.width : (column == 1 ? size.height : 2);
+  return {static_cast<double>(k < 3 ? size.w : size.h), static_cast<double>(step)};
+}
+
+// Coefficient k of au, bu, cu, av, bv, cv. Composed in float64 and rounded once, whatever type
+// theta and the images have. Internal linkage: the CPU kernels compile this once per instruction
+// set.
+template <typename T>
+COMPOSITOR_HOST_DEVICE static inline T make_coefficient(double theta, int k, Sizes size) {
+  const Factor factor = factor_of(k, size);
+  const double value = theta * factor.length / factor.step;
+  return static_cast<T>(k % 3 == 2 ? value + (factor.length - 1) / 2 : value);
+}
+
 template <typename T>
 COMPOSITOR_HOST_DEVICE static inline AffineMap<T> make_map(const double* theta, Sizes size) {
-  const double h = static_cast<double>(size.h), w = static_cast<double>(size.w);
-  const double height = static_cast<double>(size.height), width = static_cast<double>(size.width);
-  return {
-      static_cast<T>(theta[0] * w / width),
-      static_cast<T>(theta[1] * w / height),
-      static_cast<T>(theta[2] * w / 2 + (w - 1) / 2),
-      static_cast<T>(theta[3] * h / width),
-      static_cast<T>(theta[4] * h / height),
-      static_cast<T>(theta[5] * h / 2 + (h - 1) / 2),
-      static_cast<T>((width - 1) / 2),
-      static_cast<T>((height - 1) / 2),
-  };
+  const auto coefficient = [&](int k) { return make_coefficient<T>(theta[k], k, size); };
+  return {coefficient(0),
+          coefficient(1),
+          coefficient(2),
+          coefficient(3),
+          coefficient(4),
+          coefficient(5),
+          static_cast<T>((static_cast<double>(size.width) - 1) / 2),
+          static_cast<T>((static_cast<double>(size.height) - 1) / 2)};
 }
 
 // How far the blur has to reach, if that is less than the radius: from any canvas pixel to any

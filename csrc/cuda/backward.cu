@@ -6,12 +6,13 @@
 //   flat, 28: nothing changes its alpha, so neither dL/dalpha nor the background is needed. Outside
 //   4, or none if the tile misses the frame. Written: 48 bytes per tile.
 // Time. At 65 % of 3 TB/s an SM has 5 cycles per pixel, or 640 instructions of one lane. Counted in
-//   the machine code (BUDGETS in tests/test_cuda_build.py), a pixel takes about 570 where the mask
-//   changes: 1.3 mask samples of 68, or of 120 where they may lie outside the frame, 1.3 of 232 for
-//   the colours and dL/dalpha, 99 for the mask's pull, two blurs of 40. Where it is flat it takes
-//   260: the samples again, 171 for the colours. So instructions, not bytes, are the bound.
-// Registers 80, no spills, 30 KiB of shared memory: 3 blocks, 24 warps per SM. Alpha is stored
-//   beside what is blurred; dL/ds replaces dL/dalpha.
+//   the machine code (BUDGETS in tests/test_cuda_build.py), where a tile lies in the frame, a pixel
+//   takes about 210 if the mask is flat: 1.3 mask samples of 58, 138 for the colours. Where the
+//   mask changes it takes about 440: the samples, 1.3 of 169 for the colours and dL/dalpha, 64 for
+//   the mask's pull, two blurs of 40. Where samples may lie outside, one takes 117.
+// Registers 80, no spills, 30 KiB of shared memory: 3 blocks, 24 warps per SM; 2 blocks of any
+// other
+//   radius. Alpha is stored beside what is blurred; dL/ds replaces dL/dalpha.
 #include <torch/csrc/stable/macros.h>
 
 #include "launch.h"
@@ -20,14 +21,13 @@ namespace compositor::cuda {
 namespace {
 
 template <typename S, typename I, int kRadius>
-__global__ void __launch_bounds__(kThreads, sizeof(I) == 8 ? 2 : 3)
-    backward_kernel(const __grid_constant__ BlendParams p, const __grid_constant__ Split split) {
+__global__ void __launch_bounds__(kThreads,
+                                  sizeof(S) == 8 ? 1 : (sizeof(I) == 8 || kRadius < 0 ? 2 : 3))
+    backward_kernel(const __grid_constant__ BlendParams p, const __grid_constant__ Split split,
+                    int64_t first) {
   __shared__ BackwardShared<typename Compute<S>::type, kRadius> shared;
   DeviceBlock block;
-  const int64_t count = p.batch * split.blocks();
-  for (int64_t k = blockIdx.x; k < count; k += gridDim.x) {
-    backward_tile<S, I, kRadius>(p, split, k, block, shared);
-  }
+  backward_tile<S, I, kRadius>(p, split, first + blockIdx.x, block, shared);
 }
 
 }  // namespace
@@ -42,11 +42,11 @@ void backward(const BlendParams& params, Scalar scalar, bool narrow, cudaStream_
   with_types(scalar, narrow, params.radius, [&](auto storage, auto index, auto radius) {
     using S = decltype(storage);
     const Split split = backward_split<typename Compute<S>::type>(params.size, params.radius);
-    const int64_t count = params.batch * split.blocks();
-    if (count == 0) return;
-    backward_kernel<S, decltype(index), decltype(radius)::value>
-        <<<grid_of(count), kThreads, 0, stream>>>(params, split);
-    STD_CUDA_KERNEL_LAUNCH_CHECK();
+    for_grids(params.batch * split.blocks(), [&](int64_t first, unsigned blocks) {
+      backward_kernel<S, decltype(index), decltype(radius)::value>
+          <<<blocks, kThreads, 0, stream>>>(params, split, first);
+      STD_CUDA_KERNEL_LAUNCH_CHECK();
+    });
   });
 }
 

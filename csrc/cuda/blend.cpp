@@ -70,7 +70,7 @@ struct Arguments {
     params.theta = theta_of(theta);
     radius_ = radius;
     params.radius = static_cast<int>(batch_reach(theta, shapes.size, radius));
-    params.threshold = threshold;
+    params.set_threshold(threshold, scalar == Scalar::kFloat64);
     params.straight_through = straight_through;
   }
 
@@ -100,7 +100,8 @@ struct Arguments {
   void set_taps(double sigma) {
     const bool wide = scalar == Scalar::kFloat64;
     const std::vector<double> taps = gaussian_taps(sigma, radius_, wide ? 53 : 24);
-    for (int k = 0; k <= std::min(kFixedRadius, params.radius); ++k) params.taps[k] = taps[k];
+    for (int k = 0; k <= std::min(kFixedRadius, params.radius); ++k)
+      params.taps[k] = static_cast<float>(taps[k]);
     if (has_fixed_kernel(scalar, narrow(), params.radius)) return;
     const int64_t count = params.radius + 1;
     far_taps = scratch({count});

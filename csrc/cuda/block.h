@@ -3,6 +3,8 @@
 // block of their own in place of DeviceBlock.
 #pragma once
 
+#include <type_traits>
+
 #ifdef __CUDACC__
 #define COMPOSITOR_DEVICE __device__
 #define COMPOSITOR_DEVICE_INLINE __device__ __forceinline__
@@ -62,6 +64,16 @@ struct DeviceBlock {
   }
 };
 #endif
+
+// Calls f with what is known at run time as a constant.
+template <typename F>
+COMPOSITOR_DEVICE_INLINE void choose(bool value, F&& f) {
+  if (value) {
+    f(std::true_type());
+  } else {
+    f(std::false_type());
+  }
+}
 
 // Calls f(row, column) for every pixel of `rows` x `columns` that falls to thread t: neighbouring
 // threads take neighbouring columns.

@@ -112,42 +112,38 @@ struct Seen {
   }
 };
 
-// Blurs `source`, a function of the thread and of a pixel's row and column in the tile, and before
-// these of a constant: whether `where` said kInside of the rectangle (row, column, rows, columns)
-// that the pixel belongs to. The source is zero all over where it says kOutside, and one where it
-// says kCovered. `out` is written if kMixed is returned; it may be the fixed tile's chunk, which is
-// not read again by then.
+// Blurs what `source` makes for a thread: a function of a pixel's row and column in the tile, and
+// before these of a constant: whether `where` said kInside of the rectangle of the tile that the
+// pixel belongs to. It is 0 all over where that says kOutside, and 1 where it says kCovered. `out`
+// is written if kMixed is returned; it may be the fixed tile's chunk, which is not read again by
+// then. Its rows from `height` on may hold anything.
 template <typename Tile, int kRadius, typename T, int kCount, typename Block, typename Source,
-          typename Rectangle>
+          typename Place>
 COMPOSITOR_DEVICE_INLINE Fill blur_tile(Block& block, typename Tile::Scratch& scratch,
                                         const Taps<T>& taps, SharedArray<T, kCount>& out,
-                                        Source&& source, Rectangle&& where) {
+                                        int height, Source&& source, Place&& where) {
   const int radius = Tile::kFixed ? kRadius : taps.radius;
-  const int last_row = Tile::kHeight + radius, last_column = Tile::kWidth + radius;
+  const int last_row = height + radius, last_column = Tile::kWidth + radius;
   Fill fill = Fill::kZero;
   for (int row0 = -radius; row0 < last_row; row0 += Tile::kChunkHeight) {
-    const int rows = Tile::kFixed ? Tile::kChunkHeight : least(Tile::kChunkHeight, last_row - row0);
+    const int rows = least(Tile::kChunkHeight, last_row - row0);
     bool filled = false;
     for (int column0 = -radius; column0 < last_column; column0 += Tile::kChunkWidth) {
       const int columns =
           Tile::kFixed ? Tile::kChunkWidth : least(Tile::kChunkWidth, last_column - column0);
-      const Where lies = where(row0, column0, rows, columns);
+      const Where lies = where(Rectangle{row0, column0, rows, columns});
       if (lies == Where::kOutside) continue;
       if (Tile::kFixed && lies == Where::kCovered) return Fill::kOne;
       const Votes nonzero_and_one = block.vote([&](int t) {
         Seen<T> seen;
-        const auto fill = [&](auto inside) {
+        auto value_of = source(t);
+        choose(lies == Where::kInside, [&](auto inside) {
           for_pixels(t, rows, columns, [&](int row, int column) {
-            const T value = source(inside, t, row0 + row, column0 + column);
+            const T value = value_of(inside, row0 + row, column0 + column);
             scratch.chunk[row * columns + column] = value;
             seen.add(value);
           });
-        };
-        if (lies == Where::kInside) {
-          fill(std::true_type());
-        } else {
-          fill(std::false_type());
-        }
+        });
         return seen.votes();
       });
       if (!nonzero_and_one.any) continue;

@@ -9,10 +9,10 @@
 //   gather spread over four times the lines. Tiles that the object misses are copied in pieces of
 //   16 bytes if both images are aligned.
 // Time. At 80 % of 3 TB/s the 132 SMs have 4 cycles per pixel each, or 512 instructions of one
-//   lane. Where a tile's samples all lie in the frame, a pixel takes about 240, counted in the
-//   machine code (BUDGETS in tests/test_cuda_build.py): 1.3 mask samples of 54, 40 for the blur,
-//   130 for its position and three colours. Where they may lie outside, or where neighbouring
-//   columns are none in memory, a sample takes 116 and a pixel 168.
+//   lane. Where a tile's samples all lie in the frame, a pixel takes about 230, counted in the
+//   machine code (BUDGETS in tests/test_cuda_build.py): 1.3 mask samples of 51, 40 for the blur,
+//   124 for its position and three colours. Where they may lie outside, or where neighbouring
+//   columns are none in memory, a sample takes 115 and a pixel 161.
 // Registers 64, no spills, 20 KiB of shared memory: 4 blocks, 32 warps per SM. A colour pixel has
 //   15 loads in flight, so 1024 threads have 61 KB in flight, where 3 TB/s times 600 ns need 14.
 // Shared memory. Holds the samples and their row sums; alpha replaces the samples. Threads of a
@@ -27,13 +27,11 @@ namespace {
 
 template <typename S, typename I, int kRadius>
 __global__ void __launch_bounds__(kThreads, sizeof(I) == 8 ? 2 : 4)
-    forward_kernel(const __grid_constant__ BlendParams p, const __grid_constant__ Split split) {
+    forward_kernel(const __grid_constant__ BlendParams p, const __grid_constant__ Split split,
+                   int64_t first) {
   __shared__ ForwardShared<typename Compute<S>::type, kRadius> shared;
   DeviceBlock block;
-  const int64_t count = p.batch * split.blocks();
-  for (int64_t k = blockIdx.x; k < count; k += gridDim.x) {
-    forward_tile<S, I, kRadius>(p, split, k, block, shared);
-  }
+  forward_tile<S, I, kRadius>(p, split, first + blockIdx.x, block, shared);
 }
 
 }  // namespace
@@ -42,11 +40,11 @@ void forward(const BlendParams& params, Scalar scalar, bool narrow, cudaStream_t
   with_types(scalar, narrow, params.radius, [&](auto storage, auto index, auto radius) {
     using S = decltype(storage);
     const Split split = forward_split<typename Compute<S>::type>(params.size);
-    const int64_t count = params.batch * split.blocks();
-    if (count == 0) return;
-    forward_kernel<S, decltype(index), decltype(radius)::value>
-        <<<grid_of(count), kThreads, 0, stream>>>(params, split);
-    STD_CUDA_KERNEL_LAUNCH_CHECK();
+    for_grids(params.batch * split.blocks(), [&](int64_t first, unsigned blocks) {
+      forward_kernel<S, decltype(index), decltype(radius)::value>
+          <<<blocks, kThreads, 0, stream>>>(params, split, first);
+      STD_CUDA_KERNEL_LAUNCH_CHECK();
+    });
   });
 }
 

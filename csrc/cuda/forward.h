@@ -4,6 +4,7 @@ template <typename T, int kRadius>
 struct ForwardShared {
   using Geometry = Tile<T, kRadius>;
   Place<T> place;
+  Where samples, colours;  // of a fixed tile's grown rectangle, of the tile
   typename Geometry::Scratch scratch;
   SharedArray<T, Geometry::kFixed ? 1 : Geometry::kPixels> sums;
 
@@ -87,9 +88,7 @@ COMPOSITOR_DEVICE_INLINE void forward_tile(const BlendParams& p, const Split& sp
                                            Block& block, Shared& shared) {
   using T = typename Compute<S>::type;
   using Geometry = Tile<T, kRadius>;
-  block.each([&](int t) {
-    if (t == 0) shared.place = find_place<T>(p, split, number);
-  });
+  const bool finite = find_place(p, split, number, block, shared.place);
   const int64_t n = shared.place.image;
   const int row = shared.place.row, column = shared.place.column;
   const AffineMap<T> map = shared.place.map;
@@ -102,7 +101,7 @@ COMPOSITOR_DEVICE_INLINE void forward_tile(const BlendParams& p, const Split& sp
   const auto composite = image_of<S, I>(p.composite, n);
   const auto alpha_out = image_of<S, I>(p.alpha, n);
 
-  if (!shared.place.finite) {  // a map that is not finite: NaN, and nothing is sampled
+  if (!finite) {  // a map that is not finite: NaN, and nothing is sampled
     block.each([&](int t) {
       for_pixels(t, rows, columns, [&](int y, int x) {
         const T nan = static_cast<T>(__builtin_nan(""));
@@ -113,19 +112,27 @@ COMPOSITOR_DEVICE_INLINE void forward_tile(const BlendParams& p, const Split& sp
     return;
   }
 
+  // Rows beyond the canvas are not sampled, columns are.
+  const Rectangle sampled = Rectangle{row, column, rows, Geometry::kWidth}.grown(p.radius);
+  block.each([&](int t) {
+    if (t == 0) shared.samples = where_masked(mask, where_in_frame(map, p.size, sampled));
+    if (t == 32) shared.colours = where_in_frame(map, p.size, {row, column, rows, columns});
+  });
   const Taps<T> taps(p);
-  const Ramp<T> ramp(static_cast<T>(p.threshold));
+  const Ramp<T> ramp(p);
   const Fill fill = blur_tile<Geometry, kRadius>(
-      block, shared.scratch, taps, shared.alpha(),
-      [&](auto inside, int, int y, int x) {
-        const Point<T> at = point_of(map, row + y, column + x);
-        return ramp(sample_mask<inside.value>(mask, at, h, w).value().value);
+      block, shared.scratch, taps, shared.alpha(), rows,
+      [&](int) {
+        return [&](auto inside, int y, int x) {
+          const Point<T> at = point_of(map, row + y, column + x);
+          return ramp(sample_mask<inside.value>(mask, at, h, w).value().value);
+        };
       },
-      [&](int y, int x, int down, int across) {
-        return where_masked(mask, where_in_frame(map, p.size, row + y, column + x, down, across));
+      [&](const Rectangle& of) {
+        if constexpr (Geometry::kFixed) return shared.samples;
+        return where_masked(mask, where_in_frame(map, p.size, of.moved(row, column)));
       });
-  const bool inside = foreground.x == 1 &&
-                      where_in_frame(map, p.size, row, column, rows, columns) == Where::kInside;
+  const bool inside = foreground.x == 1 && shared.colours == Where::kInside;
 
   block.each([&](int t) {
     if (alpha_out.data) {
@@ -153,10 +160,6 @@ COMPOSITOR_DEVICE_INLINE void forward_tile(const BlendParams& p, const Split& sp
 #pragma unroll 1
       for (; c < p.channels; ++c) paste(inside, std::integral_constant<int, 1>(), c);
     };
-    if (inside) {
-      paste_all(std::true_type());
-    } else {
-      paste_all(std::false_type());
-    }
+    choose(inside, paste_all);
   });
 }

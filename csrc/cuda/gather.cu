@@ -7,20 +7,18 @@ namespace compositor::cuda {
 namespace {
 
 template <typename S>
-__global__ void __launch_bounds__(kThreads) image_kernel(const __grid_constant__ BlendParams p) {
+__global__ void __launch_bounds__(kThreads)
+    image_kernel(const __grid_constant__ BlendParams p, int64_t first) {
   __shared__ GatherShared<typename Compute<S>::type> shared;
   DeviceBlock block;
-  const int64_t count = p.batch * runs_of_pixels(p.size);
-  for (int64_t k = blockIdx.x; k < count; k += gridDim.x) gather_image<S>(p, k, block, shared);
+  gather_image<S>(p, first + blockIdx.x, block, shared);
 }
 
 __global__ void __launch_bounds__(kThreads)
-    theta_kernel(const __grid_constant__ BlendParams p, int64_t tiles) {
+    theta_kernel(const __grid_constant__ BlendParams p, int64_t tiles, int64_t first) {
   __shared__ ThetaShared shared;
   DeviceBlock block;
-  for (int64_t n = blockIdx.x; n < p.batch; n += gridDim.x) {
-    gather_theta(p, tiles, n, block, shared);
-  }
+  gather_theta(p, tiles, first + blockIdx.x, block, shared);
 }
 
 struct TapsPiece {
@@ -37,31 +35,20 @@ __global__ void taps_kernel(const __grid_constant__ TapsPiece piece, int count, 
 }  // namespace
 
 void gather(const BlendParams& params, Scalar scalar, cudaStream_t stream) {
-  if (params.batch == 0) return;
   if (params.theta_partials) {
     const int64_t tiles = count_tiles(params.size, params.radius, scalar);
-    theta_kernel<<<grid_of(params.batch), kThreads, 0, stream>>>(params, tiles);
-    STD_CUDA_KERNEL_LAUNCH_CHECK();
+    for_grids(params.batch, [&](int64_t first, unsigned blocks) {
+      theta_kernel<<<blocks, kThreads, 0, stream>>>(params, tiles, first);
+      STD_CUDA_KERNEL_LAUNCH_CHECK();
+    });
   }
   if (!params.grad_foreground.data && !params.grad_mask.data) return;
-  const unsigned grid = grid_of(params.batch * runs_of_pixels(params.size));
-  switch (scalar) {
-    case Scalar::kFloat64:
-      image_kernel<double><<<grid, kThreads, 0, stream>>>(params);
-      break;
-    case Scalar::kFloat32:
-      image_kernel<float><<<grid, kThreads, 0, stream>>>(params);
-      break;
-    case Scalar::kBFloat16:
-      image_kernel<BFloat16><<<grid, kThreads, 0, stream>>>(params);
-      break;
-    case Scalar::kFloat16:
-      image_kernel<Float16><<<grid, kThreads, 0, stream>>>(params);
-      break;
-    case Scalar::kByte:  // refused before, by Shapes
-      return;
-  }
-  STD_CUDA_KERNEL_LAUNCH_CHECK();
+  with_storage(scalar, [&](auto storage) {
+    for_grids(params.batch * runs_of_pixels(params.size), [&](int64_t first, unsigned blocks) {
+      image_kernel<decltype(storage)><<<blocks, kThreads, 0, stream>>>(params, first);
+      STD_CUDA_KERNEL_LAUNCH_CHECK();
+    });
+  });
 }
 
 void write_taps(const double* taps, int64_t count, bool wide, void* to, cudaStream_t stream) {

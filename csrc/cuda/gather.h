@@ -186,14 +186,12 @@ COMPOSITOR_DEVICE_INLINE void gather_image(const BlendParams& p, int64_t number,
                                            Shared& shared) {
   using T = typename Compute<S>::type;
   const int64_t pixels = p.size.h * p.size.w, runs = runs_of_pixels(p.size);
-  block.each([&](int t) {
-    if (t == 0) shared.place = find_place<T>(p, Split{1, 1, 0, 1, 1}, number / runs);
-  });
+  const bool finite = find_place(p, Split{1, 1, 0, 1, 1}, number / runs, block, shared.place);
   block.each([&](int t) {
     const int64_t pixel = number % runs * kThreads + t;
     if (pixel >= pixels) return;
     const int y = static_cast<int>(pixel / p.size.w), x = static_cast<int>(pixel % p.size.w);
-    if (shared.place.finite) {
+    if (finite) {
       if (p.grad_foreground.data) gather_foreground<S>(p, shared.place, y, x);
       if (p.grad_mask.data) gather_mask<S>(p, shared.place, y, x);
       return;
@@ -233,18 +231,14 @@ COMPOSITOR_DEVICE_INLINE void gather_theta(const BlendParams& p, int64_t tiles, 
   });
   block.each([&](int t) {
     if (t >= 6) return;
-    const int column = t % 3;
-    const int64_t length = t < 3 ? p.size.w : p.size.h;
-    const int64_t step = column == 0 ? p.size.width : (column == 1 ? p.size.height : 2);
+    const Factor factor = factor_of(t, p.size);
     double total = 0;
     if (finite[t]) {
       for (int k = 0; k < 32; ++k) total += shared.sums[t * 32 + k];
     }
-    const double value = finite[t]
-                             ? total * (static_cast<double>(length) / static_cast<double>(step))
-                             : __builtin_nan("");
+    const double value = finite[t] ? total * (factor.length / factor.step) : __builtin_nan("");
     const Theta& out = p.grad_theta;
-    const int64_t at = image * out.n + t / 3 * out.row + column * out.column;
+    const int64_t at = image * out.n + t / 3 * out.row + t % 3 * out.column;
     if (out.wide) {
       static_cast<double*>(out.data)[at] = value;
     } else {

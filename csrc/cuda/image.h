@@ -35,15 +35,6 @@ COMPOSITOR_DEVICE_INLINE Image<S, I> image_of(const View& view, int64_t n) {
           static_cast<I>(view.y), static_cast<I>(view.x)};
 }
 
-// The rectangle of pixels that a block works on, and its image's map.
-template <typename T>
-struct Place {
-  int64_t image;
-  int row, column;  // of the rectangle's first pixel
-  bool finite;      // every element of theta is
-  AffineMap<T> map;
-};
-
 COMPOSITOR_DEVICE_INLINE double theta_element(const Theta& theta, int64_t image, int k) {
   const int64_t at = image * theta.n + k / 3 * theta.row + k % 3 * theta.column;
   return theta.wide ? static_cast<const double*>(theta.data)[at]
@@ -66,26 +57,42 @@ struct Split {
   }
 };
 
-// For one thread of the block only, since divisions in float64 are expensive.
+// The rectangle of pixels that a block works on, and its image's map.
 template <typename T>
-COMPOSITOR_DEVICE_INLINE Place<T> find_place(const BlendParams& p, const Split& split,
-                                             int64_t block) {
-  Place<T> place;
-  place.image = block / split.blocks();
-  const int tile = static_cast<int>(block - place.image * split.blocks());
-  place.row = tile / split.blocks_across * split.height - split.margin;
-  place.column = tile % split.blocks_across * split.width - split.margin;
-  double theta[6];
-  place.finite = true;
-  for (int k = 0; k < 6; ++k) {
-    theta[k] = theta_element(p.theta, place.image, k);
-    if (!(theta[k] - theta[k] == 0)) place.finite = false;
-  }
-  place.map = make_map<T>(theta, p.size);
-  return place;
+struct Place {
+  int64_t number, image;
+  int row, column;  // of the rectangle's first pixel
+  AffineMap<T> map;
+};
+
+// Finds a block's place, and returns whether its map is finite: a coefficient a thread, since
+// divisions in float64 are long.
+template <typename T, typename Block>
+COMPOSITOR_DEVICE_INLINE bool find_place(const BlendParams& p, const Split& split, int64_t number,
+                                         Block& block, Place<T>& place) {
+  return !block.any([&](int t) {
+    if (t >= 6) return false;
+    const int64_t image = number / split.blocks();
+    if (t == 0) {
+      const int tile = static_cast<int>(number - image * split.blocks());
+      place.number = number;
+      place.image = image;
+      place.row = tile / split.blocks_across * split.height - split.margin;
+      place.column = tile % split.blocks_across * split.width - split.margin;
+      place.map.centre_x = static_cast<T>((static_cast<double>(p.size.width) - 1) / 2);
+      place.map.centre_y = static_cast<T>((static_cast<double>(p.size.height) - 1) / 2);
+    }
+    const double theta = theta_element(p.theta, image, t);
+    (&place.map.au)[t] = make_coefficient<T>(theta, t, p.size);
+    return !(theta - theta == 0);
+  });
 }
 
+COMPOSITOR_DEVICE_INLINE float fused(float a, float b, float c) { return fmaf(a, b, c); }
+COMPOSITOR_DEVICE_INLINE double fused(double a, double b, double c) { return fma(a, b, c); }
+
 // Canvas pixel (i, j), which may lie beyond the canvas, about the centre, and in the foreground.
+// The roundings are spelled out: gather.h finds the pixels again that the backward has written.
 template <typename T>
 struct Point {
   T x, y, u, v;
@@ -94,20 +101,41 @@ struct Point {
 template <typename T>
 COMPOSITOR_DEVICE_INLINE Point<T> point_of(const AffineMap<T>& map, int i, int j) {
   const T x = T(j) - map.centre_x, y = T(i) - map.centre_y;
-  return {x, y, map.au * x + (map.bu * y + map.cu), map.av * x + (map.bv * y + map.cv)};
+  return {x, y, fused(map.au, x, fused(map.bu, y, map.cu)),
+          fused(map.av, x, fused(map.bv, y, map.cv))};
 }
 
-// Where the samples of a rectangle of canvas pixels lie: none touches the frame; some may; each has
-// all four of its source pixels in it, so that nothing has to be clamped; or that, without a mask.
+// A rectangle of canvas pixels.
+struct Rectangle {
+  int row, column, rows, columns;
+
+  COMPOSITOR_DEVICE_INLINE Rectangle moved(int down, int right) const {
+    return {row + down, column + right, rows, columns};
+  }
+  COMPOSITOR_DEVICE_INLINE Rectangle grown(int by) const {
+    return {row - by, column - by, rows + 2 * by, columns + 2 * by};
+  }
+  COMPOSITOR_DEVICE_INLINE bool empty() const { return rows <= 0 || columns <= 0; }
+  // The part of it on a canvas.
+  COMPOSITOR_DEVICE_INLINE Rectangle on_canvas(int height, int width) const {
+    const int top = row > 0 ? row : 0, left = column > 0 ? column : 0;
+    const int bottom = row + rows < height ? row + rows : height;
+    const int right = column + columns < width ? column + columns : width;
+    return {top, left, bottom - top, right - left};
+  }
+};
+
+// Where its samples lie: none touches the frame; some may; each has all four of its source pixels
+// in it, so that nothing has to be clamped; or that, without a mask.
 enum class Where { kOutside, kAcross, kInside, kCovered };
 
-// Of canvas rows i .. i + rows - 1, columns j .. j + columns - 1. The bounds are widened by more
-// than rounding can move a coordinate; NaN is kAcross, which is safe.
+// The bounds are widened by more than rounding can move a coordinate; NaN is kAcross, which is
+// safe.
 template <typename T>
-COMPOSITOR_DEVICE_INLINE Where where_in_frame(const AffineMap<T>& map, const Sizes& size, int i,
-                                              int j, int rows, int columns) {
-  const T half_x = T(columns - 1) / 2, half_y = T(rows - 1) / 2;
-  const T x = T(j) - map.centre_x + half_x, y = T(i) - map.centre_y + half_y;
+COMPOSITOR_DEVICE_INLINE Where where_in_frame(const AffineMap<T>& map, const Sizes& size,
+                                              const Rectangle& of) {
+  const T half_x = T(of.columns - 1) / 2, half_y = T(of.rows - 1) / 2;
+  const T x = T(of.column) - map.centre_x + half_x, y = T(of.row) - map.centre_y + half_y;
   const T far_x = (x < 0 ? -x : x) + half_x, far_y = (y < 0 ? -y : y) + half_y;
   const T epsilon = sizeof(T) == 8 ? T(0x1p-52) : T(0x1p-23);
   const auto along = [&](T a, T b, T c, int64_t length) {

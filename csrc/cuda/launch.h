@@ -9,35 +9,46 @@
 
 namespace compositor::cuda {
 
-// Blocks of threads for `count` pieces of work. A kernel strides over anything beyond a grid.
-inline unsigned grid_of(int64_t count) {
-  return static_cast<unsigned>(std::min<int64_t>(count, INT32_MAX));
+// Calls launch(first, blocks) for grids of one block for each of `count` pieces of work. More than
+// one grid takes more than 2^31 pieces; a loop in the kernel would keep registers for it.
+template <typename F>
+void for_grids(int64_t count, F&& launch) {
+  for (int64_t first = 0; first < count; first += INT32_MAX) {
+    launch(first, static_cast<unsigned>(std::min<int64_t>(count - first, INT32_MAX)));
+  }
+}
+
+// Calls f with a value of the images' type.
+template <typename F>
+void with_storage(Scalar scalar, F&& f) {
+  switch (scalar) {
+    case Scalar::kFloat64:
+      return f(double{});
+    case Scalar::kFloat32:
+      return f(float{});
+    case Scalar::kBFloat16:
+      return f(BFloat16{});
+    case Scalar::kFloat16:
+      return f(Float16{});
+    case Scalar::kByte:  // refused before, by Shapes
+      return;
+  }
 }
 
 // Calls launch(S(), I(), std::integral_constant<int, kRadius>()) for the right kernel.
 template <typename F>
 void with_types(Scalar scalar, bool narrow, int radius, F&& launch) {
-  const auto with_storage = [&](auto storage) {
-    if (has_fixed_kernel(scalar, narrow, radius)) {
+  with_storage(scalar, [&](auto storage) {
+    if constexpr (sizeof(storage) == 8) {
+      launch(storage, int64_t{}, std::integral_constant<int, -1>());
+    } else if (has_fixed_kernel(scalar, narrow, radius)) {
       launch(storage, int32_t{}, std::integral_constant<int, kFixedRadius>());
     } else if (narrow) {
       launch(storage, int32_t{}, std::integral_constant<int, -1>());
     } else {
       launch(storage, int64_t{}, std::integral_constant<int, -1>());
     }
-  };
-  switch (scalar) {
-    case Scalar::kFloat64:
-      return launch(double{}, int64_t{}, std::integral_constant<int, -1>());
-    case Scalar::kFloat32:
-      return with_storage(float{});
-    case Scalar::kBFloat16:
-      return with_storage(BFloat16{});
-    case Scalar::kFloat16:
-      return with_storage(Float16{});
-    case Scalar::kByte:  // refused before, by Shapes
-      return;
-  }
+  });
 }
 
 }  // namespace compositor::cuda

@@ -25,9 +25,9 @@ struct BlendParams {
   View foreground, mask, background;
   Theta theta;
   int radius;
-  double taps[kFixedRadius + 1];  // [g(0), ..., g(radius)] where the radius is kFixedRadius
-  const void* far_taps;           // the same for any other, in device memory and computation type
-  double threshold;
+  float taps[kFixedRadius + 1];  // [g(0), ..., g(radius)] where the radius is kFixedRadius
+  const void* far_taps;          // the same for any other, in device memory and computation type
+  double threshold, slope;       // of the mask's ramp: slope is 1 / (1 - threshold)
   bool straight_through;
 
   View composite, alpha;  // forward: written
@@ -38,6 +38,13 @@ struct BlendParams {
   double* theta_partials;                            // scratch, (N, tiles, 6), or null
   void* alpha_plane;  // scratch for grad_foreground: alpha, (N, H, W), computation type, or null
   void* cover_plane;  // for grad_mask: dL/dm, (N, H + 2 radius, W + 2 radius), likewise
+
+  // Both in the computation type, as the reference rounds them.
+  void set_threshold(double value, bool wide) {
+    const float narrow = static_cast<float>(value);
+    threshold = wide ? value : narrow;
+    slope = wide ? 1 / (1 - value) : 1 / (1 - narrow);
+  }
 };
 
 }  // namespace compositor::cuda

@@ -15,6 +15,8 @@ namespace {
 #include "sample.h"
 #include "blur.h"
 #include "forward.h"
+#include "pull.h"
+#include "backward_pixels.h"
 #include "backward.h"
 #include "gather.h"
 // clang-format on

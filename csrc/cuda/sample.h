@@ -28,6 +28,11 @@ struct MaskSample {
   COMPOSITOR_DEVICE_INLINE Bilinear<T> value() const {
     return bilinear<true>(p00, p01, p10, p11, tx, ty);
   }
+  // Adds numbers that are all 0 only if the sample's value and slopes stay as theta moves.
+  template <typename Seen>
+  COMPOSITOR_DEVICE_INLINE void add_steps(Seen& seen) const {
+    seen.add(p01 - p00), seen.add(p11 - p10), seen.add(p10 - p00);
+  }
 };
 
 // Whether 0 <= index < count, in one comparison.
@@ -103,12 +108,13 @@ COMPOSITOR_DEVICE_INLINE Bilinear<T> sample_colour(const Image<const S, I>& colo
                         fetch(lower + corners.right), corners.tx, corners.ty);
 }
 
-// The ramp of common/pixel.h, its one division made ahead.
+// The ramp of common/pixel.h, its one division made by the host.
 template <typename T>
 struct Ramp {
   T threshold, slope;
 
-  explicit COMPOSITOR_DEVICE_INLINE Ramp(T at) : threshold(at), slope(T(1) / (T(1) - at)) {}
+  explicit COMPOSITOR_DEVICE_INLINE Ramp(const BlendParams& p)
+      : threshold(static_cast<T>(p.threshold)), slope(static_cast<T>(p.slope)) {}
 
   COMPOSITOR_DEVICE_INLINE T operator()(T m) const {
     const T above = m >= T(1) ? T(1) : (m - threshold) * slope;  // 1 at 1, whatever the rounding

@@ -34,8 +34,9 @@ FLAGS = (
     "-Wno-unknown-pragmas",
     f"-I{ROOT / 'tests/ops/no_cuda'}",  # a stub in place of CUDA's header
 )
-# nvcc contracts a * b + c wherever it finds it; a host compiler does so when told.
-CONTRACTED = ("-O1", "-ffp-contract=fast", *(("-mfma",) if platform.machine() == "x86_64" else ()))
+# nvcc contracts a * b + c wherever it finds it; a host compiler does so when told, GCC only from
+# -O2 on.
+CONTRACTED = ("-O2", "-ffp-contract=fast", *(("-mfma",) if platform.machine() == "x86_64" else ()))
 SANITIZED = ("-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
 BUILDS = {"plain": ("-O1",), "contracted": CONTRACTED, "sanitized": SANITIZED}
 BUILD = os.environ.get("COMPOSITOR_EMULATION", "plain")

@@ -52,10 +52,10 @@ void run_once(Dice& dice, Scalar scalar, int most_height, int most_width) {
   p.background = background.view;
   p.theta = {theta.data(), true, 6, 3, 1};
   p.radius = radius;
-  for (int k = 0; k <= std::min(radius, kFixedRadius); ++k) p.taps[k] = taps[k];
+  for (int k = 0; k <= std::min(radius, kFixedRadius); ++k) p.taps[k] = static_cast<float>(taps[k]);
   write_taps(taps.data(), taps.size(), sizeof(T) == 8, far_taps.data(), nullptr);
   p.far_taps = far_taps.data();
-  p.threshold = dice.coin() ? 0.3 : 0;
+  p.set_threshold(dice.coin() ? 0.3 : 0, sizeof(T) == 8);
   p.straight_through = dice.coin();
   p.composite = composite.view;
   if (dice.coin()) p.alpha = alpha.view;

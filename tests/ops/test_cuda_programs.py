@@ -55,10 +55,11 @@ def test_tiles_wholly_inside_the_object_and_wholly_outside(mask_grad):
         )  # fmt: skip
 
 
-# Every sample of the canvas lies in the frame: turned, stretched, flipped.
+# Every sample of the canvas lies in the frame: turned, flipped, between pixels, where slopes have
+# one value; and on them.
 INSIDE = {
-    "turned": [[0.4, -0.3, 0.05], [0.25, 0.5, -0.1]],
-    "flipped": [[-0.6, 0.1, 0.0], [0.05, 0.7, 0.1]],
+    "turned": [[0.41314159, -0.29727182, 0.05314159], [0.25314159, 0.49127182, -0.10141421]],
+    "flipped": [[-0.61314159, 0.09727182, 0.00314159], [0.05314159, 0.69127182, 0.10141421]],
     "on whole pixels": [[150 / 230, 0, 0], [0, -90 / 200, 0]],
 }
 

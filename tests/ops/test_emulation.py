@@ -37,10 +37,13 @@ def test_tensors_and_scratch_under_address_and_undefined_behaviour_sanitizers():
     assert run.returncode == 0, run.stderr[-3000:]
 
 
-@pytest.mark.skipif(
+needs_fma = pytest.mark.skipif(
     CPUINFO.exists() and "flags" in CPUINFO.read_text() and " fma " not in CPUINFO.read_text(),
     reason="a processor without fused multiply-add",
 )
+
+
+@needs_fma
 def test_kernels_agree_where_multiply_and_add_are_contracted():
     """As nvcc contracts them: one rounding instead of two, here and not there."""
     files = ("test_agreement.py", "test_cuda_programs.py")
@@ -55,3 +58,15 @@ def test_kernels_agree_where_multiply_and_add_are_contracted():
         text=True,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout[-3000:]
+
+
+@needs_fma
+def test_coordinates_have_the_same_bits_however_they_are_contracted(tmp_path):
+    """The gather must find the pixels that the backward has written: their roundings are one."""
+    bits = []
+    for name in ("plain", "contracted"):
+        emulation.compile_program(
+            ["tests/ops/points.cpp"], tmp_path / name, *emulation.BUILDS[name]
+        )
+        bits.append(subprocess.run([tmp_path / name], capture_output=True, check=True).stdout)
+    assert bits[0] == bits[1] and bits[0].count(b"\n") == 1000
