@@ -13,7 +13,7 @@ import torch
 import compositor
 from benchmarks import machine
 from benchmarks.gpu import __main__ as command
-from benchmarks.gpu import peers, report, scenes
+from benchmarks.gpu import peers, report, scenes, timing
 from benchmarks.gpu.timing import Time
 
 SHAPE = (2, 3, 60, 80)
@@ -118,3 +118,26 @@ def test_without_a_gpu_it_says_why_there_are_no_figures():
     )
     assert run.returncode == 1
     assert "no figures: the kernel to measure is missing" in run.stderr
+
+
+def test_a_call_is_queued_while_the_device_waits(monkeypatch):
+    """Else the clock starts before the launch, and times the host."""
+    queue = []
+
+    class Event:
+        def __init__(self, enable_timing):
+            self.at = None
+
+        def record(self):
+            queue.append("event")
+
+        def elapsed_time(self, end):
+            return 100.0
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: queue.append("wait"))
+    monkeypatch.setattr(torch.cuda, "_sleep", lambda cycles: queue.append("sleep"))
+    time = timing.measure(lambda scene: queue.append("call"), [None, None])
+    timed = [*["sleep", "event", "call", "event"] * timing.FEWEST, "wait"]
+    assert queue == [*["call"] * 3, "wait", *timed, *timed]
+    assert time.ms == 100 and time.calls == timing.FEWEST

@@ -16,8 +16,9 @@ from benchmarks.scenes import Shape
 PROMISED: tuple[Shape, ...] = ((64, 3, 300, 300), (16, 3, 1080, 1920))
 PEERS = ("cuda", "cuda graph", "triton", "copy", "eager", "compiled", "kornia", "kornia compiled")
 METHOD = (
-    "ms: median of single calls between CUDA events, as users make them, on inputs that take turns"
-    " so that each has left the cache. copy: a copy of as many bytes as the op must move, (3 C + 1)"
+    "ms: median of single calls between CUDA events, each queued while the device waits, so that"
+    " the host's time is not in it, on inputs that take turns so that each has left the cache."
+    " copy: a copy of as many bytes as the op must move, (3 C + 1)"
     " values per pixel, and as many again backward. (x): as a multiple of the CUDA kernel's time."
     " backward: theta's gradient only. object: the masks' share of the canvas."
 )
