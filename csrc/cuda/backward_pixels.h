@@ -4,7 +4,7 @@ template <typename T, int kRadius>
 struct BackwardShared {
   using Geometry = Tile<T, kRadius>;
   Place<T> place;
-  Where samples, pulls, beyond, colours;  // of the rectangles of BackwardTile::look
+  Where samples, pulls, beyond, colours;  // of the rectangles of BackwardPixels::look
   typename Geometry::Scratch scratch;
   SharedArray<T, Geometry::kPixels> alpha;
   SharedArray<T, Geometry::kFixed ? 1 : Geometry::kPixels> sums;

@@ -33,7 +33,7 @@ def test_threads_of_blocks_do_not_race(fuzz):
     assert "every access inside memory" in run.stdout
 
 
-# The first of a kernel, one within the blur, one before what the mask pulls.
+# The first of a kernel, one within the blur, one after both blurs of the backward.
 @pytest.mark.parametrize("phase", [0, 1, 6])
 def test_a_missing_barrier_is_found(fuzz, phase):
     run = fuzz("0", "3", str(phase))
