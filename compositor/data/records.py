@@ -143,6 +143,17 @@ class Record(Generic[Item]):
     files: tuple[Path, ...]
     load: Callable[[], Iterable[Item | Skip]]
 
+    def loaded(self) -> tuple[list[Item], list[Skip]]:
+        """Decode it all: what can be used, and what cannot."""
+        items: list[Item] = []
+        skips: list[Skip] = []
+        try:
+            for item in self.load():
+                skips.append(item) if isinstance(item, Skip) else items.append(item)
+        except Skip as skip:
+            skips.append(skip)
+        return items, skips
+
 
 @dataclass(frozen=True)
 class Records(Generic[Item]):

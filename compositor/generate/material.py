@@ -63,7 +63,7 @@ class Backgrounds:
         if index in self._held:
             self._held.move_to_end(index)
             return self._held[index]
-        items, skips = _loaded(self._records[index])
+        items, skips = self._records[index].loaded()
         found: Photograph | list[Skip] = skips
         if items:
             found = items[0] if self._size is None else covering(items[0], self._size)
@@ -202,7 +202,7 @@ def _banked(
     label: int | None = None,
 ) -> list[BankedCutout]:
     def load(record: Record[Cutout]) -> tuple[list[BankedCutout], list[Skip]]:
-        items, skips = _loaded(record)
+        items, skips = record.loaded()
         return [banked(item, largest) for item in items], skips
 
     kept: list[BankedCutout] = []
@@ -223,7 +223,7 @@ def _seen(sources: Sequence[Records[Photograph]]) -> list[Seen]:
     records = [record for each in sources for record in each.records]
     found = []
     for record in tqdm(records, "pictures to match", unit="file", disable=None):
-        items, _ = _loaded(record)
+        items, _ = record.loaded()
         found += [(item.annotation, item.image.shape[:2]) for item in items]
     return found
 
@@ -241,14 +241,3 @@ def is_val(number: int, val: float) -> bool:
 
 def _bytes(found: Photograph | list[Skip]) -> int:
     return found.image.nbytes if isinstance(found, Photograph) else 0
-
-
-def _loaded(record: Record[ItemType]) -> tuple[list[ItemType], list[Skip]]:
-    items: list[ItemType] = []
-    skips: list[Skip] = []
-    try:
-        for item in record.load():
-            skips.append(item) if isinstance(item, Skip) else items.append(item)
-    except Skip as skip:
-        skips.append(skip)
-    return items, skips

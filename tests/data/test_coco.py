@@ -11,9 +11,9 @@ from pycocotools import mask as coco_mask
 from compositor.data import prepared
 from compositor.data.files import DataError
 from compositor.data.read import coco, coco_layouts
-from compositor.data.records import Cutout, Photograph, Records, Skip
+from compositor.data.records import Cutout, Photograph
 from tests.data import tiny_data
-from tests.data.tiny_data import rectangle
+from tests.data.tiny_data import items, rectangle
 
 SIZE = (90, 120)
 PERSON, DOG = 3, 6
@@ -41,16 +41,6 @@ def run_lengths(mask: np.ndarray) -> list[int]:
 def compressed(mask: np.ndarray) -> dict[str, Any]:
     found = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
     return {"size": found["size"], "counts": found["counts"].decode()}
-
-
-def items(records: Records) -> list[Any]:
-    found: list[Any] = []
-    for record in records.records:
-        try:
-            found += list(record.load())
-        except Skip as skip:
-            found.append(skip)
-    return found
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """GMU Kitchen, BigBIRD, RGB-D Scenes and plain folders, tiny and in their layouts."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,17 +10,7 @@ from compositor.data.files import DataError
 from compositor.data.read import bigbird, folder, gmu
 from compositor.data.records import Cutout, Records, Skip
 from tests.data import tiny_data
-from tests.data.tiny_data import rectangle
-
-
-def items(records: Records) -> list[Any]:
-    found: list[Any] = []
-    for record in records.records:
-        try:
-            found += list(record.load())
-        except Skip as skip:
-            found.append(skip)
-    return found
+from tests.data.tiny_data import items, rectangle
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from compositor.data.cleanup import CleanUp
 from compositor.data.files import DataError
 from compositor.data.read import masked, source
-from compositor.data.records import Cutout, Photograph, Records, Skip
+from compositor.data.records import Cutout, Photograph, Records
 from tests.data import tiny_data
 from tests.data.tiny_data import rectangle
 
@@ -17,16 +17,9 @@ ANY = CleanUp(min_iou=0, min_side=1, min_piece=0, max_cut=4)
 
 def loaded(records: Records) -> tuple[dict[str, Cutout | Photograph], dict[str, str]]:
     """Items by name, and the reasons for which others were left out."""
-    items, skips = {}, {}
-    for record in records.records:
-        try:
-            for item in record.load():
-                if isinstance(item, Skip):
-                    skips[item.name] = item.reason
-                else:
-                    items[item.name] = item
-        except Skip as skip:
-            skips[skip.name] = skip.reason
+    found = [record.loaded() for record in records.records]
+    items = {item.name: item for each, _ in found for item in each}
+    skips = {skip.name: skip.reason for _, each in found for skip in each}
     return items, skips
 
 

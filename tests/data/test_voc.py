@@ -11,21 +11,11 @@ from compositor.data.files import DataError
 from compositor.data.read import voc
 from compositor.data.records import Cutout, Photograph, Skip
 from tests.data import tiny_data
-from tests.data.tiny_data import rectangle
+from tests.data.tiny_data import items, rectangle
 
 SIZE = (90, 120)
 PERSON = (10.0, 10.0, 50.0, 80.0)
 SETS = [("2007", "trainval")]
-
-
-def items(records: voc.Records) -> list[Photograph | Cutout | Skip]:
-    found = []
-    for record in records.records:
-        try:
-            found += list(record.load())
-        except Skip as skip:
-            found.append(skip)
-    return found
 
 
 @pytest.fixture

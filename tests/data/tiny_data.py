@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from compositor.data.records import Records, Skip
+
 Box = tuple[float, float, float, float]
 
 
@@ -17,6 +19,17 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.stack(
         [(x * 2 + 20 * seed) % 200, (y * 2) % 200, np.full_like(x, 40 + 10 * (seed % 20))], -1
     ).astype(np.uint8)
+
+
+def items(records: Records[Any]) -> list[Any]:
+    """Everything that the records hold, and what cannot be used."""
+    found: list[Any] = []
+    for record in records.records:
+        try:
+            found += list(record.load())
+        except Skip as skip:
+            found.append(skip)
+    return found
 
 
 def save(path: Path, pixels: np.ndarray, **options: Any) -> None:

@@ -22,7 +22,7 @@ import compositor
 from compositor.data import images, storage
 from compositor.data.files import replacing
 from compositor.data.read import gmu
-from compositor.data.records import Cutout, Item, Photograph, Record, Records, Skip
+from compositor.data.records import Cutout, Photograph, Records
 from compositor.scenes.placement import Range, Visibility, outlines
 from compositor.scenes.random_placement import PlacementRules, random_placement
 
@@ -66,11 +66,11 @@ def make(cache: Path, objects: Records[Cutout], photographs: Records[Photograph]
     grounds = (learnt[1].records, photographs.records[1::2])
     for scene in tqdm(gmu.SCENES, "stand-in scenes", unit="scene"):
         tested = scene in gmu.FIRST_FOLD
-        cutouts = [cutout for record in views[tested] for cutout in _loaded(record)]
+        cutouts = [cutout for record in views[tested] for cutout in record.loaded()[0]]
         for number in range(1, PICTURES + 1):
             ground: list[Photograph] = []
             while not ground:  # skips a broken picture
-                ground = _loaded(_one_of(grounds[tested], random))
+                ground = _one_of(grounds[tested], random).loaded()[0]
             count = OBJECTS[0] + int(torch.randint(OBJECTS[1] - OBJECTS[0], (), generator=random))
             chosen = [_one_of(cutouts, random) for _ in range(count)]
             picture, found = _compose(ground[0].image, chosen, random)
@@ -157,13 +157,6 @@ def _write(scene: Path, name: str, picture: Tensor, objects: Sequence[tuple[str,
         Image.fromarray(picture.permute(1, 2, 0).numpy()).save(partial)
     with replacing(scene / "Annotations" / f"{name}.xml") as partial:
         ElementTree.ElementTree(root).write(partial)
-
-
-def _loaded(record: Record[Item]) -> list[Item]:
-    try:
-        return [item for item in record.load() if not isinstance(item, Skip)]
-    except Skip:
-        return []
 
 
 def _one_of(choice: Sequence[Any], random: torch.Generator) -> Any:
