@@ -1,0 +1,37 @@
+"""The example on Ray: a cluster on this machine makes what the command makes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from compositor.generate import generate
+from compositor.scenes.law import PLAIN
+from tests.generate.tiny import config, content
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_two_workers_make_the_command_s_bytes(tmp_path: Path) -> None:
+    options = config(tmp_path, "ray", law=PLAIN)
+    generate(config(tmp_path, "command", law=PLAIN))
+    words = [
+        *("--cutouts", *options.cutouts, "--backgrounds", *options.backgrounds),
+        *("--output", options.output, "--count", 120, "--size", 48, 64, "--seed", 3),
+        *("--workers", 2),
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment.pop("RAY_ADDRESS", None)  # a cluster of its own, on this machine
+    run = subprocess.run(
+        [sys.executable, ROOT / "examples" / "generate_on_ray.py", *map(str, words)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "made 120 pictures" in run.stdout
+    assert "usage stats" not in (run.stdout + run.stderr).lower()
+    for below in ("shards", "coco"):
+        assert content(options.output, below) == content(tmp_path / "command", below)
