@@ -27,6 +27,27 @@ def encode(mask: NDArray[np.bool_]) -> RunLengths:
     return {"size": (mask.shape[0], mask.shape[1]), "counts": found["counts"].decode("ascii")}
 
 
+def encode_each(owner: NDArray[np.integer[Any]], count: int) -> list[RunLengths]:
+    """Encode the masks ``owner == n`` of each n below ``count`` in one go over ``owner`` (H, W):
+    fastest if that is int16 in Fortran's order."""
+    height, width = owner.shape
+    columns = owner.astype(np.int16, copy=False).T.ravel()
+    starts = np.concatenate(([0], np.flatnonzero(columns[1:] != columns[:-1]) + 1))
+    ends, owners = np.append(starts[1:], columns.size), columns[starts]
+    encoded: list[RunLengths] = []
+    for number in range(count):
+        own = owners == number
+        edges = np.stack((starts[own], ends[own]), 1).ravel()
+        runs = np.diff(edges, prepend=0, append=columns.size)
+        if not runs[-1]:  # the last pixel is the object's
+            runs = runs[:-1]
+        found = coco_mask.frPyObjects(
+            {"size": [height, width], "counts": runs.tolist()}, height, width
+        )
+        encoded.append({"size": (height, width), "counts": found["counts"].decode("ascii")})
+    return encoded
+
+
 def decode(run_lengths: RunLengths) -> NDArray[np.bool_]:
     """Decode a mask (H, W)."""
     return np.asarray(coco_mask.decode(dict(run_lengths)), np.bool_)

@@ -1,6 +1,5 @@
 """Decodes masks from files, checking them first because pycocotools' C code trusts its input."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -86,20 +85,22 @@ def _run_lengths(found: dict[str, Any], size: tuple[int, int], name: str) -> NDA
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size[::-1]).T
 
 
-def uncompressed(text: str) -> Sequence[int] | None:
+def uncompressed(text: str) -> list[int] | None:
     """The run lengths in COCO's string: 5 bits per character, later runs less the last but one."""
-    runs: list[int] = []
-    value = shift = 0
-    for character in text:
-        bits = ord(character) - 48
-        # Ten characters are 50 bits, more than any run needs.
-        if not 0 <= bits < 64 or shift > 45:
-            return None
-        value |= (bits & 31) << shift
-        shift += 5
-        if not bits & 32:
-            if bits & 16:
-                value -= 1 << shift
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value = shift = 0
-    return None if shift else runs
+    if not text.isascii():
+        return None
+    codes = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) - 48
+    last = np.flatnonzero(codes & 32 == 0)  # of each run
+    if not len(codes) or codes.min() < 0 or codes.max() >= 64 or codes[-1] & 32:
+        return None if text else []
+    first = np.concatenate(([0], last[:-1] + 1))
+    lengths = last - first + 1
+    if lengths.max() > 10:  # 50 bits, more than any run needs
+        return None
+    shifts = 5 * (np.arange(len(codes)) - np.repeat(first, lengths))
+    runs = np.add.reduceat((codes & 31) << shifts, first)
+    runs -= (codes[last] & 16) << (5 * lengths - 4)  # their sign
+    for start in (1, 2):
+        runs[start::2] = runs[start::2].cumsum()
+    found: list[int] = runs.tolist()
+    return found

@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from compositor.data.files import DataError, check_writable, roomy, write
+from compositor.data.images import pillow
 from compositor.data.labels import LabelledPicture
 from compositor.generate.scenes import TOO_EASY, Maker, Tally
 
@@ -79,7 +78,7 @@ class Shards:
                     easy.append(f"scene {made}")
                     continue
                 file = hidden / f"{made.number:06}.jpg"
-                Image.fromarray(made.scene.image).save(file, quality=made.quality)
+                pillow(made.scene.image).save(file, quality=made.quality)
                 pictures.append(
                     LabelledPicture(
                         made.number,

@@ -86,7 +86,7 @@ def cut(
 
 
 def uncovered(
-    objects: Sequence[Instance], owner: NDArray[np.int32], visible: float
+    objects: Sequence[Instance], owner: NDArray[np.int16], visible: float
 ) -> list[Instance]:
     """What is left of the background's objects.
 

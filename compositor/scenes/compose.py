@@ -7,12 +7,13 @@ from math import cos, radians, sin
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import ImageFilter
 from torch import Tensor
 
 import compositor
 from compositor import affine
-from compositor.data.labels import Instance, encode
+from compositor.data.images import pillow
+from compositor.data.labels import Instance, encode_each
 from compositor.data.records import Box
 from compositor.ops.layers import Labels
 from compositor.scenes.bank import Bank
@@ -83,8 +84,8 @@ def compose(
         theta = torch.cat((theta[:worst], theta[worst + 1 :]))
     if any(layer.blend == "poisson" for layer in layers):
         picture = _one_by_one(layers, bank, ground, theta)
-    # By columns, as COCO's run lengths are.
-    owner = labels.owner[0].T.contiguous().numpy().T
+    # By columns, as COCO's run lengths are; small numbers are faster to move and to compare.
+    owner = labels.owner[0].to(torch.int16).T.contiguous().numpy().T
     instances = [
         *uncovered(canvas.objects, owner, visible),
         *_pasted(layers, bank, labels, owner, whole),
@@ -173,7 +174,7 @@ def _pasted(
     layers: Sequence[Layer],
     bank: Bank,
     labels: Labels,
-    owner: NDArray[np.int32],
+    owner: NDArray[np.int16],
     whole: NDArray[np.float64],
 ) -> list[Instance]:
     rows = zip(
@@ -184,8 +185,9 @@ def _pasted(
         whole.tolist(),
         strict=True,
     )
+    masks = encode_each(owner, len(layers))
     found = []
-    for number, (layer, corners, area, covered, part) in enumerate(rows):
+    for mask, (layer, corners, area, covered, part) in zip(masks, rows, strict=True):
         cutout = bank[layer.cutout]
         if not (cutout.label and area):
             continue
@@ -194,7 +196,7 @@ def _pasted(
             Instance(
                 cutout.label,
                 box,
-                encode(owner == number),
+                mask,
                 int(area),
                 visibility=area / covered,
                 truncation=max(1 - part, 0.0),
@@ -206,9 +208,9 @@ def _pasted(
 
 def _finished(picture: Tensor, recipe: Recipe, random: np.random.Generator) -> NDArray[np.uint8]:
     """The picture (H, W, 3) with the blur and the noise of a camera."""
-    pixels = picture.permute(1, 2, 0).contiguous().numpy()
+    pixels = picture.numpy().transpose(1, 2, 0)
     if recipe.blur:
-        blurred = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(recipe.blur))
+        blurred = pillow(pixels).filter(ImageFilter.GaussianBlur(recipe.blur))
         pixels = np.asarray(blurred)
     if recipe.noise:
         noise = random.standard_normal(pixels.shape, np.float32) * (255 * recipe.noise)

@@ -145,3 +145,11 @@ def test_a_broken_picture_is_skipped_by_name(tmp_path: Path, damage: str) -> Non
         images.read(path, "photo 7")
     assert caught.value.name == "photo 7"
     assert caught.value.reason == ("missing" if damage == "missing" else "broken") + " .jpg file"
+
+
+@pytest.mark.parametrize("planar", [True, False])
+def test_pillow_s_picture_has_the_same_pixels(planar: bool) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    given = np.ascontiguousarray(pixels.transpose(2, 0, 1)).transpose(1, 2, 0) if planar else pixels
+    assert given.flags.c_contiguous != planar
+    assert (np.asarray(images.pillow(given)) == pixels).all()

@@ -9,7 +9,7 @@ from compositor.generate import generate
 from compositor.scenes.law import PLAIN
 from tests.generate.tiny import config, content
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_two_workers_make_the_command_s_bytes(tmp_path: Path) -> None:
