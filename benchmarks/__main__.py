@@ -19,7 +19,9 @@ from typing import Any
 
 import compositor
 from benchmarks import cases, figures, floors, machine, report
-from benchmarks.cases import BLEND, RENDER
+from benchmarks.cases import BLEND, GENERATE, RENDER
+from benchmarks.generate import cases as generate_cases
+from benchmarks.generate import floors as generate_floors
 from benchmarks.render import cases as render_cases
 from benchmarks.render import floors as render_floors
 from benchmarks.scenes import Shape
@@ -29,6 +31,7 @@ OP_TESTS = (sys.executable, "-m", "pytest", "tests/ops", "-q", "-x")
 SUITES = {
     BLEND: "benchmarks/test_blend_speed.py",
     RENDER: "benchmarks/render/test_render_speed.py",
+    GENERATE: "benchmarks/generate/test_generate_speed.py",
 }
 
 
@@ -41,7 +44,11 @@ def _run(command: Sequence[str], threads: int) -> int:
 
 def sessions(quick: bool) -> list[tuple[str, Shape, str]]:
     """List what is measured in a process of its own: op, shape and dtype."""
-    measured = {BLEND: cases.sessions(quick), RENDER: render_cases.sessions()}
+    measured = {
+        BLEND: cases.sessions(quick),
+        RENDER: render_cases.sessions(),
+        GENERATE: generate_cases.sessions(),
+    }
     return [(op, *session) for op, pairs in measured.items() for session in pairs]
 
 
@@ -104,7 +111,8 @@ def main(arguments: Sequence[str], op_tests: Sequence[str] = OP_TESTS) -> int:
         raws.append(raw)
 
     lines = figures.summarise(raws)
-    verdicts = floors.check(lines, cores) + render_floors.check(lines)
+    verdicts = floors.check(lines, cores)
+    verdicts += render_floors.check(lines) + generate_floors.check(lines)
     text = report.table(about, lines, verdicts)
     stem = machine.stem(about, options.quick)
     write(options.results / f"{stem}.json", report.record(about, lines, verdicts))

@@ -1,4 +1,4 @@
-"""The measurements of `blend` to take, and their order; what a measurement is, of `render` too."""
+"""The measurements of `blend` to take, and their order; what a measurement is, of all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import product
 from benchmarks.peers import MODES, PEERS
 from benchmarks.scenes import DTYPES, OBJECTS, SHAPE_OF_FLOORS, SHAPES, Shape
 
-BLEND, RENDER = OPS = ("blend", "render")
+BLEND, RENDER, GENERATE = OPS = ("blend", "render", "generate")
 COPY = "copy"  # the floor is computed from this row
 # The larger the shape, the longer a call takes and the less another process's burst disturbs it.
 SWEEPS: dict[Shape, int] = dict(zip(SHAPES, (5, 5, 3), strict=True))

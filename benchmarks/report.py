@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import peers
-from benchmarks.cases import BLEND, RENDER
+from benchmarks.cases import BLEND, GENERATE, RENDER
 from benchmarks.figures import Line
+from benchmarks.generate import peers as generate_peers
 from benchmarks.promise import Floor
 from benchmarks.render import packages
 from benchmarks.render import peers as render_peers
@@ -26,7 +27,7 @@ METHOD = (
     " and CopyPaste at places of their own, segpaste without warping; of float32 as a chain over"
     " the layers."
 )
-PEERS = {BLEND: peers.PEERS, RENDER: render_peers.NAMES}
+PEERS = {BLEND: peers.PEERS, RENDER: render_peers.NAMES, GENERATE: generate_peers.PEERS}
 
 
 def _number(value: float) -> str:

@@ -13,7 +13,10 @@ import torch
 import compositor
 from benchmarks import __main__ as command
 from benchmarks import agreement, figures, floors, machine, memory, peers, report
-from benchmarks.cases import BLEND, COPY, RENDER, Case, cases, sessions
+from benchmarks.cases import BLEND, COPY, GENERATE, RENDER, Case, cases, sessions
+from benchmarks.generate import cases as generate_cases
+from benchmarks.generate import floors as generate_floors
+from benchmarks.generate.peers import RENDERING
 from benchmarks.render import cases as render_cases
 from benchmarks.render import floors as render_floors
 from benchmarks.scenes import COVERAGES, OBJECTS, SHAPE_OF_FLOORS, SHAPES, forward_bytes, make_scene
@@ -34,7 +37,7 @@ def one_thread():
     cv2.setNumThreads(before[1])
 
 
-CASES = {BLEND: cases, RENDER: render_cases.cases}
+CASES = {BLEND: cases, RENDER: render_cases.cases, GENERATE: generate_cases.cases}
 
 
 def all_cases(measured):
@@ -52,9 +55,11 @@ def raw(threads, measured=None, ours=1e-3, small=0.5, half=1.0):
     runs = []
     for sweep, case in all_cases(measured or command.sessions(quick=False)):
         whole = case.shrunk or case.coverage in (None, max(COVERAGES))
-        seconds = ours * (1 if whole else small) / (threads if case.op == RENDER else 1)
+        seconds = ours * (1 if whole else small) / (threads if case.op != BLEND else 1)
         seconds *= half if case.dtype == "bfloat16" else 1
-        seconds = 4e-4 if case.peer == COPY else seconds * (1 if case.peer == "compositor" else 20)
+        own = case.peer in ("compositor", "CopyPaste")
+        seconds = 4e-4 if case.peer == COPY else seconds * (1 if own else 20)
+        seconds /= 100 if case.peer == RENDERING else 1
         seconds *= 3 if sweep == 0 else 1
         info = asdict(case) | {
             "shape": list(case.shape),
@@ -238,11 +243,12 @@ def test_lines_take_the_median_and_the_floor_doubles_with_the_backward():
 def test_table_and_json_are_well_formed_and_small():
     about = machine.describe(["--check"])
     lines = figures.summarise([raw(1), raw(2)])
-    verdicts = floors.check(lines, threads=2) + render_floors.check(lines)
+    verdicts = floors.check(lines, threads=2)
+    verdicts += render_floors.check(lines) + generate_floors.check(lines)
 
     text = report.table(about, lines, verdicts)
     tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
-    assert sum(map(len, tables)) == len(lines) + 2 * 2  # a head each
+    assert sum(map(len, tables)) == len(lines) + 3 * 2  # a head each
     for rows in tables:
         assert len({(len(row), row.count("|")) for row in rows}) == 1, "columns do not line up"
     cells = [[cell.strip() for cell in row.split("|")[1:-1]] for rows in tables for row in rows]
@@ -251,7 +257,9 @@ def test_table_and_json_are_well_formed_and_small():
     assert row[5:] == ["1.00 ms, 16.5 MiB", "0.400 ms (2.50x)", *["20.0 ms (20.0x), 16.5 MiB"] * 4]
     found = ["8 x 3 x 512 x 512", "uint8", "1", "20: 30.1 %", "forward"]
     (row,) = (row for row in cells if row[:5] == found)
-    assert row[5:] == ["1.00 ms, 14.0 MiB", *["20.0 ms (20.0x), 14.0 MiB"] * 3, "-", "-"]
+    own, *others = row[5:]
+    assert own == "1.00 ms, 14.0 MiB"
+    assert others == [*["20.0 ms (20.0x), 14.0 MiB"] * 3, "1.00 ms (1.00x), 14.0 MiB", "-", "-"]
 
     assert f"\n0 of {len(verdicts)} floors are missed.\n" in text
     missed = replace(verdicts[0], measured=0)

@@ -25,24 +25,36 @@ def missing() -> list[str]:
     return [name for name, module in MODULES.items() if importlib.util.find_spec(module) is None]
 
 
-def prepare_vision_synthesis(layers: Layers) -> Callable[[], list[Any]]:
-    """Prepare its composer without shadows and colour transfer, at our places.
+def composer(canvas: tuple[int, int]) -> Any:
+    """Its composer for (H, W), without shadows and colour transfer."""
+    import vision_synthesis
 
-    It scales, turns, then pastes at a whole pixel, its mask feathered by 3 x 3.
-    """
+    return vision_synthesis.SceneComposer(
+        canvas_size=canvas[::-1], enable_shadows=False, enable_color_transfer=False
+    )
+
+
+def given(places: list[tuple[float, float, float]]) -> Any:
+    """Its strategy that places objects one by one at (x, y, scale)."""
     import vision_synthesis
 
     class Given(vision_synthesis.PlacementStrategy):
-        def __init__(self, places: list[tuple[float, float, float]]):
+        def __init__(self) -> None:
             self.places: Iterator[tuple[float, float, float]] = iter(places)
 
         def place(self, *_: Any, **__: Any) -> tuple[float, float, float]:
             return next(self.places)
 
+    return Given()
+
+
+def prepare_vision_synthesis(layers: Layers) -> Callable[[], list[Any]]:
+    """Prepare its composer at our places.
+
+    It scales, turns, then pastes at a whole pixel, its mask feathered by 3 x 3.
+    """
+    compose = composer(layers.canvas).compose
     height, width = layers.canvas
-    composer = vision_synthesis.SceneComposer(
-        canvas_size=(width, height), enable_shadows=False, enable_color_transfer=False
-    )
     sources = cutouts(layers)
     canvases = list(map(interleaved, layers.background))
     specifications: list[list[dict[str, Any]]] = [[] for _ in canvases]
@@ -62,7 +74,7 @@ def prepare_vision_synthesis(layers: Layers) -> Callable[[], list[Any]]:
 
     def run() -> list[Any]:
         scenes = zip(canvases, specifications, places, strict=True)
-        return [composer.compose(one, objects, Given(where)) for one, objects, where in scenes]
+        return [compose(one, objects, given(where)) for one, objects, where in scenes]
 
     return run
 

@@ -37,8 +37,9 @@ def encode_each(owner: NDArray[np.integer[Any]], count: int) -> list[RunLengths]
     encoded: list[RunLengths] = []
     for number in range(count):
         own = owners == number
-        edges = np.stack((starts[own], ends[own]), 1).ravel()
-        runs = np.diff(edges, prepend=0, append=columns.size)
+        edges = np.zeros(2 * np.count_nonzero(own) + 2, np.int64)
+        edges[1:-1:2], edges[2:-1:2], edges[-1] = starts[own], ends[own], columns.size
+        runs = edges[1:] - edges[:-1]
         if not runs[-1]:  # the last pixel is the object's
             runs = runs[:-1]
         found = coco_mask.frPyObjects(

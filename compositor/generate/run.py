@@ -30,7 +30,7 @@ FREE = ("output", "count", "formats", "polygons", "workers", "shard", "preview",
 """Options that change no picture."""
 JUDGED = ("weights", "hard", "keep", "share", "tries")
 """Options that change none unless there is a detector."""
-VERSION = 1
+VERSION = 2
 """Version of how scenes are drawn and rendered: folders of another are not resumed."""
 
 

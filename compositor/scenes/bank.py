@@ -13,10 +13,13 @@ import scipy.ndimage
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from compositor.data.images import box_of
 from compositor.data.records import Cutout
 
+OUTLINE = 64
+"""Pixels of an outline's sides."""
 SMALLEST = 8
 """Longer side in pixels below which a cut-out is not halved again."""
 
@@ -40,6 +43,8 @@ class BankedCutout:
         area: Pixels of the object at the first level.
         frame: (h, w) of the first level, which holds the object in its upper left corner.
         levels: At the object's own size, at half of it and so on.
+        outline: (OUTLINE, OUTLINE) uint8, the frame's mask averaged to this size: for measures of
+            area.
     """
 
     name: str
@@ -48,17 +53,12 @@ class BankedCutout:
     area: int
     frame: tuple[int, int]
     levels: tuple[Level, ...]
+    outline: NDArray[np.uint8]
 
     def level(self, scale: float) -> Level:
         """The smallest level that does not have to be magnified, at so many times its own size."""
         halvings = int(log2(1 / scale)) if scale < 1 else 0
         return self.levels[min(halvings, len(self.levels) - 1)]
-
-    def outline(self) -> Level:
-        """A small level, for measures of area."""
-        return next(
-            (level for level in self.levels if max(level.mask.shape) <= 96), self.levels[-1]
-        )
 
 
 def banked(cutout: Cutout, largest: int | None = None) -> BankedCutout:
@@ -97,6 +97,8 @@ def banked(cutout: Cutout, largest: int | None = None) -> BankedCutout:
     if not levels:  # thinner than its length by more than the canvas is long
         levels.append(Level(_bytes(colours.transpose(2, 0, 1)), _bytes(inside[None] * 255)))
     scale = 2**drop
+    small = next((level for level in levels if max(level.mask.shape) <= 4 * OUTLINE), levels[-1])
+    averaged = adaptive_avg_pool2d(small.mask.float(), OUTLINE)
     return BankedCutout(
         cutout.name,
         cutout.label,
@@ -104,6 +106,7 @@ def banked(cutout: Cutout, largest: int | None = None) -> BankedCutout:
         max(round(int(mask.sum()) / scale**2), 1),
         (frame[0] // scale, frame[1] // scale),
         tuple(levels),
+        averaged[0].round().byte().numpy(),
     )
 
 

@@ -16,13 +16,16 @@ from compositor.data.images import pillow
 from compositor.data.labels import Instance, encode_each
 from compositor.data.records import Box
 from compositor.ops.layers import Labels
-from compositor.scenes.bank import Bank
+from compositor.scenes.bank import OUTLINE, Bank, BankedCutout
 from compositor.scenes.canvas import Canvas, uncovered
 from compositor.scenes.draw import Layer, Recipe, outline
 from compositor.scenes.poisson import blended
 
 THRESHOLD = 0.0
 """Masks are taken as they are, so that an object keeps its size however far it shrinks."""
+
+STEPS = (np.arange(OUTLINE) + 0.5) / OUTLINE
+"""Centres of an outline's pixels, as shares of the frame."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def compose(
         ground = _through(ground, other, mask, theta, shape.sigma)
     layers = list(recipe.layers)
     theta = thetas(layers, bank, recipe.size)
-    whole = _on_canvas(layers, bank, theta, recipe.size)
+    whole = np.array([on_canvas(layer, bank[layer.cutout], recipe.size) for layer in layers])
     while True:
         picture, labels = _render(layers, bank, ground, theta)
         shown = whole * (labels.area / labels.covered.clamp_min(1)).numpy()
@@ -156,18 +159,35 @@ def _through(ground: Tensor, other: Tensor, mask: Tensor, theta: Tensor, sigma: 
     return torch.lerp(ground.float(), other.float(), alpha[0]).round().to(torch.uint8)
 
 
-def _on_canvas(
-    layers: Sequence[Layer], bank: Bank, theta: Tensor, size: tuple[int, int]
-) -> NDArray[np.float64]:
-    """The share of each layer's object that is on the canvas (L,)."""
-    shares = np.ones(len(layers))
-    for k, layer in enumerate(layers):
-        cutout = bank[layer.cutout]
-        x1, y1, x2, y2 = outline(cutout, layer.angle, layer.scale, layer.centre)
-        if x1 < 0 or y1 < 0 or x2 > size[1] or y2 > size[0]:
-            mask = cutout.outline().mask[None] / 255
-            shares[k] = float(compositor.visible_fraction(mask, theta[k : k + 1], size))
-    return shares
+def on_canvas(layer: Layer, cutout: BankedCutout, size: tuple[int, int]) -> float:
+    """The share of a placed object that is on a canvas of ``size`` (H, W).
+
+    What :func:`compositor.visible_fraction` finds of its outline, in a fifth of the time: without
+    autograd, and most objects are inside.
+    """
+    x1, y1, x2, y2 = outline(cutout, layer.angle, layer.scale, layer.centre)
+    if x1 >= 0 and y1 >= 0 and x2 <= size[1] and y2 <= size[0]:
+        return 1.0
+    sx, sy = layer.scale
+    c, s = cos(radians(layer.angle)), sin(radians(layer.angle))
+    # Of the outline's pixels: from the object's centre, in its own pixels.
+    right = STEPS * cutout.frame[1] - cutout.size[1] / 2
+    down = (STEPS * cutout.frame[0] - cutout.size[0] / 2)[:, None]
+    wide, high = sx * cutout.frame[1] / OUTLINE, sy * cutout.frame[0] / OUTLINE
+    inside_x = _inside(
+        layer.centre[0] + c * sx * right + s * sy * down, abs(c * wide) + abs(s * high), size[1]
+    )
+    inside_y = _inside(
+        layer.centre[1] - s * sx * right + c * sy * down, abs(s * wide) + abs(c * high), size[0]
+    )
+    return float((cutout.outline * inside_x * inside_y).sum() / cutout.outline.sum())
+
+
+def _inside(middle: NDArray[np.float64], extent: float, side: int) -> NDArray[np.float64]:
+    """The share of each pixel's extent about its middle that is between 0 and ``side``."""
+    low, high = (middle - extent / 2).clip(0, side), (middle + extent / 2).clip(0, side)
+    share: NDArray[np.float64] = (high - low) / extent
+    return share
 
 
 def _pasted(

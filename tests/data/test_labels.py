@@ -22,7 +22,7 @@ def test_each_mask_of_an_owner_map_is_as_pycocotools_encodes_it(side: int) -> No
             runs = uncompressed(found["counts"])
             assert runs is not None
             inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-            assert (inside.reshape(owner.shape[::-1]).T == own).all()
+            assert (own == inside.reshape(owner.shape[::-1]).T).all()
 
 
 def test_nobody_and_everybody() -> None:

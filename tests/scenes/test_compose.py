@@ -1,14 +1,17 @@
 """Rendered scenes and their labels, against cases worked out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+import compositor
 from compositor.data.labels import Instance, decode, encode
 from compositor.data.records import Annotation, Cutout, Photograph
 from compositor.scenes.bank import Bank, banked
 from compositor.scenes.canvas import Canvas, covering, cut
-from compositor.scenes.compose import Scene, compose
+from compositor.scenes.compose import Scene, compose, on_canvas, thetas
 from compositor.scenes.draw import Artefact, Layer, Recipe
 
 H, W = 60, 80
@@ -91,6 +94,31 @@ def test_the_canvas_cuts_an_object_off() -> None:
     assert found.area == 300
     assert found.truncation == pytest.approx(0.5)
     assert found.visibility == 1
+
+
+def test_what_is_on_the_canvas_is_what_visible_fraction_finds() -> None:
+    rows, columns = np.mgrid[:90, :140]
+    mask = (rows - 44.5) ** 2 / 45**2 + (columns - 69.5) ** 2 / 70**2 < 1
+    mask[:30, 70:] = False
+    bank = Bank([banked(Cutout("piece", np.zeros((90, 140, 3), np.uint8), mask, 1))])
+    random, cut_off = np.random.default_rng(0), 0
+    for _ in range(50):
+        centre = (random.uniform(-20, W + 20), random.uniform(-20, H + 20))
+        along_y, stretch = random.uniform(0.1, 0.6), random.uniform(0.8, 1.25)
+        scale = (random.choice([-1, 1]) * along_y * stretch, along_y)
+        placed = Layer(0, random.uniform(-180, 180), scale, centre)
+        exact = compositor.visible_fraction(
+            torch.from_numpy(mask)[None, None], thetas([placed], whole(bank), (H, W)), (H, W)
+        )
+        # Both take a turned pixel's bounding box for it, of pixels of two sizes.
+        assert on_canvas(placed, bank[0], (H, W)) == pytest.approx(exact.item(), abs=2e-3)
+        cut_off += 0.05 < exact.item() < 0.95
+    assert cut_off > 10
+
+
+def whole(bank: Bank) -> Bank:
+    """The same, its frame the object's own: the mask above is not padded."""
+    return Bank([replace(bank[0], frame=bank[0].size)])
 
 
 def test_one_that_shows_too_little_is_taken_away_and_what_it_hid_shows_again() -> None:

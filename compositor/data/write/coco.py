@@ -3,15 +3,18 @@
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TextIO
 
 from compositor.data.files import link, replacing_folder
 from compositor.data.labels import Instance, LabelledPicture, decode
 from compositor.data.masks import uncompressed
 from compositor.data.outlines import outlines
 from compositor.data.write.checks import checked, names
+
+KINDS = ("images", "annotations", "categories")
 
 
 def write(
@@ -48,35 +51,45 @@ def write(
     """
     numbers = _category_ids(names(classes), ids)
     count = 0
+    categories = [{"id": number, "name": name} for name, number in numbers.items()]
     with replacing_folder(folder) as place, TemporaryDirectory(dir=place) as entries:
-        for picture in checked(pictures, classes):
-            link(picture.file, place / "images" / picture.split)
-            annotations = [
-                _annotation(count + n, picture, found, numbers[classes[found.label]], polygons)
-                for n, found in enumerate(picture.instances, 1)
-            ]
-            count += len(annotations)
-            _append(Path(entries, picture.split, "images"), [_image(picture)])
-            _append(Path(entries, picture.split, "annotations"), annotations)
-        categories = [{"id": number, "name": name} for name, number in numbers.items()]
+        with ExitStack() as opened:
+            files: dict[str, dict[str, TextIO]] = {}
+            for picture in checked(pictures, classes):
+                link(picture.file, place / "images" / picture.split)
+                if picture.split not in files:
+                    files[picture.split] = _open(Path(entries, picture.split), opened)
+                    _append(files[picture.split]["categories"], categories)
+                annotations = [
+                    _annotation(count + n, picture, found, numbers[classes[found.label]], polygons)
+                    for n, found in enumerate(picture.instances, 1)
+                ]
+                count += len(annotations)
+                _append(files[picture.split]["images"], [_image(picture)])
+                _append(files[picture.split]["annotations"], annotations)
         (place / "annotations").mkdir()
         for split in Path(entries).iterdir():
-            _append(split / "categories", categories)
             _put_together(split, place / "annotations" / f"instances_{split.name}.json")
 
 
-def _append(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a", encoding="ascii") as file:
-        for entry in entries:
-            file.write((",\n" if file.tell() else "\n") + json.dumps(entry))
+def _open(folder: Path, opened: ExitStack) -> dict[str, TextIO]:
+    """A file for each kind of entry of a split."""
+    folder.mkdir()
+    return {
+        kind: opened.enter_context((folder / kind).open("w", encoding="ascii")) for kind in KINDS
+    }
+
+
+def _append(file: TextIO, entries: Sequence[Mapping[str, Any]]) -> None:
+    for entry in entries:
+        file.write((",\n" if file.tell() else "\n") + json.dumps(entry))
 
 
 def _put_together(split: Path, path: Path) -> None:
     """Put a split's entries, a file a kind, into one: they may be more than memory holds."""
     with path.open("w", encoding="ascii") as whole:
         whole.write('{"info": {}, "licenses": []')
-        for kind in ("images", "annotations", "categories"):
+        for kind in KINDS:
             whole.write(f',\n"{kind}": [')
             with (split / kind).open(encoding="ascii") as entries:
                 shutil.copyfileobj(entries, whole)

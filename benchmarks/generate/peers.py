@@ -1,0 +1,121 @@
+"""What is timed: our data set on disk, its parts, and the same scenes written by a peer."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.generate.material import QUALITY, DataSet, composed
+from benchmarks.render import packages
+from compositor.data.images import pillow
+from compositor.generate import generate
+from compositor.scenes.draw import outline
+
+OWN, JPEG, RENDERING, VISION_SYNTHESIS = (
+    "compositor",
+    "JPEG alone",
+    "rendering and labels",
+    "vision-synthesis",
+)
+PEERS = (OWN, JPEG, RENDERING, VISION_SYNTHESIS)
+
+_kept: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def new_folders() -> Iterator[Path]:
+    """Yield a new folder each time; all are deleted when the process ends: that is not timed."""
+    _kept.append(tempfile.TemporaryDirectory())
+    return (Path(_kept[-1].name) / str(number) for number in count())
+
+
+def ours(data: DataSet, workers: int) -> Callable[[], Path]:
+    """All that the command does once it has read the cut-outs."""
+    folders = new_folders()
+
+    def run() -> Path:
+        config = replace(data.config, output=next(folders), workers=workers)
+        return generate(config, data.sources)
+
+    return run
+
+
+def jpeg(data: DataSet, workers: int) -> Callable[[], list[io.BytesIO]]:
+    """Encode the same pictures, which are Pillow's already, and write nothing."""
+    pictures = [pillow(scene.image) for scene in data.scenes]
+
+    def run() -> list[io.BytesIO]:
+        encoded = [io.BytesIO() for _ in pictures]
+        for picture, file in zip(pictures, encoded, strict=True):
+            picture.save(file, "JPEG", quality=QUALITY)
+        return encoded
+
+    return run
+
+
+def rendering(data: DataSet, workers: int) -> Callable[[], Any]:
+    """Render and label the same scenes, and write nothing."""
+    return lambda: composed(data.recipes, data.canvases, data.bank, data.config.law)
+
+
+def vision_synthesis(data: DataSet, workers: int) -> Callable[[], Path]:
+    """Compose the same scenes without shadows and colour transfer, and export them as COCO."""
+    import vision_synthesis
+
+    composer = packages.composer(data.scenes[0].image.shape[:2])
+    cutouts = []
+    for cutout in (data.bank[n] for n in range(len(data.bank))):
+        level, (h, w) = cutout.levels[0], cutout.size
+        planes = [*level.colours.numpy()[::-1], level.mask.numpy()[0]]  # OpenCV writes BGR
+        cutouts.append(np.dstack([plane[:h, :w] for plane in planes]))
+    canvases = [
+        np.ascontiguousarray(canvas.image.numpy()[::-1].transpose(1, 2, 0))
+        for canvas in data.canvases
+    ]
+    specifications, places = [], []
+    for scene in data.scenes:
+        specifications.append(
+            [
+                {
+                    "image": cutouts[layer.cutout],
+                    "label": "ellipse",
+                    "rotation_range": (layer.angle, layer.angle),
+                    "z_index": float(number),
+                }
+                for number, layer in enumerate(scene.layers)
+            ]
+        )
+        boxes = [outline(data.bank[o.cutout], o.angle, o.scale, o.centre) for o in scene.layers]
+        # At a whole pixel, and by one scale: ours is the same along x and y.
+        where = zip(boxes, scene.layers, strict=True)
+        places.append([(box[0], box[1], layer.scale[1]) for box, layer in where])
+    folders = new_folders()
+
+    def run() -> Path:
+        made = [
+            composer.compose(canvas, objects, packages.given(where))
+            for canvas, objects, where in zip(canvases, specifications, places, strict=True)
+        ]
+        exporter = vision_synthesis.CocoExporter(next(folders))
+        return Path(exporter.export(made))
+
+    return run
+
+
+_PREPARE: dict[str, Callable[[DataSet, int], Callable[[], Any]]] = {
+    OWN: ours,
+    JPEG: jpeg,
+    RENDERING: rendering,
+    VISION_SYNTHESIS: vision_synthesis,
+}
+
+
+def prepare(peer: str, data: DataSet, workers: int) -> Callable[[], Any]:
+    """Do what is not timed and return what is."""
+    return _PREPARE[peer](data, workers)
