@@ -25,7 +25,7 @@ from benchmarks.generate import floors as generate_floors
 from benchmarks.render import cases as render_cases
 from benchmarks.render import floors as render_floors
 from benchmarks.scenes import Shape
-from compositor.data.files import DataError, check_writable, write
+from compositor.files import DataError, check_writable, write
 
 OP_TESTS = (sys.executable, "-m", "pytest", "tests/ops", "-q", "-x")
 SUITES = {

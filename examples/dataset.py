@@ -19,7 +19,7 @@ from drawings import balloon, landscape
 from pictures import to_bytes, to_image
 from torch import Tensor
 
-from compositor.data.files import DataError, replacing
+from compositor.files import DataError, replacing
 from compositor.generate import Config as DataSet
 from compositor.generate import generate
 

@@ -18,7 +18,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is import
 import ray
 from torch import cuda, set_num_threads
 
-from compositor.data.files import DataError
+from compositor.files import DataError
 from compositor.generate import Config, finish
 from compositor.generate.__main__ import parse
 from compositor.generate.judge import judge

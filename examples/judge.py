@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 import tyro
 
-from compositor.data.files import DataError
 from compositor.data.read.source import photographs
 from compositor.data.records import Skip
+from compositor.files import DataError
 from compositor.selection.detector import detect, labels_by_name, load
 from compositor.selection.judge import confidences, is_hard
 

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from compositor.data.files import DataError, replacing
+from compositor.files import DataError, replacing
 
 
 class OtherRunError(ValueError):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from compositor.data.files import DataError
+from compositor.files import DataError
 from trainers.checkpoint import OtherRunError
 from trainers.config import ConfigError
 from trainers.loop import NonFiniteError

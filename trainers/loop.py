@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
-from compositor.data.files import replacing
+from compositor.files import replacing
 from trainers import checkpoint
 from trainers.checkpoint import Stateful, check_data, check_identity
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
-from compositor.data.files import DataError, check_writable
+from compositor.files import DataError, check_writable
 
 
 @contextmanager

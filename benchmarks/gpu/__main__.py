@@ -23,7 +23,7 @@ from benchmarks.gpu.report import Row
 from benchmarks.gpu.scenes import COVERAGES, SHAPES, make_scenes
 from benchmarks.gpu.timing import measure
 from benchmarks.scenes import Scene, Shape
-from compositor.data.files import DataError, check_writable, write
+from compositor.files import DataError, check_writable, write
 
 QUICK: tuple[Shape, ...] = ((16, 3, 300, 300),)
 OFF = 1e-3  # the share of a peer's values that may differ, on the rim of a mask

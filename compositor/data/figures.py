@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib import pyplot as plt
 
-from compositor.data.files import replacing
+from compositor.files import replacing
 
 __all__ = ["plt", "save"]
 

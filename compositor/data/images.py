@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from compositor.data.files import there
 from compositor.data.records import Annotation, Box, Cutout, Found, Photograph, Skip
+from compositor.files import there
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 """Suffixes of files that count as pictures."""

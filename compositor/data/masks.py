@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from compositor.data.files import number
 from compositor.data.records import Skip
+from compositor.files import number
 
 BROKEN = "broken mask"
 REACH = 10

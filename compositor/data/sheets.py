@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from compositor.data.files import replacing
 from compositor.data.images import box_of
 from compositor.data.prepared import Cutouts
 from compositor.data.records import Cutout, Record, Records, Skip
+from compositor.files import replacing
 
 TILE = 128
 """Side in pixels."""

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from compositor.data.files import DataError, replacing, roomy
 from compositor.data.records import Ignored, Item, Record, Records, Skip
+from compositor.files import DataError, replacing, roomy
 
 VERSION = 3
 """Version of the format and of the processing: changing it prepares everything again."""

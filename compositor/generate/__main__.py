@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tyro
 
-from compositor.data.files import DataError
+from compositor.files import DataError
 from compositor.generate.config import Config
 from compositor.generate.run import generate
 from compositor.generate.shards import Shards

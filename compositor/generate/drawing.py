@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compositor.data import images
-from compositor.data.files import DataError
 from compositor.data.labels import LabelledPicture
 from compositor.data.records import Skip
+from compositor.files import DataError
 
 COLOURS = (
     (255, 64, 129),

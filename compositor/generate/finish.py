@@ -9,10 +9,10 @@ import torch
 from tqdm import tqdm
 
 import compositor
-from compositor.data import files
-from compositor.data.files import DataError
+from compositor import files
 from compositor.data.labels import LabelledPicture
 from compositor.data.write import coco, voc, yolo
+from compositor.files import DataError
 from compositor.generate import gallery, sheet, statistics
 from compositor.generate.config import Config
 from compositor.generate.material import LeftOut, Sources
@@ -83,10 +83,10 @@ def _summed(sources: Sources, shards: Shards) -> tuple[Tally, LeftOut]:
     total = dict.fromkeys(asdict(Tally()), 0)
     left_out = {reason: list(names) for reason, names in sources.left_out.items()}
     for shard in range(len(shards)):
-        record = shards.record(shard)
-        for name, number in record["tally"].items():
+        summary = shards.summary(shard)
+        for name, number in summary["tally"].items():
             total[name] += number
-        for reason, names in record["left_out"].items():
+        for reason, names in summary["left_out"].items():
             known = left_out.setdefault(reason, [])
             known += [name for name in names if name not in known]
     return Tally(**total), left_out

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from compositor.data.files import replacing
 from compositor.data.labels import Instance, LabelledPicture, decode
 from compositor.data.outlines import outlines
+from compositor.files import replacing
 from compositor.generate.drawing import colour, pixels
 from compositor.generate.statistics import Statistics
 

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from compositor.data.files import DataError, there
 from compositor.data.read import source
 from compositor.data.records import Cutout, Photograph, Record, Records, Skip
+from compositor.files import DataError, there
 from compositor.generate.config import Config
 from compositor.scenes.bank import Bank, BankedCutout, banked
 from compositor.scenes.canvas import covering

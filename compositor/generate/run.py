@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 import compositor
-from compositor.data.files import DataError
+from compositor.files import DataError
 from compositor.generate import finish
 from compositor.generate.config import Config
 from compositor.generate.judge import judge
@@ -87,8 +88,8 @@ def _make(config: Config, sources: Sources, shards: Shards, missing: list[int]) 
     workers = min(config.workers, len(missing))
     made = _here if workers <= 1 else _in_processes
     with tqdm(total=total, unit="picture", disable=None) as bar:
-        for tally in made(config, sources, shards, missing):
-            bar.update(tally.scenes)
+        for shard, _ in zip(missing, made(config, sources, shards, missing), strict=True):
+            bar.update(len(shards.numbers(shard)))
 
 
 def _here(config: Config, sources: Sources, shards: Shards, missing: list[int]) -> Iterator[Tally]:
@@ -119,20 +120,26 @@ def _in_processes(
         pool.shutdown(cancel_futures=True)
 
 
-_work: tuple[Shards, Maker]
+_work: tuple[Config, Sources, Shards]
 
 
 def _start(config: Config, sources: Sources, shards: Shards, parent: int) -> None:
     global _work
+    _work = config, sources, shards
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     torch.set_num_threads(1)
-    _work = shards, Maker(config, sources, judge(config, sources.classes))
 
 
 def _shard(number: int) -> Tally:
-    shards, maker = _work
-    return shards.make(number, maker)
+    return _work[2].make(number, _maker())
+
+
+@cache
+def _maker() -> Maker:
+    """This process's maker: made with its first shard, since a pool hides a start's errors."""
+    config, sources, _ = _work
+    return Maker(config, sources, judge(config, sources.classes))
 
 
 def _end_with(parent: int) -> None:

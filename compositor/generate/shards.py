@@ -14,14 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compositor.data.files import DataError, check_writable, roomy, write
 from compositor.data.images import pillow
 from compositor.data.labels import LabelledPicture
+from compositor.files import DataError, check_writable, roomy, write
 from compositor.generate.scenes import TOO_EASY, Maker, Tally
 
 SCENES = 50
 """Scenes of a shard."""
-RECORD, SETTINGS = "record.json", "settings.json"
+SUMMARY, PICTURES, SETTINGS = "summary.json", "pictures.json", "settings.json"
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,9 @@ class Shards:
 
     def done(self, shard: int) -> bool:
         """Whether a shard is there, with as many scenes as it should have."""
-        record = self.path(shard) / RECORD
-        if not record.is_file():
+        if not (self.path(shard) / SUMMARY).is_file():
             return False
-        held = json.loads(record.read_text())["scenes"]
-        return bool(held == len(self.numbers(shard)))
+        return bool(self.summary(shard)["scenes"] == len(self.numbers(shard)))
 
     def missing(self, first: int = 0, launches: int = 1) -> list[int]:
         """Which of every ``launches``-th shard from ``first`` on have to be made."""
@@ -95,26 +93,26 @@ class Shards:
             left_out = maker.left_out()
             if easy:
                 left_out[TOO_EASY] = easy
-            record = {
+            summary = {
                 "scenes": len(numbers),
                 "tally": asdict(maker.tally),
                 "left_out": left_out,
-                "pictures": pictures,
             }
-            write(hidden / RECORD, json.dumps(record))
+            write(hidden / PICTURES, json.dumps(pictures))
+            write(hidden / SUMMARY, json.dumps(summary))
             shutil.rmtree(place, ignore_errors=True)
             os.replace(hidden, place)
         return maker.tally
 
-    def record(self, shard: int) -> dict[str, Any]:
-        """A whole shard's record."""
-        record: dict[str, Any] = json.loads((self.path(shard) / RECORD).read_text())
-        return record
+    def summary(self, shard: int) -> dict[str, Any]:
+        """What a whole shard cost, yielded and left out."""
+        summary: dict[str, Any] = json.loads((self.path(shard) / SUMMARY).read_text())
+        return summary
 
     def pictures(self) -> Iterator[LabelledPicture]:
         """All pictures in the order of their numbers, one shard at a time."""
         for shard in range(len(self)):
-            for values in self.record(shard)["pictures"]:
+            for values in json.loads((self.path(shard) / PICTURES).read_text()):
                 yield LabelledPicture.from_json(values, self.path(shard))
 
 

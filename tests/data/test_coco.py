@@ -9,9 +9,9 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from compositor.data import prepared
-from compositor.data.files import DataError
 from compositor.data.read import coco, coco_layouts
 from compositor.data.records import Cutout, Photograph
+from compositor.files import DataError
 from tests.data import tiny_data
 from tests.data.tiny_data import items, rectangle
 

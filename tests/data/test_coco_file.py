@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from compositor.data import prepared
-from compositor.data.files import DataError
 from compositor.data.prepared import Photographs
 from compositor.data.read import coco, coco_file, coco_layouts
+from compositor.files import DataError
 from tests.data import tiny_data
 
 PERSON, DOG = 3, 6

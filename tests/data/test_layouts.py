@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from compositor.data import prepared
-from compositor.data.files import DataError
 from compositor.data.read import bigbird, folder, gmu
 from compositor.data.records import Cutout, Records, Skip
+from compositor.files import DataError
 from tests.data import tiny_data
 from tests.data.tiny_data import items, rectangle
 

@@ -17,9 +17,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from compositor.data import prepared, storage
-from compositor.data.files import DataError
 from compositor.data.prepared import Cutouts, Photographs
 from compositor.data.records import Annotation, Cutout, Photograph, Record, Records, Skip
+from compositor.files import DataError
 
 SIZE = (12, 16)
 

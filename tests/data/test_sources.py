@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from compositor.data.cleanup import CleanUp
-from compositor.data.files import DataError
 from compositor.data.read import masked, source
 from compositor.data.records import Cutout, Photograph, Records
+from compositor.files import DataError
 from tests.data import tiny_data
 from tests.data.tiny_data import rectangle
 

@@ -7,9 +7,9 @@ import pytest
 
 from compositor.data import prepared
 from compositor.data.cleanup import CleanUp
-from compositor.data.files import DataError
 from compositor.data.read import voc
 from compositor.data.records import Cutout, Photograph, Skip
+from compositor.files import DataError
 from tests.data import tiny_data
 from tests.data.tiny_data import items, rectangle
 

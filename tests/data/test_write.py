@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compositor.data import files
-from compositor.data.files import DataError
+from compositor import files
 from compositor.data.labels import Instance, LabelledPicture, encode
 from compositor.data.records import BACKGROUND
 from compositor.data.write import coco, voc, yolo
+from compositor.files import DataError
 from tests.data import labelled
 
 FORMATS: dict[str, Callable[..., None]] = {

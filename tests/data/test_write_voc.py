@@ -11,11 +11,11 @@ from PIL import Image
 from torchvision.datasets import VOCDetection, VOCSegmentation
 
 from compositor.data.cleanup import CleanUp
-from compositor.data.files import DataError
 from compositor.data.labels import Instance, LabelledPicture, decode
 from compositor.data.read import voc as reader
 from compositor.data.records import BACKGROUND, Skip
 from compositor.data.write import voc
+from compositor.files import DataError
 from tests.data import labelled
 
 SPLITS = ("train", "val")

@@ -12,9 +12,9 @@ from labelformat.model.instance_segmentation import ImageInstanceSegmentation
 from labelformat.model.object_detection import ImageObjectDetection
 from pycocotools import mask as coco_mask
 
-from compositor.data.files import DataError
 from compositor.data.labels import Instance, LabelledPicture, decode
 from compositor.data.write import yolo
+from compositor.files import DataError
 from tests.data import labelled
 
 SPLITS = ("train", "val")

@@ -140,6 +140,7 @@ def test_presets_come_first_and_options_override_them() -> None:
         (["--val", "0.95"], "val: got 0.95"),
         (["--weights", "x.pt"], "weights: got some without a detector"),
         (["--detector", "yolo"], "detector: got 'yolo', wanted torchvision:NAME"),
+        (["--detector", "yolo", "--workers", "2"], "detector: got 'yolo', wanted torchvision:NAME"),
         (["--cutouts", "nowhere"], "nowhere: is not there; wanted a folder of RGBA pictures"),
         (["--backgrounds", "{here}"], "test_command.py: is a .py file; wanted"),
         (["--output", "{here}/out"], "test_command.py"),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from compositor.data.files import DataError
 from compositor.data.labels import LabelledPicture
+from compositor.files import DataError
 from compositor.generate import gallery
 from tests.data import labelled
 from tests.generate.browser import visit

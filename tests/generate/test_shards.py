@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from compositor.data.files import DataError
 from compositor.data.labels import decode
+from compositor.files import DataError
 from compositor.generate import generate, run
 from compositor.generate.shards import SCENES, Shards, claimed
 from compositor.scenes.law import PLAIN
@@ -67,10 +67,10 @@ def test_another_seed_makes_other_pictures(made: Path, tmp_path: Path) -> None:
 
 def test_a_longer_set_begins_with_the_shorter(made: Path, tmp_path: Path) -> None:
     generate(config(tmp_path, "out", count=70))
-    before = (tmp_path / "out" / "shards" / "00000" / "record.json").stat().st_mtime_ns
+    before = (tmp_path / "out" / "shards" / "00000" / "summary.json").stat().st_mtime_ns
     generate(config(tmp_path, "out"))
     assert content(tmp_path / "out") == content(made)
-    assert (tmp_path / "out" / "shards" / "00000" / "record.json").stat().st_mtime_ns == before
+    assert (tmp_path / "out" / "shards" / "00000" / "summary.json").stat().st_mtime_ns == before
 
 
 def test_killed_at_any_moment_it_resumes(made: Path, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_killed_at_any_moment_it_resumes(made: Path, tmp_path: Path) -> None:
             kills += 1
         process.wait()
         whole = (tmp_path / "out" / "shards").glob("[0-9]*")
-        assert all((shard / "record.json").exists() for shard in whole)
+        assert all((shard / "summary.json").exists() for shard in whole)
         deadline = time.monotonic() + 20
         while _group_lives(process.pid) and time.monotonic() < deadline:
             time.sleep(0.05)

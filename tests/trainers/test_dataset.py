@@ -10,7 +10,7 @@ import tiny_affnist
 import torch
 
 from compositor import affine
-from compositor.data.files import DataError
+from compositor.files import DataError
 from trainers.affnist import dataset
 from trainers.affnist.config import DataConfig
 from trainers.affnist.placement import Digits, pad, place, uniform

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
-from compositor.data.files import DataError
+from compositor.files import DataError
 from trainers import checkpoint
 from trainers.checkpoint import OtherRunError
 from trainers.loop import Loop, NonFiniteError, Player, frozen

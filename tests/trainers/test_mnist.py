@@ -8,7 +8,7 @@ import pytest
 import tiny_affnist
 import torch
 
-from compositor.data.files import DataError
+from compositor.files import DataError
 from trainers.affnist import mnist
 
 NAME = "train-images-idx3-ubyte"

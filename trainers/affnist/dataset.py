@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import compositor
-from compositor.data.files import DataError, replacing
+from compositor.files import DataError, replacing
 from trainers import checkpoint
 from trainers.affnist import mnist
 from trainers.affnist.config import DataConfig

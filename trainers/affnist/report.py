@@ -4,7 +4,7 @@ import json
 import statistics
 from typing import Any
 
-from compositor.data import files
+from compositor import files
 from trainers import checkpoint
 from trainers.affnist import pictures
 from trainers.affnist.config import Config, Way

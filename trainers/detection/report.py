@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from compositor.data import files
+from compositor import files
 from compositor.data.records import Ignored
 from trainers.detection.paper import GMU_CLASSES, SWITCHES, TABLE_2, TABLE_3, TABLE_4
 from trainers.provenance import provenance

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from compositor.data import files
+from compositor import files
 from compositor.data.prepared import Photographs, Prepared
 from trainers.detection.scenes import Scenes
 

@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 import compositor
 from compositor.data import images, storage
-from compositor.data.files import replacing
 from compositor.data.read import gmu
 from compositor.data.records import Cutout, Photograph, Records
+from compositor.files import replacing
 from compositor.scenes.placement import Range, Visibility, outlines
 from compositor.scenes.random_placement import PlacementRules, random_placement
 

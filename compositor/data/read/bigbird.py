@@ -13,8 +13,8 @@ from pathlib import Path
 
 from compositor.data import images, masks
 from compositor.data.cleanup import DEFAULT, CleanUp
-from compositor.data.files import DataError
 from compositor.data.records import BACKGROUND, Cutout, Record, Records, Skip
+from compositor.files import DataError
 
 WHERE = "unpack each object's rgbd.tgz there, from rll.berkeley.edu/bigbird"
 

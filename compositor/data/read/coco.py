@@ -5,7 +5,6 @@ from functools import partial
 
 from compositor.data import images, masks
 from compositor.data.cleanup import DEFAULT, CleanUp
-from compositor.data.files import DataError
 from compositor.data.read.coco_file import COCOFile, Instance, Listed
 from compositor.data.records import (
     BACKGROUND,
@@ -16,6 +15,7 @@ from compositor.data.records import (
     Records,
     Skip,
 )
+from compositor.files import DataError
 
 Labels = Mapping[str, int]
 """Labels by class name."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from compositor.data.files import DataError, number, there
 from compositor.data.images import SUFFIXES
 from compositor.data.records import Box
+from compositor.files import DataError, number, there
 
 Id = int | str
 SINGULAR = {"images": "image", "annotations": "annotation", "categories": "category"}

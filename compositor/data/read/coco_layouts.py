@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from compositor.data.files import DataError
 from compositor.data.read import coco_file
 from compositor.data.read.coco_file import COCOFile
+from compositor.files import DataError
 
 ROBOFLOW = "_annotations.coco.json"
 LABEL_STUDIO = "result.json"

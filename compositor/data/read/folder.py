@@ -15,7 +15,6 @@ import scipy.ndimage
 
 from compositor.data import images
 from compositor.data.cleanup import DEFAULT, CleanUp
-from compositor.data.files import DataError, there
 from compositor.data.records import (
     BACKGROUND,
     Annotation,
@@ -25,6 +24,7 @@ from compositor.data.records import (
     Records,
     Skip,
 )
+from compositor.files import DataError, there
 
 STRIDE = 8
 """Video frames from one background to the next, since neighbours look the same. RGB-D Scenes v2

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from compositor.data.files import DataError, lines
 from compositor.data.read import voc
 from compositor.data.records import (
     BACKGROUND,
@@ -24,6 +23,7 @@ from compositor.data.records import (
     Records,
     Skip,
 )
+from compositor.files import DataError, lines
 
 NAMES = (
     "coca_cola_glass_bottle",

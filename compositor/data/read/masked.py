@@ -6,9 +6,9 @@ from pathlib import Path
 
 from compositor.data import images, masks
 from compositor.data.cleanup import DEFAULT, CleanUp
-from compositor.data.files import DataError, there
 from compositor.data.images import SUFFIXES
 from compositor.data.records import BACKGROUND, Cutout, Record, Records, Skip
+from compositor.files import DataError, there
 
 ENDINGS = ("", "_mask", "-mask", ".mask")
 """What a mask's name adds to its picture's."""

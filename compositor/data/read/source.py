@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from compositor.data.cleanup import CleanUp
-from compositor.data.files import DataError, lines
 from compositor.data.read import bigbird, coco, coco_file, coco_layouts, folder, masked, voc
 from compositor.data.records import (
     BACKGROUND,
@@ -18,6 +17,7 @@ from compositor.data.records import (
     Records,
     Skip,
 )
+from compositor.files import DataError, lines
 
 ItemType = TypeVar("ItemType", Photograph, Cutout)
 LAYOUTS = (

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from compositor.data import images
 from compositor.data.cleanup import DEFAULT, CleanUp
-from compositor.data.files import DataError, lines, number, there
 from compositor.data.records import (
     BACKGROUND,
     Box,
@@ -27,6 +26,7 @@ from compositor.data.records import (
     Records,
     Skip,
 )
+from compositor.files import DataError, lines, number, there
 
 WHERE = "unpack VOCtrainval and VOCtest there, from host.robots.ox.ac.uk/pascal/VOC"
 VOID = 255

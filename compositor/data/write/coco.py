@@ -8,11 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TextIO
 
-from compositor.data.files import link, replacing_folder
 from compositor.data.labels import Instance, LabelledPicture, decode
 from compositor.data.masks import uncompressed
 from compositor.data.outlines import outlines
 from compositor.data.write.checks import checked, names
+from compositor.files import link, replacing_folder
 
 KINDS = ("images", "annotations", "categories")
 

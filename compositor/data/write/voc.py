@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from compositor.data.files import DataError, link, replacing_folder
 from compositor.data.labels import LabelledPicture, RunLengths, decode
 from compositor.data.write.checks import checked, names
+from compositor.files import DataError, link, replacing_folder
 
 ROOT = Path("VOCdevkit", "VOC2012")
 MOST = 254

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from compositor.data.files import DataError, link, replacing_folder
 from compositor.data.labels import Instance, LabelledPicture, decode
 from compositor.data.outlines import joined, outlines
 from compositor.data.write.checks import checked, names
+from compositor.files import DataError, link, replacing_folder
 
 
 def write(

@@ -124,7 +124,7 @@ def test_an_output_that_cannot_be_written_to_is_one_line(
         def refused(*arguments: Any, **options: Any) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output))
 
-        monkeypatch.setattr("compositor.data.files.tempfile.TemporaryFile", refused)
+        monkeypatch.setattr("compositor.files.tempfile.TemporaryFile", refused)
     message = rf"error: .*: is not a folder that can be written to \({reason}\)$"
     with pytest.raises(SystemExit, match=message) as stopped:
         voc_person.main(arguments(tmp_path, output))

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compositor.data.files import DataError
 from compositor.data.read import coco_layouts
+from compositor.files import DataError
 from detection.test_trainers import arguments, person
 from tests.data import tiny_data
 from trainers import coco as trainer

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from compositor.data.files import DataError, replacing
+from compositor.files import DataError, replacing
 
 
 def test_a_file_takes_its_place_whole(tmp_path: Path) -> None:
