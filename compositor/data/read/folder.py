@@ -26,6 +26,8 @@ from compositor.data.records import (
 )
 from compositor.files import DataError, there
 
+EDGE = 16
+"""Pixels around a cut-out that take its colours: more than a blurred edge shows."""
 STRIDE = 8
 """Video frames from one background to the next, since neighbours look the same. RGB-D Scenes v2
 yields about as many as Cut-Paste-Learn used (1548)."""
@@ -132,15 +134,21 @@ def _load(name: str, path: Path) -> Iterator[Photograph]:
 
 def _load_cutout(name: str, path: Path, label: int, clean_up: CleanUp) -> Iterator[Cutout | Skip]:
     pixels, alpha = images.read_alpha(path, name)
-    if alpha.min() == alpha.max():
+    low, high = alpha.min(), alpha.max()
+    if low == high:
         raise Skip("alpha of a single level", name)
     # Any two levels are a mask; with a soft edge, the mask is what is at least half opaque.
-    soft = len(np.unique(alpha)) > 2
-    mask = alpha >= 128 if soft else alpha == alpha.max()
+    mask = alpha == high
+    if not (mask | (alpha == low)).all():
+        mask = alpha >= 128
     if not mask.any():
         raise Skip("empty mask", name)
     # Transparent pixels have any colour, often black, which would show in the blurred edge.
+    x1, y1, x2, y2 = images.box_of(mask)
+    around = np.s_[max(y1 - EDGE, 0) : y2 + EDGE, max(x1 - EDGE, 0) : x2 + EDGE]
     rows, columns = scipy.ndimage.distance_transform_edt(
-        ~mask, return_distances=False, return_indices=True
+        ~mask[around], return_distances=False, return_indices=True
     )
-    yield clean_up.judge(Cutout(name, pixels[rows, columns], mask, label))
+    continued = pixels.copy()
+    continued[around] = pixels[around][rows, columns]
+    yield clean_up.judge(Cutout(name, continued, mask, label))
