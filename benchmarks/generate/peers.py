@@ -15,7 +15,9 @@ import numpy as np
 from benchmarks.generate.material import QUALITY, DataSet, composed
 from benchmarks.render import packages
 from compositor.data.images import pillow
-from compositor.generate import generate
+from compositor.data.write import coco
+from compositor.generate.run import make
+from compositor.generate.shards import Shards
 from compositor.scenes.draw import outline
 
 OWN, JPEG, RENDERING, VISION_SYNTHESIS = (
@@ -36,12 +38,16 @@ def new_folders() -> Iterator[Path]:
 
 
 def ours(data: DataSet, workers: int) -> Callable[[], Path]:
-    """All that the command does once it has read the cut-outs."""
+    """What the command does for each picture: shards, then COCO's format; not the gallery, which
+    shows a few of however many there are."""
     folders = new_folders()
 
     def run() -> Path:
         config = replace(data.config, output=next(folders), workers=workers)
-        return generate(config, data.sources)
+        shards = Shards(config.output, config.count)
+        make(config, data.sources, shards, shards.missing())
+        coco.write(config.output / "coco", shards.pictures(), data.sources.classes)
+        return config.output
 
     return run
 

@@ -56,7 +56,7 @@ def generate(config: Config, sources: Sources | None = None) -> Path:
     shards = Shards(config.output, config.count)
     before = finish.written(config.output)
     with claimed(config.output, f"shard-{first}-of-{launches}"):
-        _make(config, sources, shards, shards.missing(first, launches))
+        make(config, sources, shards, shards.missing(first, launches))
     if not shards.missing():
         with claimed(config.output, "formats", wait=True):
             # Two launches that end at once both see all shards; the first of them writes.
@@ -83,7 +83,8 @@ def settings(config: Config, sources: Sources) -> dict[str, Any]:
     return plain
 
 
-def _make(config: Config, sources: Sources, shards: Shards, missing: list[int]) -> None:
+def make(config: Config, sources: Sources, shards: Shards, missing: list[int]) -> None:
+    """Make the shards that are missing, in as many processes as the options say."""
     total = sum(len(shards.numbers(shard)) for shard in missing)
     workers = min(config.workers, len(missing))
     made = _here if workers <= 1 else _in_processes

@@ -83,14 +83,14 @@ def test_formats_are_written_once_by_launches_that_end_at_once(
     written = []
     monkeypatch.setattr(finish.coco, "write", lambda *_: written.append("coco"))
     options = config(tmp_path, "out")
-    make = run._make
+    make = run.make
 
     def with_another(own: Config, *rest: object) -> None:
         make(own, *rest)
         if own.shard == "0/2":  # the other launch sees all shards before this one does
             generate(replace(own, shard="1/2"))
 
-    monkeypatch.setattr(run, "_make", with_another)
+    monkeypatch.setattr(run, "make", with_another)
     generate(replace(options, shard="0/2"))
     assert written == ["coco"]
     generate(options)  # a later run writes them again: what it is asked for may have changed
