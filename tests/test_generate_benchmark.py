@@ -61,11 +61,12 @@ def test_every_call_writes_a_data_set_of_its_own_with_its_workers(monkeypatch):
         peers, "make", lambda config, *rest: (workers.append(config.workers), make(config, *rest))
     )
     run = peers.prepare(peers.OWN, make_data_set(*DATA), 2)
-    first, second = run(), run()
-    assert first != second
+    other = peers.prepare(peers.OWN, make_data_set(*DATA), 1)
+    first, second, third = run(), run(), other()
+    assert len({first, second, third}) == 3
     for folder in (first, second):
         assert len(list((folder / "coco" / "images" / "train").iterdir())) == 6
-    assert workers == [2, 2]
+    assert workers == [2, 2, 1]
 
 
 def test_every_sweep_times_every_peer(monkeypatch):

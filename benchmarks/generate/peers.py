@@ -34,7 +34,8 @@ _kept: list[tempfile.TemporaryDirectory[str]] = []
 def new_folders() -> Iterator[Path]:
     """Yield a new folder each time; all are deleted when the process ends: that is not timed."""
     _kept.append(tempfile.TemporaryDirectory())
-    return (Path(_kept[-1].name) / str(number) for number in count())
+    root = Path(_kept[-1].name)
+    return (root / str(number) for number in count())
 
 
 def ours(data: DataSet, workers: int) -> Callable[[], Path]:
