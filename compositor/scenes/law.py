@@ -130,8 +130,8 @@ def _ordered(name: str, span: Sequence[float], least: float, most: float) -> Non
 
 PLAIN = Law()
 MATCHED = Law(Placement(matched=True, angle=0.0, aspect=1.5, truncation=0.15, overlap=1.0))
-"""Sizes, aspects, numbers and overlaps of annotated pictures, upright, at a uniform place: on
-people this helped where Cut, Paste and Learn's law did not."""
+"""Sizes, aspects, numbers and overlaps of annotated pictures, upright, at a uniform
+place."""
 CUT_PASTE_LEARN = Law(
     Placement(
         objects=(1, 4),
