@@ -37,7 +37,7 @@ class Worker:
         set_num_threads(1)
         sources = read(config)
         self.maker = Maker(config, sources, judge(config, sources.classes))
-        self.shards = Shards(config.output, config.count)
+        self.shards = Shards(config.output, config.count, "ray")
 
     def __call__(self, rows: Rows) -> Rows:
         """Make the shards; return how many pictures each has."""

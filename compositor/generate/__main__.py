@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tyro
 
 from compositor.files import DataError
+from compositor.generate import finish
 from compositor.generate.config import Config
 from compositor.generate.run import generate
 from compositor.generate.shards import Shards
@@ -50,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit("stopped; the same command goes on")
     left = len(Shards(output, config.count).missing())
-    print(f"wrote {output}" + (f", but for {left} shards of other launches" if left else ""))
+    print(
+        f"wrote {output}, but for {left} shards of other launches" if left else finish.line(output)
+    )
 
 
 if __name__ == "__main__":

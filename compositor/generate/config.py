@@ -9,7 +9,7 @@ from compositor.data.cleanup import CleanUp
 from compositor.scenes.law import Law
 from compositor.scenes.poisson import available
 
-Format = Literal["coco", "yolo", "yolo-seg", "voc"]
+Format = Literal["coco", "coco-polygons", "yolo", "yolo-seg", "voc"]
 LARGEST_SEED = 2**31 - 1
 
 
@@ -27,7 +27,7 @@ class Config:
     output: Path = Path("scenes")
     """Folder to write to; the same command resumes what it finds there."""
     distractors: tuple[Path, ...] = ()
-    """Sources of objects that are pasted and not labelled."""
+    """Sources of objects that are pasted, hide others and get no label."""
     match: tuple[Path, ...] = ()
     """Annotated pictures whose sizes, aspects, numbers and overlaps to match; none: the
     backgrounds."""
@@ -38,13 +38,13 @@ class Config:
     size: tuple[int, int] | Literal["native"] = (512, 512)
     """Height and width in pixels, or each background's own."""
     formats: tuple[Format, ...] = ("coco",)
-    """What to write: COCO with run lengths, YOLO for detection, YOLO for segmentation, VOC."""
-    polygons: bool = False
-    """Polygons instead of run lengths in COCO."""
+    """What to write, each in a folder of its own: COCO with run lengths or with polygons, YOLO for
+    detection or for segmentation, VOC. Their pictures are hard links to the shards': copy one
+    before you change it."""
     val: float = 0.0
     """Share of pictures for validation, of cut-outs and backgrounds that no other picture uses."""
     workers: int = 1
-    """Processes."""
+    """Processes; each makes a shard of 50 pictures at a time."""
     shard: str = "0/1"
     """K/N: make every N-th shard from the K-th on, for N launches that share the output folder; the
     last to end writes the formats. auto: K and N as torchrun or a Slurm array tells them."""
@@ -89,8 +89,12 @@ class Config:
                 raise ValueError(f"{name}: got {value}, wanted a number in [{least}, {most}]")
         if self.size != "native" and not all(16 <= side <= 8192 for side in self.size):
             raise ValueError(f"size: got {self.size}, wanted 16 to 8192 pixels a side, or native")
+        output = self.output.resolve()
+        for path in (*self.cutouts, *self.backgrounds, *self.distractors, *self.match):
+            if path.resolve() in (output, *output.parents):
+                raise ValueError(f"output: got {self.output}, which lies in {path}, a source")
         if not self.formats:
-            raise ValueError("formats: got none, wanted coco, yolo, yolo-seg or voc")
+            raise ValueError("formats: got none, wanted coco, coco-polygons, yolo, yolo-seg or voc")
         if "poisson" in self.law.look.blends and not available():
             raise ValueError(
                 "law.look.blends: poisson needs OpenCV; pip install opencv-python-headless, or "

@@ -15,7 +15,7 @@ from compositor.data.write import coco, voc, yolo
 from compositor.files import DataError
 from compositor.generate import gallery, sheet, statistics
 from compositor.generate.config import Config
-from compositor.generate.material import LeftOut, Sources
+from compositor.generate.material import LeftOut, Sources, told
 from compositor.generate.scenes import Tally
 from compositor.generate.shards import Shards
 from compositor.generate.statistics import Statistics
@@ -38,12 +38,17 @@ def write(config: Config, sources: Sources, shards: Shards) -> None:
     tally, left_out = _summed(sources, shards)
     if not tally.scenes:
         raise DataError(f"{config.output}: none of {config.count} scenes was hard enough")
+    if not tally.objects and tally.unplaced + tally.hidden:
+        raise DataError(
+            f"{config.output}: no object is in any scene: {tally.unplaced} found no place, "
+            f"{tally.hidden} showed too little; see law.placement's scale, side and enlarged"
+        )
     _formats(config, sources, shards, tally.scenes)
-    _shown(config, sources, shards, left_out)
     report = {
         "pictures": tally.scenes,
         "objects": tally.objects,
         "classes": list(sources.classes[1:]),
+        "by_class": _shown(config, sources, shards, left_out),
         "tally": asdict(tally),
         "left_out": left_out,
         "settings": {name: repr(value) for name, value in vars(config).items()},
@@ -52,11 +57,25 @@ def write(config: Config, sources: Sources, shards: Shards) -> None:
     files.write(config.output / REPORT, json.dumps(report, indent=1))
 
 
+def line(folder: Path) -> str:
+    """What a report says, in a line."""
+    report = json.loads((folder / REPORT).read_text())
+    parts = [f"wrote {folder}: {report['pictures']} pictures, {report['objects']} objects"]
+    if missing := [name for name, count in report["by_class"].items() if not count]:
+        parts.append(f"no object of {', '.join(missing)}")
+    if unplaced := report["tally"]["unplaced"]:
+        parts.append(f"{unplaced} more found no place")
+    if left_out := report["left_out"]:
+        parts.append(f"left out: {told(left_out)}")
+    return "; ".join(parts)
+
+
 def _formats(config: Config, sources: Sources, shards: Shards, count: int) -> None:
     """Write the formats, those that an earlier run has written too: they show other pictures."""
     writers: dict[str, Callable[[Path, Iterable[LabelledPicture]], None]] = {
-        "coco": lambda folder, pictures: coco.write(
-            folder, pictures, sources.classes, sources.ids, config.polygons
+        "coco": lambda folder, pictures: coco.write(folder, pictures, sources.classes, sources.ids),
+        "coco-polygons": lambda folder, pictures: coco.write(
+            folder, pictures, sources.classes, sources.ids, polygons=True
         ),
         "yolo": lambda folder, pictures: yolo.write(folder, pictures, sources.classes),
         "yolo-seg": lambda folder, pictures: yolo.write(folder, pictures, sources.classes, True),
@@ -69,13 +88,15 @@ def _formats(config: Config, sources: Sources, shards: Shards, count: int) -> No
             write_format(folder, bar)
 
 
-def _shown(config: Config, sources: Sources, shards: Shards, left_out: LeftOut) -> None:
-    """Write what to look at."""
+def _shown(config: Config, sources: Sources, shards: Shards, left_out: LeftOut) -> dict[str, int]:
+    """Write what to look at; return how many objects each class has."""
     classes = sources.classes
     if config.preview:
         sheet.write(shards.pictures(), classes, config.output / "preview.png", config.preview)
-    statistics.write(Statistics.of(shards.pictures(), classes), config.output / "statistics.png")
+    counted = Statistics.of(shards.pictures(), classes)
+    statistics.write(counted, config.output / "statistics.png")
     gallery.write(shards.pictures(), classes, left_out, config.output / "report.html")
+    return {name: counted.labels[label] for label, name in enumerate(classes) if label}
 
 
 def _summed(sources: Sources, shards: Shards) -> tuple[Tally, LeftOut]:

@@ -4,7 +4,8 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -125,9 +126,9 @@ def read(config: Config) -> Sources:
     largest = ENLARGED * max(size) if size else None
     held = _banked(objects, "cut-outs", largest, left_out)
     distractors = [
-        cutout
+        replace(cutout, label=0)
         for records in others
-        for cutout in _banked(records, "distractors", largest, left_out, label=0)
+        for _, cutout in _banked(records, "distractors", largest, left_out)
     ]
     observed = None
     if config.law.placement.matched:
@@ -138,15 +139,16 @@ def read(config: Config) -> Sources:
                 "law.placement.matched: none of the backgrounds is annotated; name annotated "
                 "pictures of the classes with --match"
             )
-    kept = _split(len(held), config.val), _split(len(grounds), config.val)
+    chosen = _validation(held, grounds.records, config.val)
     splits = {}
     for name in ("train", "val") if config.val else ("train",):
-        cutouts = [held[k] for k in kept[0][name]]
-        if not cutouts or not kept[1][name]:
+        cutouts = [cutout for path, cutout in held if (path in chosen) == (name == "val")]
+        records = [each for each in grounds.records if (_file(each) in chosen) == (name == "val")]
+        if not cutouts or not records:
             raise DataError(f"val: got {config.val}, which leaves nothing for {name}")
-        records = [grounds.records[k] for k in kept[1][name]]
         splits[name] = Material(Bank([*cutouts, *distractors]), Backgrounds(records, size))
-    state = _state(objects.classes, [*held, *distractors], [grounds, *match])
+    every = [*(cutout for _, cutout in held), *distractors]
+    state = _state(objects.classes, every, [grounds, *match])
     return Sources(objects.classes, _ids(objects), splits, observed, left_out, state)
 
 
@@ -199,24 +201,22 @@ def _banked(
     title: str,
     largest: int | None,
     left_out: LeftOut,
-    label: int | None = None,
-) -> list[BankedCutout]:
+) -> list[tuple[Path, BankedCutout]]:
+    """The cut-outs ready to be pasted, each with the file that it was cut out of."""
+
     def load(record: Record[Cutout]) -> tuple[list[BankedCutout], list[Skip]]:
         items, skips = record.loaded()
         return [banked(item, largest) for item in items], skips
 
-    kept: list[BankedCutout] = []
+    kept: list[tuple[Path, BankedCutout]] = []
     with ThreadPoolExecutor(2) as pool:
-        for items, skips in tqdm(
-            pool.map(load, records.records), title, len(records), unit="file", disable=None
-        ):
-            kept += items
+        loaded = zip(records.records, pool.map(load, records.records), strict=True)
+        for record, (items, skips) in tqdm(loaded, title, len(records), unit="file", disable=None):
+            kept += [(_file(record), item) for item in items]
             note(left_out, skips)
     if not kept:
         raise DataError(f"{records.source}: no cut-out can be used ({told(left_out)})")
-    if label is None:
-        return kept
-    return [BankedCutout(**{**vars(cutout), "label": label}) for cutout in kept]
+    return kept
 
 
 def _seen(sources: Sequence[Records[Photograph]]) -> list[Seen]:
@@ -228,10 +228,24 @@ def _seen(sources: Sequence[Records[Photograph]]) -> list[Seen]:
     return found
 
 
-def _split(count: int, val: float) -> dict[str, list[int]]:
-    """Indices of each split, evenly spread."""
-    held = {k for k in range(count) if is_val(k, val)}
-    return {"train": [k for k in range(count) if k not in held], "val": sorted(held)}
+def _file(record: Record[ItemType]) -> Path:
+    """The picture that a record is in."""
+    return record.files[0].resolve()
+
+
+def _validation(
+    held: Sequence[tuple[Path, BankedCutout]], grounds: Sequence[Record[Photograph]], val: float
+) -> set[Path]:
+    """The files for validation: the share ``val`` of each class's and of the backgrounds, so that
+    no file, be it of cut-outs or a background, serves both."""
+    kinds: dict[int, list[Path]] = {}
+    for path, cutout in held:
+        kinds.setdefault(cutout.label, []).append(path)
+    chosen: dict[Path, bool] = {}
+    for paths in (*kinds.values(), [_file(record) for record in grounds]):
+        free = [path for path in dict.fromkeys(paths) if path not in chosen]
+        chosen |= {path: is_val(n, val) for n, path in enumerate(free)}
+    return {path for path, held_out in chosen.items() if held_out}
 
 
 def is_val(number: int, val: float) -> bool:

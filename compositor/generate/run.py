@@ -27,7 +27,7 @@ from compositor.generate.shards import Shards, claimed, settle
 
 SOURCES = ("cutouts", "backgrounds", "distractors", "match")
 """Options that count by what lies there, not by where that is."""
-FREE = ("output", "count", "formats", "polygons", "workers", "shard", "preview", "device")
+FREE = ("output", "count", "formats", "workers", "shard", "preview", "device")
 """Options that change no picture."""
 JUDGED = ("weights", "hard", "keep", "share", "tries")
 """Options that change none unless there is a detector."""
@@ -53,9 +53,10 @@ def generate(config: Config, sources: Sources | None = None) -> Path:
     first, launches = config.part()
     sources = sources or read(config)
     settle(config.output, settings(config, sources))
-    shards = Shards(config.output, config.count)
+    launch = f"{first}-of-{launches}"
+    shards = Shards(config.output, config.count, launch)
     before = finish.written(config.output)
-    with claimed(config.output, f"shard-{first}-of-{launches}"):
+    with claimed(config.output, f"shard-{launch}"):
         make(config, sources, shards, shards.missing(first, launches))
     if not shards.missing():
         with claimed(config.output, "formats", wait=True):

@@ -31,10 +31,12 @@ class Shards:
     Args:
         folder: The data set's.
         count: Scenes in all.
+        launch: The name of this launch, unlike that of any other in this folder at the time.
     """
 
     folder: Path
     count: int
+    launch: str = "0-of-1"
 
     def __len__(self) -> int:
         return -(-self.count // SCENES)
@@ -48,10 +50,14 @@ class Shards:
         return self.folder / "shards" / f"{shard:05}"
 
     def done(self, shard: int) -> bool:
-        """Whether a shard is there, with as many scenes as it should have."""
-        if not (self.path(shard) / SUMMARY).is_file():
+        """Whether a shard is there, whole and with as many scenes as it should have."""
+        place = self.path(shard)
+        try:
+            summary = self.summary(shard)
+            sizes = {name: (place / name).stat().st_size for name in summary["files"]}
+            return bool(summary["scenes"] == len(self.numbers(shard)) and sizes == summary["files"])
+        except (OSError, ValueError, KeyError, TypeError):  # missing or damaged: made again
             return False
-        return bool(self.summary(shard)["scenes"] == len(self.numbers(shard)))
 
     def missing(self, first: int = 0, launches: int = 1) -> list[int]:
         """Which of every ``launches``-th shard from ``first`` on have to be made."""
@@ -64,7 +70,7 @@ class Shards:
             DataError: The disk is full.
         """
         place = self.path(shard)
-        hidden = place.with_name(f".{place.name}")
+        hidden = place.with_name(f".{place.name}.{self.launch}")
         shutil.rmtree(hidden, ignore_errors=True)
         numbers = self.numbers(shard)
         maker.start()
@@ -93,16 +99,29 @@ class Shards:
             left_out = maker.left_out()
             if easy:
                 left_out[TOO_EASY] = easy
+            write(hidden / PICTURES, json.dumps(pictures))
             summary = {
                 "scenes": len(numbers),
                 "tally": asdict(maker.tally),
                 "left_out": left_out,
+                "files": {file.name: file.stat().st_size for file in sorted(hidden.iterdir())},
             }
-            write(hidden / PICTURES, json.dumps(pictures))
             write(hidden / SUMMARY, json.dumps(summary))
-            shutil.rmtree(place, ignore_errors=True)
-            os.replace(hidden, place)
+            self._publish(shard, hidden)
         return maker.tally
+
+    def _publish(self, shard: int, hidden: Path) -> None:
+        place = self.path(shard)
+        try:
+            os.replace(hidden, place)
+        except OSError:
+            if not place.is_dir():
+                raise
+            if self.done(shard):  # another launch was faster, with the same bytes
+                shutil.rmtree(hidden)
+            else:  # damaged, or of a shorter set
+                shutil.rmtree(place)
+                os.replace(hidden, place)
 
     def summary(self, shard: int) -> dict[str, Any]:
         """What a whole shard cost, yielded and left out."""
@@ -126,15 +145,28 @@ def settle(folder: Path, settings: Mapping[str, Any]) -> None:
     path = folder / SETTINGS
     wanted = json.loads(json.dumps(settings))
     with claimed(folder, "settings", wait=True):  # launches begin at once
-        if not path.exists():
+        if not any((folder / "shards").glob("*/*.jpg")):
             write(path, json.dumps(settings, indent=1))
-        held = json.loads(path.read_text())
+        held = _settings(path)
     for name in {**wanted, **held}:
         if held.get(name) != wanted.get(name):
             raise DataError(
                 f"{folder}: holds pictures with {name} {held.get(name)}, not {wanted.get(name)}; "
                 "write to another folder (--output), or delete this one"
             )
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        held = json.loads(path.read_text())
+        if not isinstance(held, dict):
+            raise ValueError("not a dictionary")
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path}: is missing or damaged ({error}), so what the pictures beside it are made of "
+            "is unknown; write to another folder (--output), or delete this one"
+        ) from None
+    return held
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from compositor.data.records import Box, Photograph
 from compositor.scenes.draw import Boxes
 
 GONE = 0.75
-"""An object of the background of which the canvas cuts off more is taken for background."""
+"""An object of the background of which the canvas cuts off more is to be ignored: neither right
+nor wrong to find."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def uncovered(
     Args:
         objects: The canvas's.
         owner: (H, W), -1 where nothing is pasted.
-        visible: Least share of an object that must show; those of which less does are left out.
+        visible: Share of an object that must show; one of which less does is to be ignored.
     """
     kept = []
     free = owner < 0
@@ -109,8 +110,9 @@ def uncovered(
             x1, y1, x2, y2 = (int(side) for side in np.rint(found.box))
             share = float(free[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)].mean())
             seen = replace(found, visibility=share)
-        if share > 0 and (share * (1 - found.truncation) >= visible or found.ignore):
-            kept.append(seen)
+        if share > 0:
+            little = share * (1 - found.truncation) < visible
+            kept.append(replace(seen, ignore=found.ignore or little))
     return kept
 
 
@@ -127,18 +129,21 @@ def _object(
     ignore: bool,
 ) -> Instance | None:
     """An object of the background, from its box, perhaps beyond the canvas, and from its mask on
-    the canvas and that mask's whole area; None if too little of it is there."""
+    the canvas and that mask's whole area; None if nothing of it is there."""
     if mask is not None and mask[1]:
         shown, area = mask
         left = int(shown.sum())
-        if not left or 1 - left / area > GONE:
+        if not left:
             return None
-        return Instance(label, _box(shown), encode(shown), left, ignore, 1.0, 1 - left / int(area))
+        beyond = 1 - left / int(area)
+        ignore = ignore or beyond > GONE
+        return Instance(label, _box(shown), encode(shown), left, ignore, 1.0, beyond)
     x1, y1, x2, y2 = np.clip(whole, 0, (size[1], size[0]) * 2).tolist()
     area = (x2 - x1) * (y2 - y1)
     beyond = max(1 - area / float((whole[2:] - whole[:2]).prod()), 0.0)
-    if x2 - x1 < 1 or y2 - y1 < 1 or beyond > GONE:
+    if x2 - x1 < 1 or y2 - y1 < 1:
         return None
+    ignore = ignore or beyond > GONE
     return Instance(label, (x1, y1, x2, y2), None, round(area), ignore, 1.0, beyond)
 
 

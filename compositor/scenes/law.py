@@ -17,8 +17,8 @@ class Placement:
 
     objects: tuple[int, int] = (1, 6)
     """Least and most objects of a scene."""
-    distractors: tuple[int, int] = (0, 0)
-    """Least and most distractors, which hide objects and get no label."""
+    distractors: tuple[int, int] = (1, 3)
+    """Least and most distractors, which hide objects and get no label, if there are any."""
     classes: Literal["balanced", "given"] = "balanced"
     """balanced: each class is as frequent; given: each cut-out is."""
     scale: Span = (0.15, 0.45)

@@ -86,7 +86,8 @@ def detect(detector: Detector, images: Tensor) -> list[dict[str, Tensor]]:
         As :meth:`Detector.predict`.
 
     Raises:
-        DetectorError: The detector returns anything else, such as scores that are not numbers.
+        DetectorError: The detector raises an error, or returns anything else, such as scores that
+            are not numbers.
         TypeError: ``images`` are not float32, such as bytes, which count to 255.
         ValueError: ``images`` have another shape.
     """
@@ -95,8 +96,13 @@ def detect(detector: Detector, images: Tensor) -> list[dict[str, Tensor]]:
         raise TypeError(f"images: got {got}, wanted a float32 tensor in [0, 1]")
     if images.dim() != 4 or images.shape[1] != 3:
         raise refused("images", images, "(N, 3, height, width)")
-    with torch.no_grad():
-        found = detector.predict(images)
+    try:
+        with torch.no_grad():
+            found = detector.predict(images)
+    except DetectorError:
+        raise
+    except Exception as error:  # it may be anybody's
+        raise DetectorError(f"predict: raised {type(error).__name__}: {reason(error)}") from error
     if not isinstance(found, list | tuple) or len(found) != len(images):
         got = f"{len(found)} of them" if isinstance(found, list | tuple) else type(found).__name__
         raise DetectorError(f"predict: got {got}, wanted a list of {len(images)}, one per image")

@@ -128,10 +128,11 @@ def test_data_file_and_empty_labels(tmp_path: Path) -> None:
     assert len((folder / "labels" / "train" / "000004.txt").read_text().splitlines()) == 6
 
 
-def test_a_split_without_pictures_is_not_named(tmp_path: Path) -> None:
+def test_without_pictures_for_validation_those_for_training_serve(tmp_path: Path) -> None:
     pictures = [each for each in labelled.pictures(tmp_path / "s") if each.split == "train"]
     yolo.write(tmp_path / "yolo", pictures, labelled.CLASSES)
-    assert "val" not in yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text("utf-8"))
+    paths = yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text("utf-8"))
+    assert paths["val"] == paths["train"] == "images/train"
     assert not (tmp_path / "yolo" / "images" / "val").exists()
 
 

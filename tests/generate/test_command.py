@@ -15,6 +15,7 @@ from compositor.generate import Config, generate
 from compositor.generate.__main__ import main, parse
 from compositor.generate.shards import Shards
 from compositor.scenes.law import CUT_PASTE_LEARN, PRESETS, Law, Placement
+from compositor.selection.detector import DetectorError
 from tests.data import tiny_data
 from tests.generate.tiny import config, content, sources
 
@@ -28,13 +29,14 @@ def test_one_command_makes_all_formats(tmp_path: Path, capsys: pytest.CaptureFix
             *("--formats", "coco", "yolo", "yolo-seg", "voc"),
         ]
     )
-    assert capsys.readouterr().out == f"wrote {tmp_path / 'out'}\n"
     out = tmp_path / "out"
+    told = capsys.readouterr().out
     shown = {"preview.png", "statistics.png", "report.html", "report.json"}
     assert shown <= {path.name for path in out.iterdir()}
     coco = COCO(str(out / "coco" / "annotations" / "instances_train.json"))
     pictures = list(Shards(out, 12).pictures())
     assert len(coco.imgs) == len(pictures) == 12
+    assert told == f"wrote {out}: 12 pictures, {len(coco.anns)} objects\n"
     for picture, image in zip(pictures, coco.imgs.values(), strict=True):
         found = coco.loadAnns(coco.getAnnIds(image["id"]))
         assert [entry["category_id"] for entry in found] == [i.label for i in picture.instances]
@@ -121,6 +123,28 @@ def test_a_detector_keeps_what_is_hard_for_it(tmp_path: Path) -> None:
     assert len({i.confidence for i in every}) == 2
 
 
+def test_a_detector_that_fails_is_told_and_can_be_mended(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(DETECTOR.replace("return [found", "raise KeyError('x') #"))
+    with pytest.raises(DetectorError, match=r"predict: raised KeyError: 'x'"):
+        generate(config(tmp_path, "out", count=3, detector=f"{tmp_path}/broken.py:make"))
+    # Nothing was made with it, so that the folder is free for another.
+    generate(config(tmp_path, "out", count=3))
+
+
+def test_what_came_short_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cutouts, grounds = sources(tmp_path)
+    for path in (cutouts / "ball").iterdir():
+        Image.open(path).convert("RGB").save(path)
+    given = ["--cutouts", str(cutouts), "--backgrounds", str(grounds), "--count", "3"]
+    main([*given, "--output", str(tmp_path / "out"), "--size", "48", "64"])
+    told = capsys.readouterr().out
+    assert "; no object of ball; " in told
+    assert told.endswith("left out: no alpha channel: 3\n")
+    assert told.count("\n") == 1
+
+
 def test_presets_come_first_and_options_override_them() -> None:
     given = ["--cutouts", "a", "--backgrounds", "b", "c"]
     assert parse(given).law == PRESETS["plain"]
@@ -139,6 +163,8 @@ def test_presets_come_first_and_options_override_them() -> None:
         (["--size", "4", "64"], "size: got (4, 64), wanted 16 to 8192"),
         (["--val", "0.95"], "val: got 0.95"),
         (["--weights", "x.pt"], "weights: got some without a detector"),
+        (["--output", "{cutouts}/out"], "cutouts/out, which lies in"),
+        (["--law.placement.scale", "0.001", "0.001"], "no object is in any scene"),
         (["--detector", "yolo"], "detector: got 'yolo', wanted torchvision:NAME"),
         (["--detector", "yolo", "--workers", "2"], "detector: got 'yolo', wanted torchvision:NAME"),
         (["--cutouts", "nowhere"], "nowhere: is not there; wanted a folder of RGBA pictures"),
@@ -162,7 +188,7 @@ def test_what_a_user_gets_wrong_is_one_line(
         "--output",
         str(tmp_path / "o"),
     ]
-    rest = [option.replace("{here}", __file__) for option in options]
+    rest = [option.format(here=__file__, cutouts=cutouts) for option in options]
     with pytest.raises(SystemExit) as stopped:
         main([*given, *rest])
     told = str(stopped.value)

@@ -4,10 +4,13 @@ import json
 import multiprocessing
 import os
 import pickle
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +20,10 @@ from PIL import Image
 
 from compositor.data.labels import decode
 from compositor.files import DataError
-from compositor.generate import generate, run
+from compositor.generate import Config, generate, run
 from compositor.generate.shards import SCENES, Shards, claimed
 from compositor.scenes.law import PLAIN
+from tests.data import tiny_data
 from tests.generate.tiny import LAW, config, content
 
 
@@ -56,6 +60,53 @@ def test_workers_and_launches_change_no_byte(made: Path, tmp_path: Path) -> None
         generate(config(tmp_path, "parts", shard=part))
         assert (tmp_path / "parts" / "report.json").exists() == (part == "0/2")
     assert content(tmp_path / "parts") == content(made)
+
+
+def test_launches_of_other_numbers_meet_without_harm(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if another launch had made a shard while this one was at it.
+    options = config(tmp_path, "out")
+    publish = Shards._publish
+
+    def too_late(self: Shards, shard: int, hidden: Path) -> None:
+        shutil.copytree(made / "shards" / f"{shard:05}", self.path(shard))
+        publish(self, shard, hidden)
+
+    monkeypatch.setattr(Shards, "_publish", too_late)
+    generate(options)
+    assert content(tmp_path / "out") == content(made)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda shard: (shard / "000060.jpg").unlink(),
+        lambda shard: (shard / "000060.jpg").write_bytes(b""),
+        lambda shard: (shard / "summary.json").write_text('{"scenes": 50'),
+        lambda shard: (shard / "summary.json").write_text("[]"),
+        lambda shard: (shard / "summary.json").write_text('{"scenes": 50}'),
+        lambda shard: (shard / "pictures.json").write_text("[]"),
+        shutil.rmtree,
+    ],
+)
+def test_a_damaged_shard_is_made_again(
+    made: Path, tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    shutil.copytree(made, tmp_path / "made")
+    damage(tmp_path / "made" / "shards" / "00001")
+    generate(config(tmp_path, "made"))
+    assert content(tmp_path / "made") == content(made)
+    assert content(tmp_path / "made", "coco") == content(made, "coco")
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"seed": ', None])
+def test_settings_that_are_lost_are_told(made: Path, tmp_path: Path, damage: str | None) -> None:
+    shutil.copytree(made, tmp_path / "made")
+    path = tmp_path / "made" / "settings.json"
+    path.unlink() if damage is None else path.write_text(damage)
+    with pytest.raises(DataError, match=r"settings.json: is missing or damaged .*; write to"):
+        generate(config(tmp_path, "made"))
 
 
 def test_another_seed_makes_other_pictures(made: Path, tmp_path: Path) -> None:
@@ -219,6 +270,33 @@ def test_nothing_that_can_be_used_is_an_error(tmp_path: Path) -> None:
         Image.open(path).convert("RGB").save(path)
     with pytest.raises(DataError, match=r"no cut-out can be used \(no alpha channel: 6\)"):
         generate(options)
+
+
+def test_no_file_serves_both_splits_whatever_it_is_used_for(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    ring = [[20, 20, 80, 20, 80, 70, 20, 70]]
+    other = [[5, 5, 60, 5, 60, 60, 5, 60]]
+    entries = [
+        {"bbox": [20, 20, 60, 50], "segmentation": ring, "category_id": 3},
+        {"bbox": [5, 5, 55, 55], "segmentation": other, "category_id": 6},
+    ]
+    tiny_data.coco(folder, {f"{n}.jpg": entries for n in range(6)})
+    out = tmp_path / "out"
+    generate(Config((folder, folder), (folder,), out, count=60, size=(64, 64), val=0.34))
+    files: dict[str, set[str]] = {"train": set(), "val": set()}
+    for picture in Shards(out, 60).pictures():
+        names = [picture.background, *(found.cutout or "" for found in picture.instances)]
+        files[picture.split] |= set(re.findall(r"\d+\.jpg", " ".join(names)))
+    assert not files["train"] & files["val"]
+    assert len(files["val"]) == 2
+
+
+def test_every_class_is_in_both_splits(tmp_path: Path) -> None:
+    generate(config(tmp_path, "out", val=0.34))
+    labels: dict[str, set[int]] = {"train": set(), "val": set()}
+    for picture in Shards(tmp_path / "out", 120).pictures():
+        labels[picture.split] |= {found.label for found in picture.instances}
+    assert labels == {"train": {1, 2}, "val": {1, 2}}
 
 
 def test_validation_shares_no_source(tmp_path: Path) -> None:

@@ -156,10 +156,11 @@ def test_the_background_keeps_its_objects_less_what_is_hidden() -> None:
     boxed = Instance(1, (20, 20, 60, 40), None, 800)
     crowd = Instance(1, (12, 22, 40, 38), None, 448, ignore=True)
     scene = composed(layer(10, 20), objects=(known, boxed, crowd), visible=0.3)
-    # Of the first a quarter is left, of the second, whose pixels nobody knows, half of its box,
-    # and nothing of the crowd.
-    assert [(found.box, found.visibility) for found in scene.instances[:-1]] == [
-        ((20, 20, 60, 40), 0.5)
+    # Of the first a quarter is left, which is too little to be found and too much to be nothing,
+    # of the second, whose pixels nobody knows, half of its box, and nothing of the crowd.
+    assert [(found.box, found.visibility, found.ignore) for found in scene.instances[:-1]] == [
+        ((5, 20, 10, 40), 0.25, True),
+        ((20, 20, 60, 40), 0.5, False),
     ]
     left = composed(layer(10, 20), objects=(known,), visible=0.2).instances[0]
     assert (left.box, left.area, left.visibility) == ((5, 20, 10, 40), 100, 0.25)
@@ -206,7 +207,7 @@ def test_a_canvas_is_cut_out_of_a_photograph_with_its_objects() -> None:
             assert (x1, y1) == (columns.min(), rows.min())
             assert (x2, y2) == (columns.max() + 1, rows.max() + 1)
             assert found.truncation == pytest.approx(1 - (x2 - x1) / 25)
-            assert found.truncation <= 0.75
+            assert found.ignore == (found.truncation > 0.75)
             seen, cuts = seen + 1, cuts | {found.truncation > 0}
     assert seen > 5
     assert cuts == {True, False}

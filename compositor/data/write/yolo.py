@@ -59,8 +59,10 @@ def write(
                     if not instance.ignore
                 )
             )
+        # Ultralytics wants both; without pictures for validation it gets those it trains on.
+        paths = {name: name if name in splits else "train" for name in ("train", "val")}
         (place / "data.yaml").write_text(
-            "".join(f"{split}: images/{split}\n" for split in sorted(splits))
+            "".join(f"{name}: images/{split}\n" for name, split in paths.items())
             + "names:\n"
             # JSON's strings are YAML's too.
             + "".join(
