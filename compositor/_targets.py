@@ -194,14 +194,20 @@ def _located(pictures: list[Picture]) -> list[Picture]:
         crowd = picture.target.get("iscrowd")
         if isinstance(crowd, Tensor) and crowd.shape == there.shape:
             there = there & (crowd.to(there.device) == 0)
-        tables.append(torch.cat((boxes, there[:, None].to(boxes.dtype)), 1))
+        nan = torch.zeros_like(there)
+        if picture.masks.is_floating_point():
+            nan = picture.masks.amax((1, 2)).isnan()
+        flags = torch.stack((there, nan), 1)
+        tables.append(torch.cat((boxes, flags.to(boxes.dtype)), 1))
     found = iter(torch.cat(tables).int().tolist() if tables else [])
     located = []
     for number, picture in enumerate(pictures):
-        rows = enumerate(islice(found, len(picture.masks)))
+        rows = list(enumerate(islice(found, len(picture.masks))))
+        if any(nan for _, (*_, nan) in rows):
+            raise ValueError(f"{picture.name}['masks']: got NaN, wanted numbers")
         objects = [
             Object(number, row, (slice(y1, y2), slice(x1, x2)), bool(there))
-            for row, (x1, y1, x2, y2, there) in rows
+            for row, (x1, y1, x2, y2, there, _) in rows
         ]
         located.append(picture._replace(objects=objects))
     return located

@@ -467,6 +467,18 @@ SIZE = (60, 80)
         ),
         (lambda i, t: (i, t | {"masks": [1, 2]}), "targets[1]['masks']: got list, wanted a tensor"),
         (
+            lambda i, t: (
+                i,
+                t
+                | {
+                    "masks": t["masks"]
+                    .float()
+                    .index_put([torch.tensor(n) for n in (1, 25, 25)], torch.tensor(float("nan")))
+                },
+            ),
+            "targets[1]['masks']: got NaN, wanted numbers",
+        ),
+        (
             lambda i, t: (i, t | {"keypoints": torch.zeros(2, 5, 3)}),
             "targets[1]: got 'keypoints', Tensor of objects, wanted no geometry",
         ),
