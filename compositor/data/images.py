@@ -14,6 +14,8 @@ from compositor.files import there
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 """Suffixes of files that count as pictures."""
 DIFFERENT = "image and annotation differ in size"
+GREY = 16
+"""Most by which a mask's colours may differ at a pixel to count as grey."""
 ORIENTATION = 0x0112
 """The EXIF tag for how to turn the stored pixels upright."""
 TURNS = {
@@ -85,14 +87,21 @@ def read_levels(path: Path, name: str, palette: bool = False) -> NDArray[Any]:
         palette: Return a palette's indices, which number objects, not its colours' brightness.
 
     Raises:
-        Skip: The file is missing or broken, or has colours instead of the indices wanted.
+        Skip: The file is missing or broken, has colours instead of the indices wanted, or more than
+            two levels of colours, which say nothing.
     """
     image, _ = _load(path, name)
     if image.mode in ("1", "L") or image.mode.startswith("I"):
         return np.asarray(image)
     if palette and image.mode != "P":
         raise Skip("mask of colours, not of indices", name)
-    return np.asarray(image if palette else image.convert("L"))
+    if palette:
+        return np.asarray(image)
+    colours, levels = np.asarray(image.convert("RGB")), np.asarray(image.convert("L"))
+    # Grey may be stored as a JPEG's colours, which are never quite alike.
+    if np.ptp(colours, axis=2).max() > GREY and len(np.unique(levels)) > 2:
+        raise Skip("mask of colours", name)
+    return levels
 
 
 def read_alpha(path: Path, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -108,8 +117,18 @@ def read_alpha(path: Path, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uin
     return pixels[..., :3], pixels[..., 3]
 
 
-def _load(path: Path, name: str) -> tuple[Image.Image, int]:
-    """A completely decoded picture, and its EXIF orientation, from 1 (as stored) to 8.
+def has_alpha(path: Path, name: str) -> bool:
+    """Whether a picture has an alpha channel, by its header alone.
+
+    Raises:
+        Skip: The file is missing or broken.
+    """
+    return _load(path, name, whole=False)[0].has_transparency_data
+
+
+def _load(path: Path, name: str, whole: bool = True) -> tuple[Image.Image, int]:
+    """A picture, completely decoded unless not ``whole``, and its EXIF orientation, from 1 (as
+    stored) to 8.
 
     Any error in decoding becomes a Skip with a reason.
     """
@@ -118,7 +137,8 @@ def _load(path: Path, name: str) -> tuple[Image.Image, int]:
         raise Skip(f"missing {kind}", name)
     try:
         with Image.open(path) as image:
-            image.load()
+            if whole:
+                image.load()
             return image, _orientation(image)
     except PermissionError:
         raise Skip(f"{kind} without permission to read it", name) from None

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import scipy.ndimage
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
@@ -13,6 +14,9 @@ BROKEN = "broken mask"
 REACH = 10
 """A polygon's point farther out than so many times the picture's longer side is invalid: the
 decoder walks the outline in steps of a fifth of a pixel, and stores them all."""
+
+SOFT = 64
+"""Levels between which a mask has a soft edge; closer ones number objects."""
 
 
 def decode(segmentation: Any, size: tuple[int, int], name: str) -> tuple[NDArray[np.bool_], bool]:
@@ -44,22 +48,32 @@ def decode(segmentation: Any, size: tuple[int, int], name: str) -> tuple[NDArray
 
 
 def levels_mask(levels: NDArray[Any], name: str) -> NDArray[np.bool_]:
-    """Where a mask of any two levels has the higher one: (H, W) bool.
+    """Where a mask of any two levels has the higher one, or, with a soft edge, at least half of it:
+    (H, W) bool.
 
     Args:
         levels: (H, W) numbers.
         name: The mask's name in reports.
 
     Raises:
-        Skip: It has one level, or more than two.
+        Skip: It has one level, or more than two that are no soft edge, such as objects' numbers.
     """
-    low, high = levels.min(), levels.max()
+    low, high = levels.min().item(), levels.max().item()
     upper = levels == high
     if low == high:
         raise Skip("mask of a single level", name)
-    if not (upper | (levels == low)).all():
+    if (upper | (levels == low)).all():
+        return np.asarray(upper)
+    reach = high - low
+    edge = (levels > low + reach / 8) & (levels < high - reach / 8)
+    # Of an edge few pixels are like all their neighbours; of another object, or a photograph, many.
+    numbers = levels.astype(np.float32)
+    steps = scipy.ndimage.maximum_filter(numbers, 3) - scipy.ndimage.minimum_filter(numbers, 3)
+    flat = edge & (steps < reach / 64)
+    inside = levels >= high - reach / 8
+    if reach < SOFT or 4 * flat.sum() > edge.sum() or 2 * edge.sum() > inside.sum():
         raise Skip("mask of more than two levels", name)
-    return np.asarray(upper)
+    return np.asarray(levels >= low + reach / 2)
 
 
 def _polygon(points: Any, reach: float) -> list[float] | None:

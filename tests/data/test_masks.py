@@ -122,5 +122,21 @@ def test_two_levels_are_a_mask_whatever_they_are() -> None:
         assert np.array_equal(masks.levels_mask(levels, "a"), mask)
     with pytest.raises(Skip, match="a: mask of a single level"):
         masks.levels_mask(np.full(SIZE, 255), "a")
-    with pytest.raises(Skip, match="a: mask of more than two levels"):
-        masks.levels_mask(np.where(mask, 255, 0) + np.eye(*SIZE), "a")
+
+
+def test_a_soft_edge_is_cut_at_half_and_what_is_none_is_refused() -> None:
+    mask = rectangle(*SIZE, BOX)
+    x1, y1, x2, _ = BOX
+    for low, high in ((0, 255), (5, 250), (0, 65_535)):
+        levels = np.where(mask, high, low).astype(np.uint16)
+        levels[y1, x1:x2] = (low + high) // 2  # just below half
+        levels[y1 + 1, x1:x2] = (low + high) // 2 + 1
+        cut = mask.copy()
+        cut[y1] = False
+        assert np.array_equal(masks.levels_mask(levels, "a"), cut)
+    objects = np.where(mask, 255, 0) + np.where(rectangle(*SIZE, (0, 0, 30, 30)) & ~mask, 128, 0)
+    numbers = np.where(mask, 40, 0) + np.eye(*SIZE, dtype=int)
+    gradient = np.tile(np.linspace(0, 255, SIZE[1]), (SIZE[0], 1))
+    for levels in (numbers, gradient, objects):
+        with pytest.raises(Skip, match="a: mask of more than two levels"):
+            masks.levels_mask(levels, "a")

@@ -61,7 +61,7 @@ def test_masks_beside_pictures_are_found(tmp_path: Path, mask: str) -> None:
     inverted = mask.endswith("_mask.pbm")
     items, skips = loaded(source.cutouts(tmp_path, ANY))
     if inverted:
-        assert skips["cup/a"] == "mask is not inverted"
+        assert skips["cup/a"] == "mask is not inverted, the object black"
         return
     (item,) = items.values()
     assert isinstance(item, Cutout)
@@ -138,3 +138,126 @@ def test_what_is_no_source_is_refused_in_one_line(tmp_path: Path, name: str) -> 
         with pytest.raises(DataError, match=name) as caught:
             read(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+def test_pictures_with_alpha_and_with_masks_are_read_from_one_folder(tmp_path: Path) -> None:
+    box = (5, 6, 20, 30)
+    rgba(tmp_path / "dogR" / "a.png", box)
+    tiny_data.save(tmp_path / "cupM" / "b.jpg", tiny_data.picture(40, 50))
+    tiny_data.save(tmp_path / "cupM" / "b.bmp", rectangle(40, 50, box))
+    tiny_data.save(tmp_path / "cupM" / "c.jpg", tiny_data.picture(40, 50))
+    tiny_data.save(tmp_path / "other" / "d.jpg", tiny_data.picture(40, 50))
+    (tmp_path / "other" / "e.png").write_bytes(b"broken")
+    (tmp_path / "notes.txt").write_text("x")
+    records = source.cutouts(tmp_path, ANY)
+    assert records.classes == ("__background__", "cupM", "dogR")
+    assert records.left_out == {
+        "no picture by its name": ["notes.txt"],
+        "no mask and no alpha channel": ["cupM/c.jpg", "other/d.jpg"],
+        "broken .png file": ["other/e.png"],
+    }
+    items, skips = loaded(records)
+    assert {name: item.label for name, item in items.items()} == {"cupM/b.jpg": 1, "dogR/a.png": 2}
+    assert not skips
+    for item in items.values():
+        assert isinstance(item, Cutout)
+        assert (item.mask == rectangle(40, 50, box)).all()
+
+
+@pytest.mark.parametrize(
+    ("picture", "mask", "kind"),
+    [
+        ("images/cup/a.jpg", "masks/cup/a.png", "cup"),
+        ("images/a.jpg", "masks/a.png", None),
+        ("cup/a.jpg", "cup/a_mask.jpg", "cup"),
+        ("cup/a.jpg", "cup/masks/a.jpg", "cup"),
+        ("cup/A.JPG", "cup/A_MASK.PNG", "cup"),
+        ("cup/a.jpg", "cup/a_Mask.Png", "cup"),
+    ],
+)
+def test_namings_of_masks(tmp_path: Path, picture: str, mask: str, kind: str | None) -> None:
+    shape = rectangle(40, 50, (8, 8, 40, 32))
+    tiny_data.save(tmp_path / picture, tiny_data.picture(40, 50))
+    tiny_data.save(tmp_path / mask, shape.astype(np.uint8) * 255)
+    records = source.cutouts(tmp_path, ANY)
+    assert records.classes == ("__background__", kind or tmp_path.name)
+    assert records.left_out == {}
+    (item,) = loaded(records)[0].values()
+    assert isinstance(item, Cutout)
+    assert (item.mask == shape).all()  # 8 x 8 blocks of one colour survive JPEG
+
+
+def test_soft_masks_are_cut_at_half_and_colours_are_none(tmp_path: Path) -> None:
+    levels = rectangle(40, 50, (8, 8, 40, 32)).astype(np.uint8) * 255
+    levels[8, 8:40], levels[31, 8:40] = 127, 128
+    for name in ("soft", "colours"):
+        tiny_data.save(tmp_path / "cup" / f"{name}.jpg", tiny_data.picture(40, 50))
+    tiny_data.save(tmp_path / "cup" / "soft.png", levels)
+    tiny_data.save(tmp_path / "cup" / "colours.png", tiny_data.picture(40, 50))
+    items, skips = loaded(source.cutouts(tmp_path, ANY))
+    (item,) = items.values()
+    assert isinstance(item, Cutout)
+    assert (item.mask == (levels >= 128)).all()
+    assert skips == {"cup/colours.jpg": "mask of colours"}
+
+
+def test_without_any_mask_the_namings_are_told(tmp_path: Path) -> None:
+    tiny_data.save(tmp_path / "cup" / "a.jpg", tiny_data.picture(40, 50))
+    with pytest.raises(DataError, match=r"none of its 1 pictures has .* a_mask.png, .* masks/"):
+        source.cutouts(tmp_path, ANY)
+
+
+def test_objects_a_folder_below_are_told(tmp_path: Path) -> None:
+    tiny_data.bigbird(tmp_path / "objects", ["a", "b"], own=False)
+    tiny_data.save(tmp_path / "backgrounds" / "c.png", tiny_data.picture(40, 50))
+    with pytest.raises(DataError, match=f"name {tmp_path / 'objects'}$"):
+        source.cutouts(tmp_path, ANY)
+    assert len(source.cutouts(tmp_path / "objects", ANY)) == 6
+
+
+def test_data_sets_that_are_not_read_are_refused(tmp_path: Path) -> None:
+    tiny_data.save(tmp_path / "yolo" / "images" / "train" / "a.jpg", tiny_data.picture(40, 50))
+    (tmp_path / "yolo" / "data.yaml").write_text("names: [dog]")
+    tiny_data.save(tmp_path / "out" / "preview.png", tiny_data.picture(40, 50))
+    (tmp_path / "out" / "settings.json").write_text("{}")
+    (tmp_path / "out" / "shards").mkdir()
+    for read in (lambda path: source.cutouts(path, ANY), source.photographs):
+        with pytest.raises(DataError, match="yolo: is a YOLO data set, .* convert it to COCO"):
+            read(tmp_path / "yolo")
+        with pytest.raises(DataError, match=f"name its {tmp_path / 'out' / 'coco'} instead"):
+            read(tmp_path / "out")
+
+
+def test_pictures_without_an_object_to_cut_out_are_no_fault(tmp_path: Path) -> None:
+    ring = {"bbox": [20, 20, 60, 50], "segmentation": [[20, 20, 80, 20, 80, 70, 20, 70]]}
+    tiny_data.coco(tmp_path / "coco", {"a.jpg": [ring | {"category_id": 3}], "b.jpg": []})
+    root = tmp_path / "voc" / "VOC2007"
+    box, mask = (20.0, 10.0, 60.0, 80.0), {1: rectangle(90, 120, (21, 11, 59, 79))}
+    tiny_data.voc_image(root, "1", [("person", box, 0)], mask)
+    tiny_data.voc_image(root, "2", [("dog", box, 0)], mask)
+    tiny_data.voc_sets(root, Segmentation_trainval=["1", "2"])
+    for name, count in (("coco", 1), ("voc", 2)):
+        items, skips = loaded(source.cutouts(tmp_path / name, ANY))
+        assert (len(items), skips) == (count, {})
+
+
+def test_names_that_two_sources_have_follow_their_folders(tmp_path: Path) -> None:
+    paths = [tmp_path / "x" / "set", tmp_path / "y" / "set", tmp_path / "z"]
+    for path in paths:
+        rgba(path / "cup" / "a.png", (5, 5, 20, 30))
+        rgba(path / "cup" / f"{path.parent.name}.png", (5, 5, 20, 30))
+    tiny_data.save(paths[2] / "cup" / "a.png", tiny_data.picture(40, 50))
+    sources = [source.cutouts(path, ANY) for path in paths]
+    items, skips = loaded(source.joined(source.distinct(sources, paths)))
+    other = f"cup/{tmp_path.name}.png"
+    assert set(items) == {"x/set/cup/a.png", "y/set/cup/a.png", "cup/x.png", "cup/y.png", other}
+    assert skips == {f"{tmp_path.name}/z/cup/a.png": "no alpha channel"}
+    items, _ = loaded(source.joined(source.distinct(sources[1:], paths[1:])))
+    assert set(items) == {"set/cup/a.png", "cup/y.png", other}
+
+
+def test_classes_that_no_format_can_name_are_refused_with_their_source(tmp_path: Path) -> None:
+    rgba(tmp_path / "new\nline" / "a.png", (5, 5, 20, 30))
+    with pytest.raises(DataError, match=r"classes: got 'new\\nline', wanted a name") as caught:
+        source.cutouts(tmp_path, ANY)
+    assert str(caught.value).startswith(f"{tmp_path}: ") and "\n" not in str(caught.value)

@@ -11,11 +11,17 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from compositor.data import images, masks
 from compositor.data.cleanup import DEFAULT, CleanUp
+from compositor.data.read.walk import printable
 from compositor.data.records import BACKGROUND, Cutout, Record, Records, Skip
 from compositor.files import DataError
 
+LAYOUTS = ("*/masks/*_mask.pbm", "*/*.pbm")
+"""Where masks lie."""
 WHERE = "unpack each object's rgbd.tgz there, from rll.berkeley.edu/bigbird"
 
 
@@ -34,27 +40,56 @@ def cutouts(
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: is not a folder; {WHERE}")
-    left_out = {}
+    left_out: dict[str, list[str]] = {}
     if names is None:
         objects = sorted(path for path in folder.iterdir() if path.is_dir())
         names = [path.name for path in objects if any(path.glob("*.jpg"))]
         if empty := [path.name for path in objects if path.name not in names]:
             left_out["folder without *.jpg"] = empty
     records = []
-    masks = False
+    any_mask = False
     for label, name in enumerate(names, 1):
         pictures = sorted((folder / name).glob("*.jpg"))
         if not pictures:
             raise DataError(f"{folder / name}: has no *.jpg; {WHERE}")
         for picture in pictures:
             mask = _mask(picture)
-            masks = masks or mask.is_file()
+            any_mask = any_mask or mask.is_file()
             view = f"{name}/{picture.stem}"
+            if printable(view) != view:
+                left_out.setdefault("name that is not UTF-8", []).append(printable(view))
+                continue
             load = partial(_load, view, picture, mask, label, clean_up)
             records.append(Record(view, (picture, mask), load))
-    if not masks:
+    if not any_mask:
         raise DataError(f"{folder}: no OBJECT/*.jpg has a mask, masks/*_mask.pbm or *.pbm")
     return Records(f"objects in {folder}, {clean_up}", (BACKGROUND, *names), records, left_out)
+
+
+def holds(folder: Path) -> bool:
+    """Whether a folder has the masks of these layouts."""
+    return any(any(folder.glob(masks)) for masks in LAYOUTS)
+
+
+def below(folder: Path) -> list[Path]:
+    """The folders in a folder that have inverted masks in these layouts."""
+    return [
+        place
+        for place in sorted(path for path in folder.glob("*") if path.is_dir())
+        if (mask := next((m for each in LAYOUTS for m in sorted(place.glob(each))), None))
+        and _inverted(mask)
+    ]
+
+
+def _inverted(mask: Path) -> bool:
+    try:
+        return _surrounds(masks.levels_mask(images.read_levels(mask, mask.name), mask.name))
+    except Skip:
+        return False
+
+
+def _surrounds(mask: NDArray[np.bool_]) -> bool:
+    return bool(mask[[0, 0, -1, -1], [0, -1, 0, -1]].all())
 
 
 def _load(
@@ -63,8 +98,8 @@ def _load(
     covered = ~masks.levels_mask(images.read_levels(mask, name), name)
     size = (covered.shape[0], covered.shape[1])
     pixels = images.read_annotated(picture, name, size, different="image and mask differ in size")
-    if covered[[0, 0, -1, -1], [0, -1, 0, -1]].all():
-        raise Skip("mask is not inverted", name)
+    if _surrounds(covered):
+        raise Skip("mask is not inverted, the object black", name)
     yield clean_up.judge(Cutout(name, pixels, covered, label))
 
 

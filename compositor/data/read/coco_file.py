@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from compositor.data.images import SUFFIXES
+from compositor.data.read.walk import printable
 from compositor.data.records import Box
 from compositor.files import DataError, number, there
 
@@ -143,6 +144,9 @@ def _named(
             left_out[f"{what} without id or {field}"].append(f"{kind}[{position}]")
             continue
         name = str(name)
+        if printable(name) != name:
+            left_out[f"{what} whose {field} is not UTF-8"].append(f"{kind}[{position}]")
+            continue
         if field == "file_name":  # perhaps from Windows
             name = name.replace("\\", "/")
         if names.setdefault(key, name) != name:
@@ -202,7 +206,7 @@ def _unlisted(pictures: Sequence[Listed], place: Path) -> list[str]:
     listed = {picture.path for picture in pictures}
     beside = (path for folder in {path.parent for path in listed} for path in _files(folder))
     return sorted(
-        str(path.relative_to(place))
+        printable(str(path.relative_to(place) if path.is_relative_to(place) else path))
         for path in beside
         if path not in listed and path.suffix.lower() in SUFFIXES
     )

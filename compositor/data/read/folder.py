@@ -5,7 +5,7 @@ and a depth map beside each frame, is confirmed by public code that reads it, ``
 of andrefdre/Dora_the_mug_finder_SAVI.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ import scipy.ndimage
 
 from compositor.data import images
 from compositor.data.cleanup import DEFAULT, CleanUp
+from compositor.data.read import walk
 from compositor.data.records import (
     BACKGROUND,
     Annotation,
@@ -24,7 +25,7 @@ from compositor.data.records import (
     Records,
     Skip,
 )
-from compositor.files import DataError, there
+from compositor.files import DataError
 
 EDGE = 16
 """Pixels around a cut-out that take its colours: more than a blurred edge shows."""
@@ -39,12 +40,15 @@ def backgrounds(folder: Path) -> Records[Photograph]:
     Raises:
         DataError: The folder is missing or holds no picture.
     """
-    paths, others = _pictures(folder)
+    paths, others = walk.pictures(folder)
     return _records(f"pictures in {folder}", folder, paths, others)
 
 
 def cutouts(
-    folder: Path, names: Sequence[str] | None = None, clean_up: CleanUp = DEFAULT
+    folder: Path,
+    names: Sequence[str] | None = None,
+    clean_up: CleanUp = DEFAULT,
+    masked: Collection[tuple[Path, Path]] = (),
 ) -> Records[Cutout]:
     """List cut-out objects: pictures whose alpha channel is their mask.
 
@@ -53,15 +57,20 @@ def cutouts(
         names: The classes, labelled from 1; None: all sub-folders, in alphabetical order, or, of a
             folder that has only pictures, one class with the folder's name.
         clean_up: Decides which objects to leave out. The frame is the object's own and cuts none.
+        masked: Pictures in the folder that have masks of their own, and these: they are no
+            cut-outs here. If there are any, other pictures without an alpha channel make no class.
 
     Raises:
         DataError: The folder is missing, or no class's sub-folder holds a picture.
     """
-    paths, others = _pictures(folder)
+    paths, others = walk.pictures(folder, {file for pair in masked for file in pair})
+    if masked:
+        paths, others = _with_alpha(folder, paths, others)
     parents = {path: path.relative_to(folder).parts[:-1] for path in paths}
     flat = names is None and not any(parents.values())
     if names is None:
-        names = sorted({kind[0] for kind in parents.values() if kind}) or [folder.resolve().name]
+        names = sorted({kind[0] for kind in parents.values() if kind})
+        names = names or [folder.resolve().name] * bool(paths)
     labels = {name: label for label, name in enumerate(names, 1)}
     clean_up = replace(clean_up, max_cut=4)
     records, strangers = [], []
@@ -73,7 +82,7 @@ def cutouts(
             records.append(Record(str(name), (path,), load))
         else:
             strangers.append(str(name))
-    if not records:
+    if not records and not masked:
         raise DataError(f"{folder}: has no picture in a sub-folder {' or '.join(names)}")
     left_out = others | ({"in no sub-folder of a class": strangers} if strangers else {})
     source = f"cut-outs in {folder}, {clean_up}"
@@ -102,20 +111,22 @@ def uw_scenes(folder: Path, stride: int = STRIDE) -> Records[Photograph]:
     )
 
 
-def _pictures(folder: Path) -> tuple[list[Path], dict[str, list[str]]]:
-    """All files in a folder whose names are pictures', and the others, as left out."""
-    if not folder.is_dir():
-        raise DataError(f"{folder}: is not a folder")
-    files = sorted(path for path in folder.rglob("*") if there(path))
-    paths = [path for path in files if path.suffix.lower() in images.SUFFIXES]
-    if not paths:
-        raise DataError(f"{folder}: has no picture ({', '.join(images.SUFFIXES)})")
-    others = [
-        str(path.relative_to(folder))
-        for path in files
-        if path.suffix.lower() not in images.SUFFIXES
-    ]
-    return paths, {"no picture by its name": others} if others else {}
+def _with_alpha(
+    folder: Path, paths: Sequence[Path], left_out: Mapping[str, list[str]]
+) -> tuple[list[Path], dict[str, list[str]]]:
+    """The pictures that have an alpha channel, and the others, as left out."""
+    kept = []
+    lost = {reason: list(names) for reason, names in left_out.items()}
+    for path in paths:
+        name = str(path.relative_to(folder))
+        try:
+            if images.has_alpha(path, name):
+                kept.append(path)
+            else:
+                lost.setdefault("no mask and no alpha channel", []).append(name)
+        except Skip as skip:
+            lost.setdefault(skip.reason, []).append(name)
+    return kept, lost
 
 
 def _records(

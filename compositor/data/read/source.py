@@ -1,11 +1,13 @@
 """Finds out in which layout a path holds cut-outs or backgrounds, and reads it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from compositor.data import images
 from compositor.data.cleanup import CleanUp
 from compositor.data.read import bigbird, coco, coco_file, coco_layouts, folder, masked, voc
 from compositor.data.records import (
@@ -17,6 +19,7 @@ from compositor.data.records import (
     Records,
     Skip,
 )
+from compositor.data.write import checks
 from compositor.files import DataError, lines
 
 ItemType = TypeVar("ItemType", Photograph, Cutout)
@@ -40,17 +43,43 @@ def cutouts(path: Path, clean_up: CleanUp) -> Records[Cutout]:
         DataError: There is no such path, or it holds no cut-out in any of these layouts.
     """
     _exists(path)
+    found = _cutouts(path, clean_up)
+    try:
+        checks.names(found.classes)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
+    return found
+
+
+def _cutouts(path: Path, clean_up: CleanUp) -> Records[Cutout]:
     if files := _coco(path):
-        return joined([coco.cutouts(file, clean_up=clean_up) for file in files])
+        found = [coco.cutouts(file, clean_up=clean_up) for file in files]
+        # A picture without an object to cut out is no fault: it may be a background.
+        return joined([_unsaid(records, "empty annotation") for records in found])
     if sets := _voc(path, "Segmentation"):
         root, names = sets
-        kinds = _kinds(root, names)
-        return joined([voc.cutouts(root, names, kind, clean_up) for kind in kinds])
-    if any(path.glob("*/*.pbm")) or any(path.glob("*/masks/*_mask.pbm")):
+        return joined(
+            [
+                _unsaid(voc.cutouts(root, names, kind, clean_up), f"no {kind} annotated")
+                for kind in _kinds(root, names)
+            ]
+        )
+    _no_data_set(path)
+    if bigbird.holds(path):
         return bigbird.cutouts(path, clean_up=clean_up)
-    if masked.pairs(path):
-        return masked.cutouts(path, clean_up=clean_up)
-    return folder.cutouts(path, None, clean_up)
+    if below := bigbird.below(path):
+        wanted = " or ".join(str(each) for each in below)
+        raise DataError(f"{path}: has objects with inverted masks two folders down; name {wanted}")
+    if pairs := masked.pairs(path):
+        others = folder.cutouts(path, None, clean_up, pairs)
+        return joined([masked.cutouts(path, clean_up, pairs), others])
+    others = folder.cutouts(path, None, clean_up)
+    if not any(map(_has_alpha, others.records)):
+        raise DataError(
+            f"{path}: none of its {len(others)} pictures has an alpha channel or a mask (looked "
+            f"for, {masked.NAMINGS})"
+        )
+    return others
 
 
 def photographs(path: Path) -> Records[Photograph]:
@@ -69,6 +98,7 @@ def photographs(path: Path) -> Records[Photograph]:
     if sets := _voc(path, "Main"):
         root, names = sets
         return voc.photographs(root, names, _kinds(root, names), True, with_masks=True)
+    _no_data_set(path)
     return folder.backgrounds(path)
 
 
@@ -78,15 +108,79 @@ def joined(sources: Sequence[Records[ItemType]]) -> Records[ItemType]:
         return sources[0]
     classes = list(dict.fromkeys(name for source in sources for name in source.classes))
     records: list[Record[ItemType]] = []
-    left_out: dict[str, list[str]] = {}
     for source in sources:
         labels = {label: classes.index(name) for label, name in enumerate(source.classes)}
         records += [relabelled(record, labels) for record in source.records]
-        for reason, names in source.left_out.items():
-            left_out.setdefault(reason, []).extend(names)
+    left_out = merged(source.left_out for source in sources)
     title = " + ".join(source.source for source in sources)
     ids = {name: number for source in reversed(sources) for name, number in source.ids.items()}
     return Records(title, tuple(classes), records, left_out, sources[0].ignored, ids)
+
+
+def merged(several: Iterable[Mapping[str, Sequence[str]]]) -> dict[str, list[str]]:
+    """What several lists left out by reason, each name once."""
+    left_out: dict[str, dict[str, None]] = {}
+    for each in several:
+        for reason, names in each.items():
+            left_out.setdefault(reason, {}).update(dict.fromkeys(names))
+    return {reason: list(names) for reason, names in left_out.items()}
+
+
+def distinct(
+    sources: Sequence[Records[ItemType]], paths: Sequence[Path]
+) -> list[Records[ItemType]]:
+    """Sources of which none has another's names: those that two have follow their folder's.
+
+    Args:
+        sources: The lists.
+        paths: Where each is from.
+    """
+    counts = Counter(name for each in sources for name in {r.name for r in each.records})
+    return [
+        replace(
+            each,
+            records=[
+                replace(record, name=f"{title}/{record.name}", load=partial(_titled, record, title))
+                if counts[record.name] > 1
+                else record
+                for record in each.records
+            ],
+        )
+        for each, title in zip(sources, _titles(paths), strict=True)
+    ]
+
+
+def _titles(paths: Sequence[Path]) -> list[str]:
+    """The paths' ends, as long as it takes to tell them apart."""
+    parts = [path.resolve().parts for path in paths]
+    for count in range(1, max(map(len, parts), default=0) + 1):
+        titles = ["/".join(each[-count:]).lstrip("/") for each in parts]
+        if len(set(titles)) == len(set(parts)):
+            break
+    return titles if parts else []
+
+
+def _titled(record: Record[Any], title: str) -> Iterator[Any]:
+    try:
+        for item in record.load():
+            name = f"{title}/{item.name}"
+            yield Skip(item.reason, name) if isinstance(item, Skip) else replace(item, name=name)
+    except Skip as skip:
+        raise Skip(skip.reason, f"{title}/{skip.name}") from None
+
+
+def _unsaid(records: Records[Cutout], reason: str) -> Records[Cutout]:
+    """A list whose records are not left out for this reason: they hold nothing."""
+    changed = [replace(each, load=partial(_quiet, each, reason)) for each in records.records]
+    return replace(records, records=changed)
+
+
+def _quiet(record: Record[Any], reason: str) -> Iterator[Any]:
+    try:
+        yield from record.load()
+    except Skip as skip:
+        if skip.reason != reason:
+            raise
 
 
 def relabelled(record: Record[ItemType], labels: Mapping[int, int]) -> Record[ItemType]:
@@ -115,6 +209,24 @@ def _exists(path: Path) -> None:
         raise DataError(f"{path}: is not there; wanted {LAYOUTS}")
     if path.is_file() and path.suffix.lower() != ".json":
         raise DataError(f"{path}: is a {path.suffix or 'plain'} file; wanted {LAYOUTS}")
+
+
+def _no_data_set(path: Path) -> None:
+    """Refuse a data set whose pictures would be taken for what they are not."""
+    if (path / "settings.json").is_file() and (path / "shards").is_dir():
+        raise DataError(f"{path}: is the output of a run; name its {path / 'coco'} instead")
+    if (path / "data.yaml").is_file():
+        raise DataError(
+            f"{path}: is a YOLO data set, whose labels are not read; convert it to COCO"
+        )
+
+
+def _has_alpha(record: Record[Cutout]) -> bool:
+    """Whether a picture has an alpha channel; True if it is broken, which loading reports."""
+    try:
+        return images.has_alpha(record.files[0], record.name)
+    except Skip:
+        return True
 
 
 def _coco(path: Path) -> list[coco_file.COCOFile]:
