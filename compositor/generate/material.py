@@ -15,11 +15,13 @@ from compositor.data.records import Cutout, Photograph, Record, Records, Skip
 from compositor.files import DataError, there
 from compositor.generate.config import Config
 from compositor.scenes.bank import Bank, BankedCutout, banked
-from compositor.scenes.canvas import covering
+from compositor.scenes.canvas import covering, enlargement
 from compositor.scenes.observed import Observed, Seen, observe
 
 HELD = 256 * 2**20
 """Bytes of decoded backgrounds that a process holds."""
+COARSEST = 8
+"""A background that would have to be enlarged more to cover the canvas is left out."""
 ENLARGED = 2
 """Cut-outs are held at no more than so many times the canvas's longer side."""
 LeftOut = dict[str, list[str]]
@@ -67,12 +69,17 @@ class Backgrounds:
         items, skips = self._records[index].loaded()
         found: Photograph | list[Skip] = skips
         if items:
-            found = items[0] if self._size is None else covering(items[0], self._size)
+            found = items[0] if self._size is None else self._covering(items[0], self._size)
         self._held[index] = found
         self._bytes += _bytes(found)
         while self._bytes > HELD and len(self._held) > 1:
             self._bytes -= _bytes(self._held.popitem(last=False)[1])
         return found
+
+    def _covering(self, photograph: Photograph, size: tuple[int, int]) -> Photograph | list[Skip]:
+        if enlargement(photograph, size) > COARSEST:
+            return [Skip(f"enlarged more than {COARSEST} times", photograph.name)]
+        return covering(photograph, size)
 
 
 @dataclass(frozen=True)
@@ -110,18 +117,17 @@ def read(config: Config) -> Sources:
     Raises:
         DataError: A source is missing or holds nothing that can be used.
     """
-    objects = source.joined([source.cutouts(path, config.clean_up) for path in config.cutouts])
-    grounds = source.joined([source.photographs(path) for path in config.backgrounds])
-    others = [source.cutouts(path, config.clean_up) for path in config.distractors]
+    paths = [*config.cutouts, *config.distractors]
+    found = source.distinct([source.cutouts(path, config.clean_up) for path in paths], paths)
+    objects = source.joined(found[: len(config.cutouts)])
+    others = found[len(config.cutouts) :]
+    pictures = [source.photographs(path) for path in config.backgrounds]
+    grounds = source.joined(source.distinct(pictures, config.backgrounds))
     match = [source.photographs(path) for path in config.match]
     # Objects of the backgrounds join the labels if something of their class is pasted, too.
     grounds = _by_name(grounds, objects.classes)
-    left_out: LeftOut = {}
-    listed = [*(each.left_out for each in (objects, *others))]
-    listed += [each.left_out for each in (grounds, *match)]
-    for found in listed:
-        for reason, names in found.items():
-            left_out.setdefault(reason, []).extend(names)
+    listed = [each.left_out for each in (objects, *others)]
+    left_out = source.merged([*listed, *(each.left_out for each in (grounds, *match))])
     size = None if config.size == "native" else config.size
     largest = ENLARGED * max(size) if size else None
     held = _banked(objects, "cut-outs", largest, left_out)

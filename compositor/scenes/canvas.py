@@ -44,10 +44,16 @@ class Canvas:
         return np.array([found.box for found in self.objects], np.float64).reshape(-1, 4)
 
 
+def enlargement(photograph: Photograph, size: tuple[int, int]) -> float:
+    """How many times a photograph must be enlarged to cover a canvas of ``size`` (H, W)."""
+    height, width = photograph.image.shape[:2]
+    return float(max(size[0] / height, size[1] / width))
+
+
 def covering(photograph: Photograph, size: tuple[int, int]) -> Photograph:
     """A photograph just large enough to cover a canvas of ``size`` (H, W), and its objects."""
     height, width = photograph.image.shape[:2]
-    scale = max(size[0] / height, size[1] / width)
+    scale = enlargement(photograph, size)
     wanted = max(round(height * scale), size[0]), max(round(width * scale), size[1])
     image, annotation = stretch(photograph, wanted)
     # Each colour by itself in memory, as the op takes them: every canvas cut out of it is.

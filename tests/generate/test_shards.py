@@ -268,7 +268,7 @@ def test_nothing_that_can_be_used_is_an_error(tmp_path: Path) -> None:
         generate(options)
     for path in (tmp_path / "cutouts").rglob("*.png"):
         Image.open(path).convert("RGB").save(path)
-    with pytest.raises(DataError, match=r"no cut-out can be used \(no alpha channel: 6\)"):
+    with pytest.raises(DataError, match=r"none of its 6 pictures has an alpha channel or a mask"):
         generate(options)
 
 

@@ -1,0 +1,63 @@
+"""What scenes are made of: names, reasons, and backgrounds that are of no use."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from compositor.files import DataError
+from compositor.generate import material
+from compositor.scenes import canvas
+from tests.data import tiny_data
+from tests.generate.tiny import config
+
+
+def test_a_file_that_is_both_sources_is_reported_once(tmp_path: Path) -> None:
+    ring = [[20, 20, 80, 20, 80, 70, 20, 70]]
+    entry = {"bbox": [20, 20, 60, 50], "segmentation": ring, "category_id": 3}
+    tiny_data.coco(tmp_path / "coco", {"a.jpg": [entry], "b.jpg": []})
+    tiny_data.save(tmp_path / "coco" / "images" / "other.jpg", tiny_data.picture(40, 50))
+    both = (tmp_path / "coco",)
+    sources = material.read(replace(config(tmp_path, "out"), cutouts=both, backgrounds=both))
+    assert sources.left_out == {
+        "picture that is not listed in instances_tiny.json": ["other.jpg"],
+    }
+
+
+def test_cut_outs_and_backgrounds_of_one_name_say_their_source(tmp_path: Path) -> None:
+    options = config(tmp_path / "one", "out")
+    other = config(tmp_path / "two", "out")
+    pairs = options.cutouts + other.cutouts, options.backgrounds + other.backgrounds
+    sources = material.read(replace(options, cutouts=pairs[0], backgrounds=pairs[1]))
+    names = [cutout.name for cutout in sources.splits["train"].bank]
+    assert len(set(names)) == len(names) == 12
+    assert "two/cutouts/box/1.png" in names
+    grounds = sources.splits["train"].backgrounds
+    assert grounds.load(7).name == "two/grounds/3.jpg"
+
+
+def test_backgrounds_that_would_be_enlarged_too_much_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = config(tmp_path, "out", size=(48, 64))
+    Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(tmp_path / "grounds" / "1.jpg")
+    Image.fromarray(np.zeros((5, 8000, 3), np.uint8)).save(tmp_path / "grounds" / "2.jpg")
+    stretched = []
+
+    def stretch(photograph, size):
+        stretched.append(size)
+        return original(photograph, size)
+
+    original = canvas.stretch
+    monkeypatch.setattr(canvas, "stretch", stretch)
+    grounds = material.read(options).splits["train"].backgrounds
+    assert [grounds.load(n).name for n in range(4)] == ["0.jpg", "1.jpg", "3.jpg", "3.jpg"]
+    assert grounds.left_out == {"enlarged more than 8 times": ["2.jpg"]}
+    assert max(max(size) for size in stretched) < 8 * 64
+    for n in (0, 1, 3):
+        Image.fromarray(np.zeros((5, 8, 3), np.uint8)).save(tmp_path / "grounds" / f"{n}.jpg")
+    grounds = material.read(options).splits["train"].backgrounds
+    with pytest.raises(DataError, match=r"can be used \(enlarged more than 8 times: 4\)"):
+        grounds.load(0)
