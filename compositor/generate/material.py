@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from compositor.data.read import source
+from compositor.data.read import joining, source
 from compositor.data.records import Cutout, Photograph, Record, Records, Skip
 from compositor.files import DataError, there
 from compositor.generate.config import Config
@@ -118,16 +118,16 @@ def read(config: Config) -> Sources:
         DataError: A source is missing or holds nothing that can be used.
     """
     paths = [*config.cutouts, *config.distractors]
-    found = source.distinct([source.cutouts(path, config.clean_up) for path in paths], paths)
-    objects = source.joined(found[: len(config.cutouts)])
+    found = joining.distinct([source.cutouts(path, config.clean_up) for path in paths], paths)
+    objects = joining.joined(found[: len(config.cutouts)])
     others = found[len(config.cutouts) :]
     pictures = [source.photographs(path) for path in config.backgrounds]
-    grounds = source.joined(source.distinct(pictures, config.backgrounds))
+    grounds = joining.joined(joining.distinct(pictures, config.backgrounds))
     match = [source.photographs(path) for path in config.match]
     # Objects of the backgrounds join the labels if something of their class is pasted, too.
     grounds = _by_name(grounds, objects.classes)
     listed = [each.left_out for each in (objects, *others)]
-    left_out = source.merged([*listed, *(each.left_out for each in (grounds, *match))])
+    left_out = joining.merged([*listed, *(each.left_out for each in (grounds, *match))])
     size = None if config.size == "native" else config.size
     largest = ENLARGED * max(size) if size else None
     held = _banked(objects, "cut-outs", largest, left_out)
@@ -198,7 +198,7 @@ def _state(
 
 def _by_name(records: Records[Photograph], classes: tuple[str, ...]) -> Records[Photograph]:
     labels = {k: classes.index(n) for k, n in enumerate(records.classes) if n in classes[1:]}
-    changed = [source.relabelled(record, labels) for record in records.records]
+    changed = [joining.relabelled(record, labels) for record in records.records]
     return Records(records.source, classes, changed, records.left_out, records.ignored)
 
 

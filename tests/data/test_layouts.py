@@ -99,7 +99,7 @@ def test_views_without_a_usable_mask_are_skipped_and_counted(tmp_path: Path) -> 
     assert cutouts.left_out == {
         "folder without *.jpg": ["b"],
         "missing .pbm file": ["a/NP1_0"],
-        "mask is not inverted, the object black": ["a/NP2_3"],
+        "mask is not inverted: wanted the object black": ["a/NP2_3"],
         "image and mask differ in size": ["a/NP3_6"],
         "mask of a single level": ["a/NP4_9"],
     }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compositor.data.cleanup import CleanUp
-from compositor.data.read import masked, source
+from compositor.data.read import joining, masked, source
 from compositor.data.records import Cutout, Photograph, Records
 from compositor.files import DataError
 from tests.data import tiny_data
@@ -61,7 +61,7 @@ def test_masks_beside_pictures_are_found(tmp_path: Path, mask: str) -> None:
     inverted = mask.endswith("_mask.pbm")
     items, skips = loaded(source.cutouts(tmp_path, ANY))
     if inverted:
-        assert skips["cup/a"] == "mask is not inverted, the object black"
+        assert skips["cup/a"] == "mask is not inverted: wanted the object black"
         return
     (item,) = items.values()
     assert isinstance(item, Cutout)
@@ -73,7 +73,7 @@ def test_sources_are_joined_by_the_names_of_their_classes(tmp_path: Path) -> Non
     for folder, kinds in (("a", ("cup", "pear")), ("b", ("ant", "cup"))):
         for kind in kinds:
             rgba(tmp_path / folder / kind / f"{folder}.png", (5, 5, 20, 30))
-    joined = source.joined([source.cutouts(tmp_path / name, ANY) for name in ("a", "b")])
+    joined = joining.joined([source.cutouts(tmp_path / name, ANY) for name in ("a", "b")])
     assert joined.classes == ("__background__", "cup", "pear", "ant")
     labels = {name: item.label for name, item in loaded(joined)[0].items()}
     assert labels == {"cup/a.png": 1, "pear/a.png": 2, "ant/b.png": 3, "cup/b.png": 1}
@@ -142,7 +142,9 @@ def test_what_is_no_source_is_refused_in_one_line(tmp_path: Path, name: str) -> 
 
 def test_pictures_with_alpha_and_with_masks_are_read_from_one_folder(tmp_path: Path) -> None:
     box = (5, 6, 20, 30)
+    rgba(tmp_path / "antR" / "a.png", box)
     rgba(tmp_path / "dogR" / "a.png", box)
+    rgba(tmp_path / "logo.png", box)
     tiny_data.save(tmp_path / "cupM" / "b.jpg", tiny_data.picture(40, 50))
     tiny_data.save(tmp_path / "cupM" / "b.bmp", rectangle(40, 50, box))
     tiny_data.save(tmp_path / "cupM" / "c.jpg", tiny_data.picture(40, 50))
@@ -150,18 +152,25 @@ def test_pictures_with_alpha_and_with_masks_are_read_from_one_folder(tmp_path: P
     (tmp_path / "other" / "e.png").write_bytes(b"broken")
     (tmp_path / "notes.txt").write_text("x")
     records = source.cutouts(tmp_path, ANY)
-    assert records.classes == ("__background__", "cupM", "dogR")
+    assert records.classes == ("__background__", "antR", "cupM", "dogR")
     assert records.left_out == {
         "no picture by its name": ["notes.txt"],
         "no mask and no alpha channel": ["cupM/c.jpg", "other/d.jpg"],
         "broken .png file": ["other/e.png"],
+        "in no sub-folder of a class": ["logo.png"],
     }
     items, skips = loaded(records)
-    assert {name: item.label for name, item in items.items()} == {"cupM/b.jpg": 1, "dogR/a.png": 2}
+    labels = {name: item.label for name, item in items.items()}
+    assert labels == {"antR/a.png": 1, "cupM/b.jpg": 2, "dogR/a.png": 3}
     assert not skips
     for item in items.values():
         assert isinstance(item, Cutout)
         assert (item.mask == rectangle(40, 50, box)).all()
+    for kind in ("antR", "dogR"):
+        (tmp_path / kind / "a.png").unlink()
+    records = source.cutouts(tmp_path, ANY)
+    assert records.classes == ("__background__", "cupM")  # the logo makes no class
+    assert records.left_out["in no sub-folder of a class"] == ["logo.png"]
 
 
 @pytest.mark.parametrize(
@@ -248,12 +257,25 @@ def test_names_that_two_sources_have_follow_their_folders(tmp_path: Path) -> Non
         rgba(path / "cup" / f"{path.parent.name}.png", (5, 5, 20, 30))
     tiny_data.save(paths[2] / "cup" / "a.png", tiny_data.picture(40, 50))
     sources = [source.cutouts(path, ANY) for path in paths]
-    items, skips = loaded(source.joined(source.distinct(sources, paths)))
+    items, skips = loaded(joining.joined(joining.distinct(sources, paths)))
     other = f"cup/{tmp_path.name}.png"
     assert set(items) == {"x/set/cup/a.png", "y/set/cup/a.png", "cup/x.png", "cup/y.png", other}
     assert skips == {f"{tmp_path.name}/z/cup/a.png": "no alpha channel"}
-    items, _ = loaded(source.joined(source.distinct(sources[1:], paths[1:])))
+    items, _ = loaded(joining.joined(joining.distinct(sources[1:], paths[1:])))
     assert set(items) == {"set/cup/a.png", "cup/y.png", other}
+    twice = joining.distinct([sources[0], sources[0]], [paths[0], paths[0]])
+    assert [record.name for record in twice[1].records] == ["cup/a.png", "cup/x.png"]
+
+
+def test_names_that_two_splits_have_follow_their_files(tmp_path: Path) -> None:
+    ring = {"bbox": [20, 20, 60, 50], "segmentation": [[20, 20, 80, 20, 80, 70, 20, 70]]}
+    for split in ("train", "val"):
+        images = {"a.jpg": [ring | {"category_id": 3}], f"{split}.jpg": []}
+        tiny_data.coco(tmp_path, images, split=split, subfolder=split)
+    one, two = (f"instances_{split}.json/a.jpg" for split in ("train", "val"))
+    photographs, _ = loaded(source.photographs(tmp_path))
+    assert set(photographs) == {one, two, "train.jpg", "val.jpg"}
+    assert set(loaded(source.cutouts(tmp_path, ANY))[0]) == {f"{one}/1", f"{two}/1"}
 
 
 def test_classes_that_no_format_can_name_are_refused_with_their_source(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def _load(
     size = (covered.shape[0], covered.shape[1])
     pixels = images.read_annotated(picture, name, size, different="image and mask differ in size")
     if _surrounds(covered):
-        raise Skip("mask is not inverted, the object black", name)
+        raise Skip("mask is not inverted: wanted the object black", name)
     yield clean_up.judge(Cutout(name, pixels, covered, label))
 
 

@@ -67,10 +67,12 @@ def cutouts(
     if masked:
         paths, others = _with_alpha(folder, paths, others)
     parents = {path: path.relative_to(folder).parts[:-1] for path in paths}
-    flat = names is None and not any(parents.values())
-    if names is None:
+    deep = any(parents.values()) or any(picture.parent != folder for picture, _ in masked)
+    flat = names is None and not deep and bool(paths)
+    if flat:
+        names = [folder.resolve().name]
+    elif names is None:
         names = sorted({kind[0] for kind in parents.values() if kind})
-        names = names or [folder.resolve().name] * bool(paths)
     labels = {name: label for label, name in enumerate(names, 1)}
     clean_up = replace(clean_up, max_cut=4)
     records, strangers = [], []

@@ -1,28 +1,24 @@
 """Finds out in which layout a path holds cut-outs or backgrounds, and reads it."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 from compositor.data import images
 from compositor.data.cleanup import CleanUp
-from compositor.data.read import bigbird, coco, coco_file, coco_layouts, folder, masked, voc
-from compositor.data.records import (
-    BACKGROUND,
-    Annotation,
-    Cutout,
-    Photograph,
-    Record,
-    Records,
-    Skip,
+from compositor.data.read import (
+    bigbird,
+    coco,
+    coco_file,
+    coco_layouts,
+    folder,
+    joining,
+    masked,
+    voc,
 )
+from compositor.data.records import BACKGROUND, Cutout, Photograph, Record, Records, Skip
 from compositor.data.write import checks
 from compositor.files import DataError, lines
 
-ItemType = TypeVar("ItemType", Photograph, Cutout)
 LAYOUTS = (
     "a folder of RGBA pictures (sub-folders are classes), of pictures with masks beside them, a "
     "COCO file or folder, or a VOCdevkit"
@@ -35,8 +31,8 @@ def cutouts(path: Path, clean_up: CleanUp) -> Records[Cutout]:
     Args:
         path: A COCO annotation file or a folder in COCO's, Roboflow's or Label Studio's layout; a
             VOCdevkit with ``SegmentationObject``; a folder of objects in BigBIRD's or
-            Cut-Paste-Learn's layout; a folder of pictures with masks beside them; or a folder of
-            RGBA pictures, whose sub-folders are classes.
+            Cut-Paste-Learn's layout; or a folder of pictures with masks beside them, of RGBA
+            pictures, or of both, whose sub-folders are classes.
         clean_up: Decides which objects to leave out.
 
     Raises:
@@ -53,14 +49,15 @@ def cutouts(path: Path, clean_up: CleanUp) -> Records[Cutout]:
 
 def _cutouts(path: Path, clean_up: CleanUp) -> Records[Cutout]:
     if files := _coco(path):
-        found = [coco.cutouts(file, clean_up=clean_up) for file in files]
+        listed = [coco.cutouts(file, clean_up=clean_up) for file in files]
         # A picture without an object to cut out is no fault: it may be a background.
-        return joined([_unsaid(records, "empty annotation") for records in found])
+        listed = [joining.forgiving(records, "empty annotation") for records in listed]
+        return joining.joined(joining.distinct(listed, [file.path for file in files]))
     if sets := _voc(path, "Segmentation"):
         root, names = sets
-        return joined(
+        return joining.joined(
             [
-                _unsaid(voc.cutouts(root, names, kind, clean_up), f"no {kind} annotated")
+                joining.forgiving(voc.cutouts(root, names, kind, clean_up), f"no {kind} annotated")
                 for kind in _kinds(root, names)
             ]
         )
@@ -71,8 +68,8 @@ def _cutouts(path: Path, clean_up: CleanUp) -> Records[Cutout]:
         wanted = " or ".join(str(each) for each in below)
         raise DataError(f"{path}: has objects with inverted masks two folders down; name {wanted}")
     if pairs := masked.pairs(path):
-        others = folder.cutouts(path, None, clean_up, pairs)
-        return joined([masked.cutouts(path, clean_up, pairs), others])
+        both = masked.cutouts(path, clean_up, pairs), folder.cutouts(path, None, clean_up, pairs)
+        return joining.joined(both, sorted({name for each in both for name in each.classes[1:]}))
     others = folder.cutouts(path, None, clean_up)
     if not any(map(_has_alpha, others.records)):
         raise DataError(
@@ -94,114 +91,13 @@ def photographs(path: Path) -> Records[Photograph]:
     """
     _exists(path)
     if files := _coco(path):
-        return joined([coco.photographs(file, keep_empty=True, with_masks=True) for file in files])
+        listed = [coco.photographs(file, keep_empty=True, with_masks=True) for file in files]
+        return joining.joined(joining.distinct(listed, [file.path for file in files]))
     if sets := _voc(path, "Main"):
         root, names = sets
         return voc.photographs(root, names, _kinds(root, names), True, with_masks=True)
     _no_data_set(path)
     return folder.backgrounds(path)
-
-
-def joined(sources: Sequence[Records[ItemType]]) -> Records[ItemType]:
-    """Several lists as one, whose classes are those of all, by their names."""
-    if len(sources) == 1:
-        return sources[0]
-    classes = list(dict.fromkeys(name for source in sources for name in source.classes))
-    records: list[Record[ItemType]] = []
-    for source in sources:
-        labels = {label: classes.index(name) for label, name in enumerate(source.classes)}
-        records += [relabelled(record, labels) for record in source.records]
-    left_out = merged(source.left_out for source in sources)
-    title = " + ".join(source.source for source in sources)
-    ids = {name: number for source in reversed(sources) for name, number in source.ids.items()}
-    return Records(title, tuple(classes), records, left_out, sources[0].ignored, ids)
-
-
-def merged(several: Iterable[Mapping[str, Sequence[str]]]) -> dict[str, list[str]]:
-    """What several lists left out by reason, each name once."""
-    left_out: dict[str, dict[str, None]] = {}
-    for each in several:
-        for reason, names in each.items():
-            left_out.setdefault(reason, {}).update(dict.fromkeys(names))
-    return {reason: list(names) for reason, names in left_out.items()}
-
-
-def distinct(
-    sources: Sequence[Records[ItemType]], paths: Sequence[Path]
-) -> list[Records[ItemType]]:
-    """Sources of which none has another's names: those that two have follow their folder's.
-
-    Args:
-        sources: The lists.
-        paths: Where each is from.
-    """
-    counts = Counter(name for each in sources for name in {r.name for r in each.records})
-    return [
-        replace(
-            each,
-            records=[
-                replace(record, name=f"{title}/{record.name}", load=partial(_titled, record, title))
-                if counts[record.name] > 1
-                else record
-                for record in each.records
-            ],
-        )
-        for each, title in zip(sources, _titles(paths), strict=True)
-    ]
-
-
-def _titles(paths: Sequence[Path]) -> list[str]:
-    """The paths' ends, as long as it takes to tell them apart."""
-    parts = [path.resolve().parts for path in paths]
-    for count in range(1, max(map(len, parts), default=0) + 1):
-        titles = ["/".join(each[-count:]).lstrip("/") for each in parts]
-        if len(set(titles)) == len(set(parts)):
-            break
-    return titles if parts else []
-
-
-def _titled(record: Record[Any], title: str) -> Iterator[Any]:
-    try:
-        for item in record.load():
-            name = f"{title}/{item.name}"
-            yield Skip(item.reason, name) if isinstance(item, Skip) else replace(item, name=name)
-    except Skip as skip:
-        raise Skip(skip.reason, f"{title}/{skip.name}") from None
-
-
-def _unsaid(records: Records[Cutout], reason: str) -> Records[Cutout]:
-    """A list whose records are not left out for this reason: they hold nothing."""
-    changed = [replace(each, load=partial(_quiet, each, reason)) for each in records.records]
-    return replace(records, records=changed)
-
-
-def _quiet(record: Record[Any], reason: str) -> Iterator[Any]:
-    try:
-        yield from record.load()
-    except Skip as skip:
-        if skip.reason != reason:
-            raise
-
-
-def relabelled(record: Record[ItemType], labels: Mapping[int, int]) -> Record[ItemType]:
-    """A record whose objects have other labels; those that have none are left out."""
-    return replace(record, load=partial(_relabelled, record.load, labels))
-
-
-def _relabelled(load: Callable[[], Iterable[Any]], labels: Mapping[int, int]) -> Iterator[Any]:
-    for item in load():
-        if isinstance(item, Cutout):
-            if item.label in labels:
-                yield replace(item, label=labels[item.label])
-        elif isinstance(item, Photograph):
-            boxes, found, ignore = vars(item.annotation).values()
-            rows = zip(boxes.tolist(), found.tolist(), ignore.tolist(), strict=True)
-            kept = [(box, labels[n], unclear) for box, n, unclear in rows if n in labels]
-            pairs = zip(item.masks, found.tolist(), strict=False)
-            masks = tuple(mask for mask, n in pairs if n in labels)
-            yield replace(item, annotation=Annotation.of(kept), masks=masks)
-        else:
-            yield item
 
 
 def _exists(path: Path) -> None:
