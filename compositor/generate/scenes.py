@@ -8,9 +8,9 @@ import torch
 from compositor.data.labels import Split
 from compositor.generate.config import Config
 from compositor.generate.judge import Judge
-from compositor.generate.material import LeftOut, Sources, is_val
+from compositor.generate.material import COARSEST, LeftOut, Sources, is_val
 from compositor.scenes import draw as drawing
-from compositor.scenes.canvas import covering, cut
+from compositor.scenes.canvas import covering, cut, enlargement
 from compositor.scenes.compose import Scene, compose
 from compositor.selection.judge import is_hard
 
@@ -108,8 +108,8 @@ class Maker:
         other = None
         if choice.other is not None:
             photograph = material.backgrounds.load(choice.other)
-            photograph = covering(photograph, canvas.size)
-            other = cut(photograph, canvas.size, random).image
+            if enlargement(photograph, canvas.size) <= COARSEST:  # of native sizes it may be more
+                other = cut(covering(photograph, canvas.size), canvas.size, random).image
         random = drawing.generator(self.config.seed, number, attempt)
         recipe = drawing.draw(
             law, material.bank, choice, canvas.size, canvas.boxes, observed, random
