@@ -38,7 +38,7 @@ def boxes(alpha: Tensor, threshold: float = 0.5) -> tuple[Tensor, Tensor]:
     threshold = _arguments.threshold(threshold)
     # The largest of bytes takes a fiftieth of the time that any() of bools does.
     solid = alpha if alpha.dtype == torch.bool else alpha > threshold
-    solid = solid.squeeze(1).view(torch.uint8)
+    solid = solid.squeeze(1).to(torch.uint8)
     return around(solid.amax(-2), solid.amax(-1))
 
 
