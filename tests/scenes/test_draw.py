@@ -87,7 +87,7 @@ def test_objects_keep_within_the_law(law: Law) -> None:
 
 def test_classes_are_balanced_or_as_given() -> None:
     def share(classes: str) -> float:
-        law = Law(replace(PLAIN.placement, classes=classes, objects=(4, 4)))
+        law = Law(replace(PLAIN.placement, classes=classes, objects=(4, 4), distractors=(0, 0)))
         chosen = [choose(law, BANK, 7, None, generator(2, number)).cutouts for number in range(500)]
         return float(np.mean([BANK[k].label == 1 for each in chosen for k in each]))
 
@@ -146,7 +146,7 @@ def test_a_matched_law_draws_what_was_observed() -> None:
     ]
     observed = observe(pictures)
     assert observed is not None
-    law = replace(MATCHED, placement=replace(MATCHED.placement, flip=0.0))
+    law = replace(MATCHED, placement=replace(MATCHED.placement, flip=0.0, distractors=(0, 0)))
     drawn = scenes(law, 50, observed)
     for recipe in drawn:
         assert len(recipe.layers) <= 2
