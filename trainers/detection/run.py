@@ -17,10 +17,11 @@ from trainers.detection import players
 from trainers.detection.augmentation import distort_and_crop, mirror
 from trainers.detection.average_precision import average_precision
 from trainers.detection.batches import Lessons, Pairs
+from trainers.detection.composites import with_artefacts
 from trainers.detection.config import Config, Way
 from trainers.detection.gallery import Gallery
 from trainers.detection.progress import Progress
-from trainers.detection.scenes import NOTHING, Batch, Recipes, with_artefacts
+from trainers.detection.scenes import NOTHING, Batch, Recipes
 from trainers.detection.sources import Data
 from trainers.detection.steps import discriminator_loss, shown, spread, synthesizer_step
 from trainers.detection.synthesis import (

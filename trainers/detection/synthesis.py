@@ -12,8 +12,9 @@ from compositor.scenes.placement import Range, Visibility
 from compositor.scenes.random_placement import PlacementRules, random_placement
 from compositor.selection.judge import confidences, presence
 from compositor.selection.search import Proposals, Search, Tally
+from trainers.detection.composites import Composites, composite, with_artefacts
 from trainers.detection.config import Config, Way
-from trainers.detection.scenes import Batch, Composites, Recipes, Scenes, composite, with_artefacts
+from trainers.detection.scenes import Batch, Recipes, Scenes
 from trainers.detection.targets import detect
 
 Propose = Callable[[Batch], "Found"]

@@ -6,7 +6,8 @@ import torch
 from compositor.scenes.placement import Visibility
 from detection.tiny_scenes import CLASSES, RANGE, SIZE, Objects, Pictures, scenes
 from trainers.detection.batches import Lessons, Pairs
-from trainers.detection.scenes import NOTHING, Recipes, Scenes, composite, with_artefacts
+from trainers.detection.composites import composite, with_artefacts
+from trainers.detection.scenes import NOTHING, Recipes, Scenes
 
 VISIBLE = Visibility()
 

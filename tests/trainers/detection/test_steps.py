@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from compositor.scenes.placement import Visibility
 from detection.tiny_scenes import RANGE, SIZE, scenes
 from trainers.detection.backbones import efficientnet_lite0
+from trainers.detection.composites import composite, with_artefacts
 from trainers.detection.networks import Discriminator, Synthesizer
-from trainers.detection.scenes import Batch, composite, with_artefacts
+from trainers.detection.scenes import Batch
 from trainers.detection.steps import discriminator_loss, synthesizer_step
 from trainers.detection.targets import LIGHT, build, training_loss
 from trainers.detection.timing import Clock
