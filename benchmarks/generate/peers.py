@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.generate.material import QUALITY, DataSet, composed
 from benchmarks.render import packages
-from compositor.data.images import pillow
+from compositor.data.frames import pillow
 from compositor.data.write import coco
 from compositor.generate.run import make
 from compositor.generate.shards import Shards

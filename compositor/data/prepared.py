@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from compositor.data import images, storage
+from compositor.data import frames, storage
 from compositor.data.records import Cutout, Photograph, Records
 
 FILL = 0.7
@@ -139,7 +139,7 @@ def prepare_photographs(
     """
 
     def encode(photograph: Photograph) -> storage.Encoded:
-        image, annotation = images.stretch(photograph, size)
+        image, annotation = frames.stretch(photograph, size)
         columns = ("boxes", "labels", "ignore")
         return image, {
             "name": photograph.name,
@@ -168,6 +168,6 @@ def prepare_cutouts(
         raise ValueError(f"fill: got {fill}, wanted a number in (0, 1]")
 
     def encode(cutout: Cutout) -> storage.Encoded:
-        return images.centre(cutout, size, fill), {"name": cutout.name, "label": cutout.label}
+        return frames.centre(cutout, size, fill), {"name": cutout.name, "label": cutout.label}
 
     return Cutouts(storage.fill(records, folder, (*size, 4), f"cutouts {fill}", encode))

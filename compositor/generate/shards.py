@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compositor.data.images import pillow
+from compositor.data.frames import pillow
 from compositor.data.labels import LabelledPicture
 from compositor.files import DataError, check_writable, roomy, write
 from compositor.generate.scenes import TOO_EASY, Maker, Tally

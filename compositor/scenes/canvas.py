@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from compositor.data.images import box_of, stretch
+from compositor.data.frames import stretch
+from compositor.data.images import box_of
 from compositor.data.labels import Instance, decode, encode
 from compositor.data.records import Box, Photograph
 from compositor.scenes.draw import Boxes

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import compositor
 from compositor import affine
-from compositor.data.images import pillow
+from compositor.data.frames import pillow
 from compositor.data.labels import Instance, encode_each
 from compositor.data.records import Box
 from compositor.ops.layers import Labels

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torchvision.ops import box_iou
 
-from compositor.data import images
+from compositor.data import frames, images
 from compositor.data.records import Annotation, Cutout, Found, Photograph, Skip
 from tests.data import tiny_data
 
@@ -35,7 +35,7 @@ def test_ious_are_torchvisions() -> None:
 def test_stretching_takes_the_boxes_along() -> None:
     pixels = tiny_data.picture(90, 120)
     annotation = Annotation.of([((0, 0, 120, 90), 1, False), ((60, 30, 90, 45), 2, True)])
-    image, stretched = images.stretch(Photograph("a", pixels, annotation), (30, 60))
+    image, stretched = frames.stretch(Photograph("a", pixels, annotation), (30, 60))
     assert image.shape == (30, 60, 3)
     assert stretched.boxes.tolist() == [[0, 0, 60, 30], [30, 10, 45, 15]]
     assert stretched.boxes.dtype == np.float32
@@ -81,7 +81,7 @@ def test_objects_are_centred_and_fill_the_frame(
     box: tuple[int, int, int, int], size: tuple[int, int]
 ) -> None:
     pixels = tiny_data.picture(90, 120)
-    framed = images.centre(
+    framed = frames.centre(
         Cutout("a", pixels, tiny_data.rectangle(90, 120, box), 1), size, fill=0.7
     )
     assert framed.shape == (*size, 4)
@@ -100,7 +100,7 @@ def test_colours_go_with_the_mask() -> None:
     y, x = np.mgrid[:90, :120]
     pixels = np.stack([x * 2, y * 2, np.zeros_like(x)], -1).astype(np.uint8)
     box = (40, 30, 70, 70)
-    framed = images.centre(Cutout("a", pixels, tiny_data.rectangle(90, 120, box), 1), (120, 100), 1)
+    framed = frames.centre(Cutout("a", pixels, tiny_data.rectangle(90, 120, box), 1), (120, 100), 1)
     # The side of 40 fills 120: frame pixel (i, j)'s centre lies at 3 times the photograph's scale.
     i, j = np.mgrid[:120, :100]
     truth_x = ((j + 0.5) - 50) / 3 + 55 - 0.5
@@ -114,7 +114,7 @@ def test_colours_go_with_the_mask() -> None:
 
 def test_beyond_the_photograph_is_its_edge_and_no_object() -> None:
     pixels = tiny_data.picture(90, 120)
-    framed = images.centre(
+    framed = frames.centre(
         Cutout("a", pixels, tiny_data.rectangle(90, 120, (0, 0, 20, 20)), 1), (100, 100), 0.5
     )
     assert not framed[:25, :, 3].any()
@@ -152,4 +152,4 @@ def test_pillow_s_picture_has_the_same_pixels(planar: bool) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     given = np.ascontiguousarray(pixels.transpose(2, 0, 1)).transpose(1, 2, 0) if planar else pixels
     assert given.flags.c_contiguous != planar
-    assert (np.asarray(images.pillow(given)) == pixels).all()
+    assert (np.asarray(frames.pillow(given)) == pixels).all()

@@ -19,7 +19,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 import compositor
-from compositor.data import images, storage
+from compositor.data import storage
+from compositor.data.frames import centre
 from compositor.data.read import gmu
 from compositor.data.records import Cutout, Photograph, Records
 from compositor.files import replacing
@@ -108,7 +109,7 @@ def _compose(
     """Make a picture (3, H, W) uint8; also return label and box of what shows of each object, but
     for those that later ones hide."""
     canvas = _picture(np.asarray(Image.fromarray(ground).resize(SIZE[::-1])))
-    frames = torch.stack([_picture(images.centre(cutout, SIZE, FILL)) for cutout in cutouts])
+    frames = torch.stack([_picture(centre(cutout, SIZE, FILL)) for cutout in cutouts])
     colours, masks = frames[:, :3], frames[:, 3:]
     shapes = masks.float() / 255
     extents, _ = compositor.boxes(shapes)
