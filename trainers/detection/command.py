@@ -8,11 +8,11 @@ import tyro
 
 from trainers.command import one_line
 from trainers.detection import experiment
-from trainers.detection.backbones import WeightsError
 from trainers.detection.config import Config
 from trainers.detection.experiment import Read
 from trainers.detection.report import Layout
-from trainers.detection.targets import TargetError
+from trainers.detectors.backbones import WeightsError
+from trainers.detectors.base import TargetError
 
 ConfigType = TypeVar("ConfigType", bound=Config)
 SCALES = """

@@ -10,8 +10,8 @@ from compositor.scenes.random_placement import PlacementRules
 from compositor.selection.search import HARD, TRIES
 from trainers.config import SEEDS, ConfigError, check_limits, flatten, plain
 from trainers.detection.average_precision import Points
-from trainers.detection.backbones import BackboneName
-from trainers.detection.targets import Mode
+from trainers.detectors.backbones import BackboneName
+from trainers.detectors.base import Mode
 
 Way = Literal[
     "baseline",

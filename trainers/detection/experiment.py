@@ -17,6 +17,7 @@ from trainers.config import plain
 from trainers.detection import pictures, players, report
 from trainers.detection.config import Config, Way
 from trainers.detection.gallery import Gallery
+from trainers.detection.models import leave
 from trainers.detection.report import Layout
 from trainers.detection.run import DetectionRun, checkpoint_path
 from trainers.detection.sources import Data
@@ -68,7 +69,7 @@ def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
             if config.profile:
                 print(timing_table(results["seconds"]))
             draw(config, data, histories)
-            print(f"{config.output}: results.json, data.json, tables.md and pictures")
+            print(f"{config.output}: results.json, data.json, tables.md, pictures and models")
 
 
 def _run_all(config: Config, state: PartialState, here: "_Worker[Any]") -> Histories:
@@ -106,8 +107,11 @@ def _run(worker: _Worker[Any], job: Job, cycles: int | None = None) -> History:
     name, seed = job
     way, config = worker.columns[name]
     run = DetectionRun(config, way, seed, worker.data(name), name, worker.line)
-    cycles = config.cycles if cycles is None else cycles
-    return run.run(cycles)[: cycles + 1]
+    if cycles is not None:
+        return run.run(cycles)[: cycles + 1]
+    history = run.run(config.cycles)[: config.cycles + 1]
+    leave(run, name)
+    return history
 
 
 def _columns(config: ConfigType) -> Columns[ConfigType]:

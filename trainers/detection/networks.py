@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from trainers.detection.backbones import Backbone
+from trainers.detectors.backbones import Backbone
 
 
 class Synthesizer(nn.Module):

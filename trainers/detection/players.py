@@ -7,17 +7,17 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim import SGD, Adam
 
-from trainers.detection import targets
-from trainers.detection.backbones import BACKBONES
+from trainers import detectors
 from trainers.detection.config import Config, TargetConfig
 from trainers.detection.networks import Discriminator, Synthesizer
+from trainers.detectors.backbones import BACKBONES
 from trainers.loop import Player
 
 
 def target(accelerator: Accelerator, config: Config, classes: int) -> Player:
     """Make T for so many classes, the background included."""
     ours = config.target
-    network = targets.build(ours.network, classes, ours.weights, config.size, "--target.weights")
+    network = detectors.build(ours.network, classes, ours.weights, config.size, "--target.weights")
     parameters = [p for p in network.parameters() if p.requires_grad]
     # The loop sets the learning rate.
     optimizer = (
@@ -53,7 +53,9 @@ def discriminator(accelerator: Accelerator, config: Config) -> Player:
 
 def check(config: Config) -> None:
     """Build T, and S if it plays, so that faulty weights are reported before anything else."""
-    targets.build(config.target.network, 2, config.target.weights, config.size, "--target.weights")
+    detectors.build(
+        config.target.network, 2, config.target.weights, config.size, "--target.weights"
+    )
     if config.table2 or any(way.startswith("synthesizer") for way in config.ways):
         BACKBONES[config.synthesizer.backbone](config.synthesizer.weights, "--synthesizer.weights")
 

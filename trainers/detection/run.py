@@ -33,9 +33,9 @@ from trainers.detection.synthesis import (
     rendered,
     search,
 )
-from trainers.detection.targets import training_loss
 from trainers.detection.testing import detect_all
 from trainers.detection.timing import Clock
+from trainers.detectors.base import training_loss
 from trainers.loop import Loop
 
 SHOWN = 8

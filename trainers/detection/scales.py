@@ -6,7 +6,7 @@ from typing import TypeVar
 from compositor.data.cleanup import CleanUp
 from compositor.scenes.placement import Range
 from trainers.detection.config import Config, DiscriminatorConfig, SynthesizerConfig, TargetConfig
-from trainers.detection.targets import LIGHT
+from trainers.detectors.light import LIGHT
 
 EVERYTHING = CleanUp(min_iou=0, min_side=0, min_piece=0, max_cut=4)
 """No clean-up: keeps any mask that is not empty (table 2)."""

@@ -9,8 +9,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from compositor.scenes.placement import Visibility
 from trainers.detection.composites import Composites, composite
 from trainers.detection.scenes import Batch
-from trainers.detection.targets import Mode, giving_losses, training_loss
 from trainers.detection.timing import Clock
+from trainers.detectors.base import Mode, giving_losses, training_loss
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from compositor.selection.search import Proposals, Search, Tally
 from trainers.detection.composites import Composites, composite, with_artefacts
 from trainers.detection.config import Config, Way
 from trainers.detection.scenes import Batch, Recipes, Scenes
-from trainers.detection.targets import detect
+from trainers.detectors.base import detect
 
 Propose = Callable[[Batch], "Found"]
 

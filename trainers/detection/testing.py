@@ -8,7 +8,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from compositor.data.prepared import Photographs
-from trainers.detection.targets import detect
+from trainers.detectors.base import detect
 
 BATCH = 16
 

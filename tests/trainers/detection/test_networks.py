@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainers.detection.backbones import WeightsError, efficientnet_lite0, load, read, vgg16
 from trainers.detection.networks import Discriminator, Synthesizer
+from trainers.detectors.backbones import WeightsError, efficientnet_lite0, load, read, vgg16
 
 
 def convolution(inputs: int, outputs: int, side: int) -> int:
@@ -127,7 +127,7 @@ def test_weights_that_cannot_be_had_are_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(
         WeightsError, match=r"--t.w: could not fetch .*weights.pth .*--t.w FILE.*--t.w none"
     ):
-        read("default", "--t.w", Unreachable())
+        read("default", "--t.w", pretrained=Unreachable())
     with pytest.raises(WeightsError, match="wanted 'default', 'none' or a file that exists"):
         read(str(tmp_path / "absent.pth"), "--t.w")
     file = tmp_path / "weights.pth"
@@ -142,14 +142,14 @@ def test_weights_that_cannot_be_had_are_one_clear_error(tmp_path: Path) -> None:
     ):
         torch.save(content, file)
         with pytest.raises(WeightsError, match=message):
-            load(network, read(str(file), "--t.w"), "--t.w", "FILE")
+            load(network, read(str(file), "--t.w").state, "--t.w", "FILE")
 
 
 def test_a_file_fills_the_network_but_for_its_class_layers(tmp_path: Path) -> None:
     torch.save(nn.Linear(2, 3).state_dict(), tmp_path / "w.pth")
     network = nn.Linear(2, 4)
     before = network.weight.detach().clone()
-    state = read(str(tmp_path / "w.pth"), "--w")
+    state = read(str(tmp_path / "w.pth"), "--w").state
     load(network, state, "--w", "w.pth", resized={"weight", "bias"})
     assert torch.equal(network.weight, before)
     same = nn.Linear(2, 3)

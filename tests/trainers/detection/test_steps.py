@@ -9,13 +9,16 @@ from torch import Tensor, nn
 
 from compositor.scenes.placement import Visibility
 from detection.tiny_scenes import RANGE, SIZE, scenes
-from trainers.detection.backbones import efficientnet_lite0
 from trainers.detection.composites import composite, with_artefacts
 from trainers.detection.networks import Discriminator, Synthesizer
 from trainers.detection.scenes import Batch
 from trainers.detection.steps import discriminator_loss, synthesizer_step
-from trainers.detection.targets import LIGHT, build, training_loss
 from trainers.detection.timing import Clock
+from trainers.detectors import build
+from trainers.detectors.backbones import efficientnet_lite0
+from trainers.detectors.base import training_loss
+from trainers.detectors.light import LIGHT
+from trainers.detectors.torchvision_models import TorchvisionTarget
 from trainers.loop import frozen
 
 RULES = Visibility(side=0.15)
@@ -109,9 +112,10 @@ def test_going_down_the_loss_raises_that_of_the_target() -> None:
     pairs.backgrounds.fill_(127)
     leaf = torch.tensor([[0.0, 0, 0.9, 0, 0, 0]] * 4, requires_grad=True)
     optimizer = torch.optim.Adam([leaf], 0.02)
+    target = TorchvisionTarget(Redness(), {})
     seen = []
     for _ in range(6):
-        composites, stakes = play(pairs, RANGE.theta(leaf.tanh(), SIZE), Redness())
+        composites, stakes = play(pairs, RANGE.theta(leaf.tanh(), SIZE), target)
         optimizer.zero_grad()
         stakes.loss.backward()
         optimizer.step()
@@ -139,7 +143,7 @@ def test_the_box_moves_with_its_object() -> None:
     pairs.backgrounds.fill_(0)
     # Slanted, so that a side's pixels are cut by it at all places.
     leaf = torch.tensor([[0.4, 0, 0.5, 0, x, 0] for x in (-0.2, 0, 0.1, 0.3)], requires_grad=True)
-    _, stakes = play(pairs, RANGE.theta(leaf, SIZE), Beside())
+    _, stakes = play(pairs, RANGE.theta(leaf, SIZE), TorchvisionTarget(Beside(), {}))
     (gradient,) = torch.autograd.grad(stakes.loss, leaf)
     # Half a canvas for a move of 1; the object's by its few pixels to a quarter.
     seen, middle = moved

