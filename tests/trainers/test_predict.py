@@ -1,0 +1,164 @@
+"""``python -m trainers.predict`` as users run it, on models and pictures that the tests make."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from compositor.selection import detector
+from tests.data import tiny_data
+from trainers import predict
+from trainers.detectors import TrainableDetector, TrainedDetector, build, load, model_file, onnx
+from trainers.detectors.model_file import Model
+
+SIZE = (96, 128)
+NAME = "ssdlite320_mobilenet_v3_large"
+CLASSES = ("__background__", "cup", "mug")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    network, path = build(NAME, 3, "none", SIZE, "--w"), tmp_path_factory.mktemp("m") / "model.pt"
+    for weight in network.parameters():  # torchvision's are so small that all scores are alike
+        if weight.dim() > 1:
+            nn.init.kaiming_normal_(weight)
+    state, frozen = network.weights()
+    model_file.write(path, Model(NAME, dict(network.options), CLASSES, SIZE, frozen, {}, state))
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    for number, name in enumerate(("a.png", "b/c.jpg", "d.jpg")):
+        tiny_data.save(tmp_path / "in" / name, tiny_data.picture(60, 80 + number, number))
+    (tmp_path / "in" / "d.jpg").write_bytes(b"broken")
+    return tmp_path / "in"
+
+
+def run(model: Path, output: Path, *more: object) -> list[dict[str, Any]]:
+    predict.main([f"--model={model}", f"--output={output}", "--device=cpu", *map(str, more)])
+    results: list[dict[str, Any]] = json.loads((output / "detections.json").read_text())
+    return results
+
+
+def test_a_folder(
+    model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    results = run(model, out, "--images", pictures, "--threshold", 0.0, "--pictures", 1)
+    assert {(one["image_id"], one["file_name"]) for one in results} == {
+        (1, "a.png"),
+        (2, "b/c.jpg"),
+    }
+    assert "d.jpg: " in (printed := capsys.readouterr().out)
+    assert f"{len(results)} detections in 2 pictures" in printed
+    with Image.open(pictures / "a.png") as picture:
+        stretched = np.asarray(picture.resize(SIZE[::-1], Image.Resampling.BILINEAR))
+        plain = np.asarray(picture)
+    (found,) = load(model).predict(torch.from_numpy(stretched.copy()).permute(2, 0, 1)[None] / 255)
+    ours = [one for one in results if one["image_id"] == 1]
+    assert [one["category_id"] for one in ours] == found["labels"].tolist()
+    x1, y1, x2, y2 = (found["boxes"] * torch.tensor([80 / 128, 60 / 96] * 2)).double().unbind(1)
+    boxes = torch.tensor([one["bbox"] for one in ours], dtype=torch.float64)
+    wanted = torch.stack((x1, y1, x2 - x1, y2 - y1), 1)
+    torch.testing.assert_close(boxes, wanted, rtol=0, atol=0.006)  # rounded to hundredths
+    assert [path.name for path in (out / "pictures").iterdir()] == ["a.png.jpg"]
+    with Image.open(out / "pictures" / "a.png.jpg") as drawn:
+        assert np.abs(np.asarray(drawn).astype(int) - plain).max() > 50
+
+
+def test_boxes_below_the_threshold_are_not_drawn(
+    model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run(model, out, "--images", pictures / "a.png", "--threshold", 1.0)
+    with Image.open(pictures / "a.png") as plain, Image.open(out / "pictures/a.png.jpg") as drawn:
+        # As far as JPEG goes.
+        assert np.abs(np.asarray(drawn).astype(int) - np.asarray(plain)).max() < 12
+
+
+def test_annotations_give_ids_and_an_ap(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    objects = {"1.jpg": [{"category_id": 7, "bbox": [5, 5, 30, 30], "iscrowd": 0}], "2.jpg": []}
+    tiny_data.coco(tmp_path / "coco", objects)
+    (file,) = (tmp_path / "coco" / "annotations").iterdir()
+    content = json.loads(file.read_text())
+    content["categories"] = [{"id": 7, "name": "mug"}, {"id": 9, "name": "plate"}]
+    for one, number in zip(content["images"], (31, 32), strict=True):
+        one["id"] = number
+    for one in content["annotations"]:
+        one["image_id"] = 31
+    file.write_text(json.dumps(content))
+    place = next(path.parent for path in (tmp_path / "coco").rglob("1.jpg"))
+    results = run(model, tmp_path / "out", "--images", place, "--annotations", file)
+    assert {one["category_id"] for one in results} == {7}
+    assert {one["image_id"] for one in results} == {31, 32}
+    assert "Average Precision  (AP) @[ IoU=0.50 " in capsys.readouterr().out
+    content["categories"] = [{"id": 7, "name": "plate"}]
+    file.write_text(json.dumps(content))
+    with pytest.raises(SystemExit, match="error: annotations: have plate, none of the model's cup"):
+        run(model, tmp_path / "out", "--images", place, "--annotations", file)
+    file.write_text("{}")
+    with pytest.raises(SystemExit, match=f"error: {file}: is not in COCO's format"):
+        run(model, tmp_path / "out", "--images", place, "--annotations", file)
+
+
+def test_the_export_gives_the_same_boxes(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict.main([f"--model={model}", f"--output={tmp_path}", "--device=cpu", "--export=onnx"])
+    assert "model.onnx: boxes as the model's, to " in capsys.readouterr().out
+    ours, theirs = load(model), detector.load(f"onnx:{tmp_path / 'model.onnx'}")
+    assert list(theirs.classes or ()) == list(CLASSES)
+    image = torch.rand(1, 3, *SIZE)
+    (wanted,), (found,) = ours.predict(image), theirs.predict(image)
+    for name in ("boxes", "labels", "scores"):
+        torch.testing.assert_close(found[name][:10], wanted[name][:10], rtol=0, atol=1e-2)
+
+
+def test_an_export_that_gives_other_boxes_is_refused(tmp_path: Path) -> None:
+    class Constant(TrainableDetector):
+        def __init__(self) -> None:
+            super().__init__()
+            self.any = nn.Parameter(torch.zeros(1))
+
+        def loss(self, images: object, targets: object) -> Tensor:
+            raise AssertionError
+
+        def predict(self, images: Sequence[Tensor] | Tensor) -> list[dict[str, Tensor]]:
+            # A number that tracing takes for a constant.
+            corner = float(images[0].sum())
+            boxes = images[0][0, :1, :4] + corner
+            labels = torch.ones_like(boxes[:, 0], dtype=torch.int64)
+            return [{"boxes": boxes, "labels": labels, "scores": images[0][0, :1, 0]}]
+
+    traced = TrainedDetector(Constant(), Model("constant", {}, CLASSES, SIZE, False, {}, {}))
+    with pytest.raises(onnx.ExportError, match="export: a box of the model's best 1 is .* pixels"):
+        onnx.export(traced, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_input_is_one_line(model: Path, pictures: Path, tmp_path: Path) -> None:
+    for more, message in (
+        (["--model", tmp_path / "none.pt"], "none.pt: No such file"),
+        (["--model", pictures / "a.png"], "a.png: cannot be read as a model.pt"),
+        (["--images", tmp_path / "nowhere"], "nowhere"),
+        (["--device", "quantum"], "device: got 'quantum'"),
+    ):
+        with pytest.raises(SystemExit, match=rf"error: \S*{message}"):
+            run(model, tmp_path / "out", "--images", pictures, *more)
+
+
+def test_without_the_exporter(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(SystemExit, match="error: export: needs two packages: pip install onnx"):
+        run(model, tmp_path, "--export", "onnx")

@@ -1,0 +1,217 @@
+"""``python -m trainers.predict``: detect with what a trainer left in ``model.pt``."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import tyro
+from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from torch import Tensor
+from torchvision.utils import draw_bounding_boxes
+from tqdm import tqdm
+
+from compositor import files
+from compositor.data import frames, images
+from compositor.data.read import walk
+from compositor.data.records import Annotation, Photograph, Skip
+from compositor.files import DataError, check_writable, replacing
+from trainers import detectors
+from trainers.command import one_line
+from trainers.config import ConfigError, check_limits
+from trainers.detectors import TrainedDetector, onnx
+from trainers.detectors.backbones import WeightsError
+
+DESCRIPTION = """Detect with a model.pt that a trainer left.
+
+--output gets detections.json (COCO's results: boxes as x, y, width, height) and pictures/ with the
+boxes drawn. With --annotations in COCO's format their ids are the file's, and the AP is printed."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to detect on, and what to write."""
+
+    model: Path
+    """The model.pt."""
+    output: Path
+    """Folder for what is found."""
+    images: Path | None = None
+    """A picture, or a folder of them."""
+    annotations: Path | None = None
+    """A file in COCO's format that lists the pictures in --images."""
+    threshold: float = 0.5
+    """Least score of a box that is drawn. detections.json has them all."""
+    pictures: int = 100
+    """Most pictures to draw."""
+    export: Literal["onnx"] | None = None
+    """onnx: write model.onnx, too, checked against the model by ONNX Runtime."""
+    device: str = "cuda" if torch.cuda.is_available() else "cpu"
+    """Where to detect, as PyTorch names it."""
+
+    def __post_init__(self) -> None:
+        check_limits(self, {"threshold": (0, 1), "pictures": (0, float("inf"))})
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A picture to detect on: its name, its file, and its id in the results."""
+
+    name: str
+    path: Path
+    number: int | str
+
+
+def run(config: Config) -> None:
+    """Detect and export as the config says."""
+    try:
+        torch.empty(0, device=config.device)
+    except (RuntimeError, AssertionError) as error:  # unknown to PyTorch, or not there
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device: got {config.device!r} ({reason})") from error
+    detector = detectors.load(config.model, config.device)
+    check_writable(config.output)
+    if config.images is not None:
+        predict(config, config.images, detector)
+    if config.export == "onnx":
+        path = config.output / "model.onnx"
+        difference = onnx.export(detector, path)
+        print(f"{path}: boxes as the model's, to {difference:.2g} pixels")
+
+
+def predict(config: Config, place: Path, detector: TrainedDetector) -> None:
+    """Detect on the pictures of a place."""
+    truth = None if config.annotations is None else _annotated(config.annotations)
+    listed = _listed(place, truth)
+    ids = _category_ids(detector.classes, truth)
+    results: list[dict[str, Any]] = []
+    unread: dict[str, str] = {}
+    for number, one in enumerate(tqdm(listed, "detecting", unit="picture", disable=None)):
+        try:
+            pixels = images.read(one.path, one.name)
+        except Skip as skip:
+            unread[one.name] = skip.reason
+            continue
+        found = detect(detector, pixels)
+        results += _entries(one, found, ids)
+        if number < config.pictures:
+            _draw(config, one, pixels, found, detector.classes)
+    files.write(config.output / "detections.json", json.dumps(results) + "\n")
+    for name, reason in unread.items():
+        print(f"{name}: {reason}, left out")
+    print(f"{config.output}: {len(results)} detections in {len(listed) - len(unread)} pictures")
+    if truth is not None and results:
+        print(_average_precision(truth, config.output / "detections.json", list(ids.values())))
+
+
+def detect(detector: TrainedDetector, pixels: Any) -> dict[str, Tensor]:
+    """The detections in a picture (H, W, 3) uint8, stretched as T's pictures were in training."""
+    stretched, _ = frames.stretch(Photograph("", pixels, Annotation.of()), detector.size)
+    image = torch.from_numpy(stretched.copy()).permute(2, 0, 1)[None].float() / 255
+    (found,) = detector.predict(image)
+    height, width = pixels.shape[:2]
+    factors = torch.tensor([width / detector.size[1], height / detector.size[0]] * 2)
+    on_cpu = {name: value.cpu() for name, value in found.items()}
+    return {**on_cpu, "boxes": on_cpu["boxes"] * factors}
+
+
+def _annotated(path: Path) -> COCO:
+    try:
+        with redirect_stdout(StringIO()):
+            truth = COCO(str(path))
+        if not truth.imgs or not truth.cats:
+            raise KeyError("images and categories")
+    except (ValueError, LookupError, TypeError, AssertionError) as error:
+        raise DataError(f"{path}: is not in COCO's format ({error})") from error
+    return truth
+
+
+def _listed(place: Path, truth: COCO | None) -> list[Listed]:
+    if truth is not None:
+        return [
+            Listed(image["file_name"], place / image["file_name"], number)
+            for number, image in truth.imgs.items()
+        ]
+    if place.is_file():
+        return [Listed(place.name, place, 1)]
+    paths, _ = walk.pictures(place)
+    return [
+        Listed(str(path.relative_to(place)), path, number) for number, path in enumerate(paths, 1)
+    ]
+
+
+def _category_ids(classes: Sequence[str], truth: COCO | None) -> dict[int, int]:
+    """The results' category by label; of annotations, those with the class's name."""
+    if truth is None:
+        return {label: label for label in range(1, len(classes))}
+    known = {category["name"]: number for number, category in truth.cats.items()}
+    ids = {label: known[name] for label, name in enumerate(classes) if label and name in known}
+    if not ids:
+        raise DataError(
+            f"annotations: have {', '.join(known)}, none of the model's {', '.join(classes[1:])}"
+        )
+    return ids
+
+
+def _entries(
+    one: Listed, found: dict[str, Tensor], ids: dict[int, int]
+) -> Iterator[dict[str, Any]]:
+    columns = (found[name].tolist() for name in ("boxes", "labels", "scores"))
+    for (x1, y1, x2, y2), label, score in zip(*columns, strict=True):
+        if label in ids:
+            yield {
+                "image_id": one.number,
+                "file_name": one.name,
+                "category_id": ids[label],
+                "bbox": [round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)],
+                "score": round(score, 5),
+            }
+
+
+def _draw(
+    config: Config, one: Listed, pixels: Any, found: dict[str, Tensor], classes: Sequence[str]
+) -> None:
+    kept = found["scores"] >= config.threshold
+    scored = zip(found["labels"][kept].tolist(), found["scores"][kept].tolist(), strict=True)
+    texts = [f"{classes[label]} {score:.2f}" for label, score in scored]
+    drawn = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+    if texts:
+        width = max(2, min(pixels.shape[:2]) // 160)
+        drawn = draw_bounding_boxes(drawn, found["boxes"][kept], texts, "lime", width=width)
+    name = one.name if one.name.lower().endswith((".jpg", ".jpeg")) else f"{one.name}.jpg"
+    path = config.output / "pictures" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        Image.fromarray(drawn.permute(1, 2, 0).numpy()).save(partial, "JPEG", quality=92)
+
+
+def _average_precision(truth: COCO, path: Path, categories: list[int]) -> str:
+    """COCO's summary, by pycocotools."""
+    summary = StringIO()
+    with redirect_stdout(StringIO()):
+        evaluation = COCOeval(truth, truth.loadRes(str(path)), "bbox")
+        evaluation.params.catIds = categories
+        evaluation.evaluate()
+        evaluation.accumulate()
+        with redirect_stdout(summary):
+            evaluation.summarize()
+    return summary.getvalue().rstrip()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run it; an error that the user can fix is one line, not a traceback."""
+    config = tyro.cli(
+        Config, prog="python -m trainers.predict", description=DESCRIPTION, args=arguments
+    )
+    with one_line(detectors.TargetError, WeightsError, onnx.ExportError):
+        run(config)
+
+
+if __name__ == "__main__":
+    main()
