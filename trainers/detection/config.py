@@ -10,7 +10,7 @@ from compositor.scenes.random_placement import PlacementRules
 from compositor.selection.search import HARD, TRIES
 from trainers.config import SEEDS, ConfigError, check_limits, flatten, plain
 from trainers.detection.average_precision import Points
-from trainers.detectors.backbones import BackboneName
+from trainers.detectors.backbones import BackboneName, Heads
 from trainers.detectors.base import Mode
 
 Way = Literal[
@@ -41,6 +41,8 @@ class TargetConfig:
     weights: str = "default"
     """default: pretrained weights, fetched by torchvision; none: random ones; otherwise a file with
     a state dict of this detector."""
+    heads: Heads = "kept"
+    """random: take only the backbone from the weights, so that T has yet to learn the classes."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """For VOC the paper's main text says Adam, its supplement SGD."""
     learning_rate: float = 1e-5

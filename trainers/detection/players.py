@@ -1,23 +1,26 @@
 """The three players with their optimizers."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from accelerate import Accelerator
 from torch import nn
 from torch.optim import SGD, Adam
 
+from compositor.data.records import BACKGROUND
 from trainers import detectors
 from trainers.detection.config import Config, TargetConfig
 from trainers.detection.networks import Discriminator, Synthesizer
 from trainers.detectors.backbones import BACKBONES
+from trainers.detectors.base import TrainableDetector
 from trainers.loop import Player
 
 
-def target(accelerator: Accelerator, config: Config, classes: int) -> Player:
-    """Make T for so many classes, the background included."""
+def target(accelerator: Accelerator, config: Config, classes: Sequence[str]) -> Player:
+    """Make T for classes, the background's name first."""
     ours = config.target
-    network = detectors.build(ours.network, classes, ours.weights, config.size, "--target.weights")
+    network = _detector(config, classes)
     parameters = [p for p in network.parameters() if p.requires_grad]
     # The loop sets the learning rate.
     optimizer = (
@@ -53,9 +56,7 @@ def discriminator(accelerator: Accelerator, config: Config) -> Player:
 
 def check(config: Config) -> None:
     """Build T, and S if it plays, so that faulty weights are reported before anything else."""
-    detectors.build(
-        config.target.network, 2, config.target.weights, config.size, "--target.weights"
-    )
+    _detector(config, (BACKGROUND, "any"))
     if config.table2 or any(way.startswith("synthesizer") for way in config.ways):
         BACKBONES[config.synthesizer.backbone](config.synthesizer.weights, "--synthesizer.weights")
 
@@ -73,6 +74,13 @@ def learning_rate(config: TargetConfig, cycle: int, number: int) -> float:
     warm = min(1.0, number / (0.05 * config.start_iterations + 1))
     part = (number - 1) / config.start_iterations
     return config.start_learning_rate * warm * (1 + math.cos(math.pi * part)) / 2
+
+
+def _detector(config: Config, classes: Sequence[str]) -> TrainableDetector:
+    ours = config.target
+    return detectors.build(
+        ours.network, classes, ours.weights, config.size, "--target.weights", ours.heads
+    )
 
 
 def _fast(network: nn.Module) -> nn.Module:

@@ -44,7 +44,7 @@ STARTS_FROM = (
     *("seed", "size", "precision", "train"),
     *(f"target.{name}" for name in ("network", "weights", "optimizer", "momentum", "batch")),
     *(f"target.{name}" for name in ("weight_decay", "start_iterations", "start_learning_rate")),
-    *("target.augmentation", "target.averaged"),
+    *("target.augmentation", "target.averaged", "target.heads"),
 )
 """What the T that the cycles start from depends on; "train" is both the source and its data."""
 
@@ -86,7 +86,7 @@ class DetectionRun(Loop):
             | {"way": way, "seed": seed, "ignored": data.test.ignored}
             | data.sources,
             data.fingerprints,
-            target=players.target(accelerator, config, len(data.scenes.classes)),
+            target=players.target(accelerator, config, data.scenes.classes),
             synthesizer=(
                 players.synthesizer(accelerator, config) if way.startswith("synthesizer") else None
             ),

@@ -15,6 +15,8 @@ from trainers.detectors.model_file import is_model
 
 BackboneName = Literal["vgg16_bn", "efficientnet_lite0"]
 
+Heads = Literal["kept", "random"]
+
 DEFAULT, NONE = "default", "none"
 """Values of a ``weights`` field besides a file: pretrained weights, or random ones."""
 
@@ -166,6 +168,18 @@ def load(
                 )
             state[name] = value
     network.load_state_dict(state)
+
+
+def chosen(
+    network: nn.Module, state: dict[str, Tensor], heads: Heads, trunk: str = "backbone."
+) -> dict[str, Tensor]:
+    """Of a detector's state dict all, or only what is under ``trunk`` and the rest as it is."""
+    if heads == "kept":
+        return state
+    own = network.state_dict()
+    return state | {
+        name: own[name] for name in state if name in own and name[: len(trunk)] != trunk
+    }
 
 
 def read(

@@ -1,22 +1,31 @@
 """Builds T by the name that a command line gives."""
 
+from collections.abc import Sequence
+
 from trainers.detectors import torchvision_models
+from trainers.detectors.backbones import Heads
 from trainers.detectors.base import TargetError, TrainableDetector
 
 
 def build(
-    name: str, classes: int, weights: str, size: tuple[int, int], option: str
+    name: str,
+    classes: Sequence[str],
+    weights: str,
+    size: tuple[int, int],
+    option: str,
+    heads: Heads = "kept",
 ) -> TrainableDetector:
     """Build a detector.
 
     Args:
         name: A detector of torchvision, or ``ssdlite_efficientnet_lite0``.
-        classes: The number of classes, the background included.
+        classes: Names by label, the background's first.
         weights: "default": pretrained weights; "none": random ones. Otherwise a file with a state
             dict of this detector, or a ``model.pt``; if its number of classes differs, the layers
             that depend on that start at random.
         size: (H, W) of the images it will see. SSD300 and SSDlite320 resize them to their own size.
         option: The command line's name for ``weights``, for errors.
+        heads: "random": take the backbone alone from the weights.
 
     Raises:
         TargetError: There is no detector of this name.
@@ -25,4 +34,4 @@ def build(
     if name not in torchvision_models.NAMES:
         wanted = ", ".join(torchvision_models.NAMES)
         raise TargetError(f"target.network: got {name!r}, wanted one of {wanted}")
-    return torchvision_models.build(name, classes, weights, size, option)
+    return torchvision_models.build(name, len(classes), weights, size, option, heads)

@@ -9,7 +9,7 @@ from torchvision.models import detection as torchvision_detection
 from torchvision.models import get_model, get_model_weights, list_models
 from torchvision.ops import FrozenBatchNorm2d
 
-from trainers.detectors.backbones import DEFAULT, NONE, load, read
+from trainers.detectors.backbones import DEFAULT, NONE, Heads, chosen, load, read
 from trainers.detectors.base import Detections, Target, TrainableDetector
 from trainers.detectors.light import HELD_NORM, LIGHT, light
 
@@ -51,7 +51,7 @@ class TorchvisionTarget(TrainableDetector):
 
 
 def build(
-    name: str, classes: int, weights: str, size: tuple[int, int], option: str
+    name: str, classes: int, weights: str, size: tuple[int, int], option: str, heads: Heads
 ) -> TorchvisionTarget:
     """Build one of :data:`NAMES`; see :func:`trainers.detectors.build`.
 
@@ -63,6 +63,7 @@ def build(
         held = weights == DEFAULT or bool(state) and HELD_NORM not in state
         network = light(classes, DEFAULT if weights == DEFAULT else NONE, size, option, held)
         if state:
+            state = chosen(network, state, heads)
             load(network, state, option, weights, _resized(network, name, classes))
         return TorchvisionTarget(network, {})
     options: dict[str, Any] = {"num_classes": classes}
@@ -77,6 +78,7 @@ def build(
     if not any(key.endswith(COUNTER) for key in state):
         frozen = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
         state = _unfrozen(network, state, 0.0 if name in NO_EPS else EPS)
+    state = chosen(network, state, heads)
     load(network, state, option, weights, _resized(network, name, classes))
     if frozen:
         _freeze_norms(network)

@@ -59,5 +59,5 @@ def load(weights: str | Path, device: str | torch.device = "cpu") -> TrainedDete
         OSError: It cannot be opened.
     """
     model = model_file.read(Path(weights))
-    network = build(model.architecture, len(model.classes), str(weights), model.size, "weights")
+    network = build(model.architecture, model.classes, str(weights), model.size, "weights")
     return TrainedDetector(network.to(device), model)

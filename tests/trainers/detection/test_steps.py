@@ -33,7 +33,7 @@ def batch(count: int = 4) -> Batch:
 
 def players() -> tuple[nn.Module, nn.Module]:
     torch.manual_seed(0)
-    return build(LIGHT, 3, "default", SIZE, "--w"), Discriminator(4)
+    return build(LIGHT, ("__background__", "cup", "mug"), "default", SIZE, "--w"), Discriminator(4)
 
 
 def bits(*networks: nn.Module) -> list[Tensor]:

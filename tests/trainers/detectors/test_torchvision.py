@@ -18,6 +18,7 @@ from trainers.detectors.torchvision_models import NAMES, TorchvisionTarget, _res
 from trainers.loop import frozen
 
 SIZE = (96, 128)
+ONE, TWO, FOUR = (("__background__", *"abcd"[:count]) for count in (1, 2, 4))
 
 
 def target(*boxes: list[float], ignore: bool = False) -> dict[str, Tensor]:
@@ -32,7 +33,7 @@ def target(*boxes: list[float], ignore: bool = False) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", [LIGHT, "ssdlite320_mobilenet_v3_large"])
 def test_a_detector_by_name_gives_losses_and_detections(name: str) -> None:
     torch.manual_seed(0)
-    network = build(name, 3, "none", SIZE, "--weights")
+    network = build(name, TWO, "none", SIZE, "--weights")
     images = torch.rand(2, 3, *SIZE)
     loss = training_loss(network.train(), images, [target([4.0, 5, 60, 90]), target()])
     assert loss.shape == ()
@@ -50,13 +51,13 @@ def test_every_box_detector_of_torchvision_is_to_be_had() -> None:
     assert len(NAMES) == 10
     with torch.device("meta"):
         for name in NAMES:
-            network = build(name, 3, "none", SIZE, "--weights")
+            network = build(name, TWO, "none", SIZE, "--weights")
             changed = _resized(network.network, name, 3)
             # Classification layers, in Faster R-CNN the boxes' too, and nothing else.
             assert changed, name
             assert all("cls" in k or "classif" in k or "box_predictor" in k for k in changed)
     with pytest.raises(TargetError, match="target.network: got 'yolo', wanted one of ssd"):
-        build("yolo", 3, "none", SIZE, "--weights")
+        build("yolo", TWO, "none", SIZE, "--weights")
 
 
 def test_ignored_boxes_are_no_ground_truth() -> None:
@@ -81,7 +82,7 @@ def test_ignored_boxes_are_no_ground_truth() -> None:
 @pytest.mark.parametrize("mode", ["eval", "train"])
 def test_a_frozen_detectors_loss_reaches_the_images_alone(mode: Mode) -> None:
     torch.manual_seed(0)
-    network = build(LIGHT, 2, "default", SIZE, "--weights").train()
+    network = build(LIGHT, ONE, "default", SIZE, "--weights").train()
     images = torch.rand(2, 3, *SIZE, requires_grad=True)
     wanted = [target([4.0, 5, 60, 90]), target([20.0, 20, 40, 60])]
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -107,7 +108,7 @@ def test_a_frozen_detectors_loss_reaches_the_images_alone(mode: Mode) -> None:
 def test_in_eval_mode_the_loss_is_that_of_the_network_as_it_is_tested() -> None:
     """SSD's loss by its definition, from the logits that eval mode gives."""
     torch.manual_seed(0)
-    network = build(LIGHT, 2, "none", SIZE, "--weights").eval()
+    network = build(LIGHT, ONE, "none", SIZE, "--weights").eval()
     heads: list[dict[str, Tensor]] = []
     network.network.head.register_forward_hook(lambda m, i, o: heads.append(o))
     images = torch.rand(1, 3, *SIZE)
@@ -122,26 +123,38 @@ def test_a_file_of_another_number_of_classes_fills_all_but_the_class_layers(
     tmp_path: Path,
 ) -> None:
     torch.manual_seed(0)
-    saved = build(LIGHT, 5, "none", SIZE, "--w").network.state_dict()
+    saved = build(LIGHT, FOUR, "none", SIZE, "--w").network.state_dict()
     torch.save(saved, tmp_path / "five.pth")
-    for classes in (5, 2):
+    for classes in (FOUR, ONE):
         network = build(LIGHT, classes, str(tmp_path / "five.pth"), SIZE, "--w")
         own = network.network.state_dict()
         equal = {k for k, v in own.items() if v.shape == saved[k].shape and v.equal(saved[k])}
         other = own.keys() - equal
         assert all("classification_head" in name for name in other)
-        assert bool(other) == (classes == 2)
+        assert bool(other) == (classes == ONE)
     with pytest.raises(WeightsError, match="five.pth' (has|lacks) "):
-        build("ssdlite320_mobilenet_v3_large", 2, str(tmp_path / "five.pth"), SIZE, "--w")
+        build("ssdlite320_mobilenet_v3_large", ONE, str(tmp_path / "five.pth"), SIZE, "--w")
+
+
+@pytest.mark.parametrize("name", [LIGHT, "fasterrcnn_mobilenet_v3_large_320_fpn"])
+def test_with_heads_at_random_only_the_backbone_is_taken(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    saved = build(name, ONE, "none", SIZE, "--w").network.state_dict()
+    for value in saved.values():
+        value += 1
+    torch.save(saved, tmp_path / "one.pth")
+    network = build(name, ONE, str(tmp_path / "one.pth"), SIZE, "--w", "random").network
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, saved[key]) == key.startswith("backbone.")
 
 
 def test_weights_made_with_frozen_norms_freeze_them(tmp_path: Path) -> None:
     """As torchvision's Faster R-CNN file, which holds no batch counts."""
     name = "fasterrcnn_mobilenet_v3_large_320_fpn"
-    plain = build(name, 2, "none", SIZE, "--w").network.state_dict()
+    plain = build(name, ONE, "none", SIZE, "--w").network.state_dict()
     frozen_state = {k: v for k, v in plain.items() if not k.endswith("num_batches_tracked")}
     torch.save(frozen_state, tmp_path / "frozen.pth")
-    network = build(name, 2, str(tmp_path / "frozen.pth"), SIZE, "--w")
+    network = build(name, ONE, str(tmp_path / "frozen.pth"), SIZE, "--w")
     assert not any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
     assert any(isinstance(m, FrozenBatchNorm2d) for m in network.modules())
     assert network.network.state_dict().keys() == frozen_state.keys()
@@ -156,14 +169,14 @@ def test_default_weights_are_those_of_torchvision(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(backbones, "_fetch", fetch)
     with pytest.raises(WeightsError, match="--target.weights"):
-        build("ssd300_vgg16", 2, "default", SIZE, "--target.weights")
+        build("ssd300_vgg16", ONE, "default", SIZE, "--target.weights")
     assert asked == [get_model_weights("ssd300_vgg16").DEFAULT]
 
 
 def test_the_light_detector_holds_its_first_pretrained_layers() -> None:
     """They neither learn nor count statistics, and give what they gave; a file of them fits."""
     torch.manual_seed(0)
-    network = build(LIGHT, 2, "default", SIZE, "--w").train()
+    network = build(LIGHT, ONE, "default", SIZE, "--w").train()
     first = network.network.backbone.trunk[0][:HELD]
     learns = {name for name, p in network.named_parameters() if p.requires_grad}
     assert not any(p.requires_grad for p in first.parameters())

@@ -34,7 +34,7 @@ def shaken(detector: nn.Module) -> nn.Module:
 
 def written(path: Path, name: str, weights: str = "none") -> TorchvisionTarget:
     torch.manual_seed(1)
-    detector = build(name, 3, weights, SIZE, "--w").eval()
+    detector = build(name, CLASSES, weights, SIZE, "--w").eval()
     assert isinstance(shaken(detector), TorchvisionTarget)
     state, frozen = detector.weights()
     options = dict(detector.options)
@@ -44,7 +44,7 @@ def written(path: Path, name: str, weights: str = "none") -> TorchvisionTarget:
 
 def frozen_file(path: Path, name: str) -> Path:
     """Weights as torchvision trains them on COCO, with frozen norms."""
-    state = shaken(build(name, 3, "none", SIZE, "--w").network).state_dict()
+    state = shaken(build(name, CLASSES, "none", SIZE, "--w").network).state_dict()
     torch.save({k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}, path)
     return path
 
@@ -87,7 +87,7 @@ def test_torchvision_loads_it_in_three_lines(tmp_path: Path, name: str, frozen: 
 def test_training_goes_on_from_it(tmp_path: Path, frozen: bool) -> None:
     weights = str(frozen_file(tmp_path / "frozen.pth", NAMES[1])) if frozen else "none"
     detector = written(tmp_path / "model.pt", NAMES[1], weights)
-    again = build(NAMES[1], 3, str(tmp_path / "model.pt"), SIZE, "--w").eval()
+    again = build(NAMES[1], CLASSES, str(tmp_path / "model.pt"), SIZE, "--w").eval()
     kinds = [type(module) for module in again.modules()]
     assert kinds == [type(module) for module in detector.modules()]
     assert any(kind is FrozenBatchNorm2d for kind in kinds) == frozen
@@ -97,7 +97,7 @@ def test_training_goes_on_from_it(tmp_path: Path, frozen: bool) -> None:
     with pytest.raises(
         WeightsError, match="model.pt is of fasterrcnn_mobile.*, wanted weights of "
     ):
-        build(NAMES[0], 3, str(tmp_path / "model.pt"), SIZE, "--w")
+        build(NAMES[0], CLASSES, str(tmp_path / "model.pt"), SIZE, "--w")
 
 
 def test_norms_without_an_eps_are_written_as_ones_with_it(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_norms_without_an_eps_are_written_as_ones_with_it(tmp_path: Path) -> Non
     # So little that an eps of 1e-5 would change the norm by a third.
     state["backbone.body.bn1.running_var"].fill_(1e-5)
     torch.save(state, path)
-    norm = build(name, 3, str(path), SIZE, "--w").network.backbone.body.bn1
+    norm = build(name, CLASSES, str(path), SIZE, "--w").network.backbone.body.bn1
     features = torch.rand(1, 64, 4, 5)
     wanted = FrozenBatchNorm2d(64, eps=0.0)
     wanted.load_state_dict({key: state[f"backbone.body.bn1.{key}"] for key in wanted.state_dict()})
