@@ -1,5 +1,6 @@
 """The cache of hard examples: the synthesizer fills it, and the target learns from it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -25,7 +26,8 @@ class HardExampleCache:
     def __getitem__(self, name: str) -> Tensor:
         """The tensor of that name for all examples, in the order in which they were added."""
         chunks = self._chunks[name]
-        chunks[:] = [torch.cat(chunks)]
+        if len(chunks) > 1:
+            chunks[:] = [torch.cat(chunks)]
         return chunks[0]
 
     @property
@@ -51,9 +53,8 @@ class HardExampleCache:
             ValueError: The names differ from those of the first call.
         """
         labels = labels.cpu()
-        known = self._chunks.keys() - {"labels"}
-        if known and known != fields.keys():
-            raise ValueError(f"fields: got {sorted(fields)}, wanted {sorted(known)}")
+        if len(self._chunks) > 1:
+            self._check_names(fields)
         # The position of each example among those of its class in this batch, counted from 1.
         rank = one_hot(labels, self.classes).cumsum(0).gather(1, labels[:, None])[:, 0]
         taken = rank <= self._room[labels]
@@ -62,8 +63,35 @@ class HardExampleCache:
             self._chunks.setdefault(name, []).append(values.detach().cpu()[taken])
         return taken
 
+    def replace(self, index: Tensor, **fields: Tensor) -> None:
+        """Put other examples in the places of some; each has to be of the class that was there.
+
+        Args:
+            index: (n,) int64: the places, none twice, counted in the order of :meth:`add`.
+            **fields: Tensors (n, ...), under the same names as for :meth:`add`, ``labels`` too.
+
+        Raises:
+            ValueError: The names or the classes differ, or a place is named twice or is not there.
+        """
+        index = index.cpu()
+        if len(index.unique()) < len(index) or not ((index >= 0) & (index < len(self))).all():
+            raise ValueError(
+                f"index: got {index.tolist()}, wanted places below {len(self)}, none twice"
+            )
+        labels = fields.pop("labels").cpu()
+        self._check_names(fields)
+        if not torch.equal(labels, self["labels"][index]):
+            raise ValueError("labels: got other classes than those of the examples to replace")
+        for name, values in fields.items():
+            self[name][index] = values.detach().cpu()
+
+    def _check_names(self, fields: Mapping[str, Tensor]) -> None:
+        known = self._chunks.keys() - {"labels"}
+        if known != fields.keys():
+            raise ValueError(f"fields: got {sorted(fields)}, wanted {sorted(known)}")
+
     def state_dict(self) -> dict[str, Any]:
-        return {"room": self.room, "fields": {name: self[name] for name in self._chunks}}
+        return {"room": self.room, "fields": {name: self[name].clone() for name in self._chunks}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._room = state["room"].clone()

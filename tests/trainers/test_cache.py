@@ -47,3 +47,38 @@ def test_state_comes_back_and_shares_nothing() -> None:
     assert other.room.tolist() == [1, 0]
     assert torch.equal(other["image"], cache["image"])
     assert torch.equal(other["labels"], cache["labels"])
+
+
+def test_examples_are_replaced_in_their_places() -> None:
+    cache = HardExampleCache(2)
+    cache.open(2)
+    cache.add(torch.tensor([0, 1]), image=torch.tensor([10, 11]))
+    cache.add(torch.tensor([0, 1]), image=torch.tensor([12, 13]))
+    saved = cache.state_dict()
+    cache.replace(torch.tensor([3, 0]), labels=torch.tensor([1, 0]), image=torch.tensor([23, 20]))
+    assert cache["image"].tolist() == [20, 11, 12, 23]
+    assert cache["labels"].tolist() == [0, 1, 0, 1]
+    assert cache.room.tolist() == [0, 0]
+    assert saved["fields"]["image"].tolist() == [10, 11, 12, 13]
+
+
+@pytest.mark.parametrize(
+    ("index", "labels", "name", "message"),
+    [
+        ([0, 0], [0, 0], "image", r"index: got \[0, 0\], wanted places below 2, none twice"),
+        ([2], [0], "image", r"index: got \[2\], wanted places below 2"),
+        ([-1], [1], "image", r"index: got \[-1\], wanted places below 2"),
+        ([0], [1], "image", "labels: got other classes"),
+        ([0], [0], "theta", r"fields: got \['theta'\], wanted \['image'\]"),
+    ],
+)
+def test_a_replacement_that_does_not_fit_is_refused(
+    index: list[int], labels: list[int], name: str, message: str
+) -> None:
+    cache = HardExampleCache(2)
+    cache.open(1)
+    cache.add(torch.tensor([0, 1]), image=torch.tensor([10, 11]))
+    values = torch.zeros(len(index), dtype=torch.int64)
+    with pytest.raises(ValueError, match=message):
+        cache.replace(torch.tensor(index), labels=torch.tensor(labels), **{name: values})
+    assert cache["image"].tolist() == [10, 11]
