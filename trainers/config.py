@@ -1,7 +1,7 @@
 """What the trainers' dataclass configs have in common."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,16 @@ def check_limits(config: Any, limits: Mapping[str, tuple[float, float]]) -> None
                     f"{least} or more" if most == math.inf else f"a number in [{least}, {most}]"
                 )
                 raise ConfigError(f"{name}: got {number}, wanted {wanted}")
+
+
+def check_distinct(name: str, values: Sequence[Any]) -> None:
+    """Check a setting that takes several values.
+
+    Raises:
+        ConfigError: There is none, or one twice.
+    """
+    if not values or len(set(values)) < len(values):
+        raise ConfigError(f"{name}: got {list(values)}, wanted one or more, none twice")
 
 
 def plain(config: Any) -> dict[str, Any]:

@@ -22,7 +22,15 @@ from PIL import Image
 
 from trainers.affnist import __main__ as command
 from trainers.affnist import dataset, report
-from trainers.affnist.config import FIGURE7, TABLE1, TINY, WAYS, DataConfig, TargetConfig
+from trainers.affnist.config import (
+    FIGURE7,
+    TABLE1,
+    TINY,
+    WAYS,
+    DataConfig,
+    RenewalConfig,
+    TargetConfig,
+)
 from trainers.affnist.run import AffNISTRun
 from trainers.config import ConfigError, flatten, plain
 
@@ -61,7 +69,7 @@ def state(path: Path) -> dict[str, Any]:
     """A checkpoint without the times it took."""
     content: dict[str, Any] = torch.load(path, weights_only=True)
     for record in content["header"]["history"]:
-        del record["seconds"]
+        del record["seconds"], record["cpu_seconds"]
     return content
 
 
@@ -105,6 +113,24 @@ def test_a_run_leaves_every_file_and_going_on_gives_the_same_bits(
     assert results["search"]["random"]["passes_per_added"] == 0
     for way in ("random_hard", "image_hard"):
         assert results["search"][way]["passes_per_accepted"] >= 1
+    for way in WAYS:
+        cycles = [run[1:] for run in results["cycles"][way].values()]
+        for name in ("made", "passes", "backward", "synthesizer", "trained", "seconds"):
+            spent = results["spent"][way][name]
+            assert len(spent) == 3
+            total = sum(record[name] for run in cycles for record in run)
+            assert (spent[0], spent[2]) == (0, pytest.approx(total / 2))
+        assert results["spent"][way]["trained"] == [0, 6 * 16, 12 * 16]
+    for way in ("renewed", "renewed_all", "renewed_at_random"):
+        runs = results["cycles"][way].values()
+        made = sum(record["made"] for run in runs for record in run[1:])
+        renewed = sum(record["renewed"] for run in runs for record in run[1:])
+        assert made == renewed + 2 * 20
+        assert results["search"][way]["made_per_added"] == made / 40
+        assert results["search"][way]["passes_per_added"] == 0
+    steps = results["search"]["synthesizer"]
+    assert steps["passes_per_added"] == steps["backward_per_added"] == steps["made_per_added"]
+    assert steps["passes_per_added"] == steps["synthesizer_per_added"] > 1
     for name in ("curve.png", "hard_examples.png"):
         assert min(Image.open(whole / name).size) > 100
     for way in WAYS:
@@ -143,6 +169,46 @@ def test_logs_hold_what_tells_a_collapse(tiny_mnist: Path, tmp_path: Path) -> No
         "cycle/diversity",
         "cycle/shortfall",
     }
+
+
+def test_an_ablation_runs_a_way_with_each_margin_and_block(
+    tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = arguments(tiny_mnist, tmp_path, "--cycles", "1", "--ways", "random", "renewed")
+    command.main(line)
+    base = state(tmp_path / "checkpoints/seed0/renewed.pt")
+    command.main([*line, "--renewal.margins", "0.05", "-1", "1", "--renewal.blocks", "2", "3"])
+    names = ["renewed", "renewed,margin=-1.0", "renewed,margin=1.0", "renewed,block=3"]
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert list(results["curve"]) == ["random", *names]
+    printed = capsys.readouterr().out
+    assert all(f"{name}, seed 0, cycle 1/1" in printed for name in names[1:])
+    cycles = {name: results["cycles"][name]["0"][1] for name in names}
+    # 6 updates: three blocks of 2, or two of 3.
+    assert cycles["renewed,margin=-1.0"]["renewed"] == 0
+    assert cycles["renewed,margin=1.0"]["stayed"] == 0
+    assert cycles["renewed,block=3"]["visited"] < cycles["renewed,margin=1.0"]["visited"]
+    # The run with the first of both is the one that was there.
+    assert same(base, state(tmp_path / "checkpoints/seed0/renewed.pt"))
+
+
+def test_the_controls_vary_by_what_they_depend_on() -> None:
+    values = RenewalConfig(margins=(0.0, 0.5), blocks=(9, 7))
+    variants = replace(FIGURE7, ways=WAYS, renewal=values).variants()
+    settings = {
+        name: (way, *config.renewal.margins, *config.renewal.blocks)
+        for name, (way, config) in variants.items()
+    }
+    assert settings == {
+        **{way: (way, 0.0, 9) for way in WAYS},
+        "renewed,margin=0.5": ("renewed", 0.5, 9),
+        "renewed,block=7": ("renewed", 0.0, 7),
+        "renewed_all,block=7": ("renewed_all", 0.0, 7),
+        "renewed_at_random,margin=0.5": ("renewed_at_random", 0.5, 9),
+        "renewed_at_random,block=7": ("renewed_at_random", 0.0, 7),
+    }
+    ablation = command.parse(["--preset", "ablation"]).variants()
+    assert len(ablation) == 10
 
 
 def test_the_deep_classifier_the_other_mix_and_validation(
@@ -238,6 +304,9 @@ def test_what_changed_since_is_not_gone_on_with(
     [
         ("--seeds", "seeds: got [], wanted one or more"),
         ("--ways random random", "none twice"),
+        ("--renewal.margins 0.1 0.1", "renewal.margins: got [0.1, 0.1], wanted one or more, none"),
+        ("--renewal.margins 2", "renewal.margins: got 2.0, wanted a number in [-1, 1]"),
+        ("--renewal.blocks 20 0", "renewal.blocks: got 0, wanted 1 or more"),
         ("--images-per-cycle 505", "images_per_cycle: got 505, wanted a multiple of 10"),
         ("--seeds -1", "seeds: got -1, wanted a number in [0, 2147483647]"),
         ("--target.batch -2", "target.batch: got -2, wanted 2 or more"),
@@ -308,7 +377,7 @@ def test_two_processes_train_together(tiny_mnist: Path, tmp_path: Path) -> None:
     both, one = tmp_path / "both", tmp_path / "one"
     output = finish(start(*arguments(tiny_mnist, both), script=script, launcher=launcher))
     assert output.count("Accuracy (%)") == 1
-    assert output.count("process 1 agrees") == 1
+    assert output.count("process 1 agrees") == 2
     results = json.loads((both / "results.json").read_text())
     assert [point[0] for point in results["curve"]["random"]] == [0, 10, 20]
     assert set(results["curve"]) == set(WAYS)
@@ -316,7 +385,13 @@ def test_two_processes_train_together(tiny_mnist: Path, tmp_path: Path) -> None:
     assert len(content["rng"]) == 2
     assert not same(*content["rng"]), "both processes would draw the same places"
 
-    two_processes.run_without_dropout(command.parse(arguments(tiny_mnist, one)))
+    two_processes.run_without_dropout(command.parse(arguments(tiny_mnist, one)), "synthesizer")
+    two_processes.run_without_dropout(command.parse(arguments(tiny_mnist, one)), "renewed")
+    held = [
+        torch.load(p / "undropped" / "checkpoints" / "seed0" / "renewed.pt")["parts"]["cache"]
+        for p in (both, one)
+    ]
+    assert same(*held)
     trained = [
         torch.load(p / "undropped" / "checkpoints" / "seed0" / "mnist.pt") for p in (both, one)
     ]

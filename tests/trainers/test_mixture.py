@@ -34,7 +34,7 @@ def batches(mixture: Mixture, config: TargetConfig = CONFIG, cycle: int = 1) -> 
 
 def test_numbers_after_the_digits_are_the_added_images(mixture: Mixture) -> None:
     add(mixture)
-    images, labels = mixture.__getitems__([0, DIGITS, 49, DIGITS + 6])
+    images, labels = mixture.batch(torch.tensor([0, DIGITS, 49, DIGITS + 6]))
     assert images.flatten().tolist() == [0, 100, 49, 106]
     assert labels.tolist() == [0, 0, 49, 0]
     assert len(mixture) == DIGITS + ADDED

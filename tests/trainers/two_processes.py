@@ -11,12 +11,13 @@ from trainers.affnist import __main__ as command
 from trainers.affnist import dataset, mnist
 from trainers.affnist.config import Config
 from trainers.affnist.run import AffNISTRun
+from trainers.loop import Player
 
 
-def run_without_dropout(config: Config) -> AffNISTRun:
-    """Train T on MNIST alone with nothing random but the order, and then let S play a cycle."""
+def run_without_dropout(config: Config, name: str) -> AffNISTRun:
+    """Train T on MNIST alone with nothing random but the order, and then add images for a cycle."""
     config = replace(config, output=config.output / "undropped")
-    run = AffNISTRun(config, "synthesizer", 0, dataset.prepare(config.data))
+    run = AffNISTRun(config, name, 0, dataset.prepare(config.data))
     for module in run.target.network.modules():
         if isinstance(module, nn.Dropout2d):
             module.p = 0
@@ -27,16 +28,19 @@ def run_without_dropout(config: Config) -> AffNISTRun:
 def main() -> None:
     mnist.CHECKSUMS = tiny_affnist.CHECKSUMS
     config = command.parse(sys.argv[1:])
-    run = run_without_dropout(config)
-    assert run.synthesizer is not None
-    mine = [run.cache["images"].double().flatten(), run.cache["labels"].double()]
-    for network in (run.target.network, run.synthesizer.network, run.average):
-        mine += [value.double().flatten() for value in network.state_dict().values()]
-    everything = run.accelerator.gather(torch.cat(mine)[None])
-    assert run.accelerator.num_processes == 2
-    assert len(run.cache) > 0
-    assert torch.equal(everything[0], everything[1])
-    print(f"process {run.accelerator.process_index} agrees", flush=True)
+    for name in ("synthesizer", "renewed"):
+        run = run_without_dropout(config, name)
+        mine = [run.cache["images"].double().flatten(), run.cache["labels"].double()]
+        for part in run.parts.values():
+            network = part.network if isinstance(part, Player) else part
+            if isinstance(network, nn.Module):
+                mine += [value.double().flatten() for value in network.state_dict().values()]
+        everything = run.accelerator.gather(torch.cat(mine)[None])
+        assert run.accelerator.num_processes == 2
+        assert len(run.cache) > 0
+        assert torch.equal(everything[0], everything[1])
+        print(f"process {run.accelerator.process_index} agrees", flush=True)
+    assert run.history[1]["renewed"] > 0
     command.main()
 
 

@@ -3,14 +3,22 @@
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-from trainers.config import SEEDS, ConfigError, check_limits, flatten, plain
+from trainers.config import SEEDS, ConfigError, check_distinct, check_limits, flatten, plain
 
-Way = Literal["synthesizer", "random", "random_hard", "image_hard"]
-WAYS: tuple[Way, ...] = ("synthesizer", "random", "random_hard", "image_hard")
+Way = Literal[
+    "synthesizer",
+    "random",
+    "random_hard",
+    "image_hard",
+    "renewed",
+    "renewed_all",
+    "renewed_at_random",
+]
+WAYS: tuple[Way, ...] = get_args(Way)
 
 
 @dataclass(frozen=True)
@@ -77,11 +85,31 @@ class SynthesizerConfig:
     """Most steps per cycle: in late cycles a class's quota may never fill."""
 
 
+@dataclass(frozen=True)
+class RenewalConfig:
+    """When the ways `renewed...` replace the added images that T was shown.
+
+    Given several values, each such way runs with the first of both, and then again with each of
+    the others in the place of the first.
+    """
+
+    margins: tuple[float, ...] = (0.05,)
+    """An image that T was shown is replaced if p - p* (see `margin`) was at most this when it was
+    last shown: by default, if it was not hard."""
+    blocks: tuple[int, ...] = (20,)
+    """Updates of T from one replacement to the next."""
+
+    def __post_init__(self) -> None:
+        check_distinct("renewal.margins", self.margins)
+        check_distinct("renewal.blocks", self.blocks)
+
+
 AT_LEAST_0, AT_LEAST_1, AT_LEAST_2 = (0, math.inf), (1, math.inf), (2, math.inf)
 LIMITS: dict[str, tuple[float, float]] = {
     "seeds": SEEDS,
     **dict.fromkeys(("cycles", "images_per_cycle", "tries", "max_passes"), AT_LEAST_1),
-    "margin": (-1, 1),
+    **dict.fromkeys(("margin", "renewal.margins"), (-1, 1)),
+    "renewal.blocks": AT_LEAST_1,
     "side_by_side": AT_LEAST_1,
     "data.versions": (1, 32),
     "data.validation_digits": AT_LEAST_0,
@@ -115,10 +143,12 @@ class Config:
     there is resumed."""
     restart: bool = False
     """Discard an earlier run in the output folder."""
-    ways: tuple[Way, ...] = WAYS
+    ways: tuple[Way, ...] = ("synthesizer", "random", "random_hard", "image_hard", "renewed")
     """Ways of adding data. synthesizer: the hard examples found while S trains; random: random
     affine placements; random_hard: those of them that are hard; image_hard: for each digit, the
-    first of up to `tries` random placements that is hard."""
+    first of up to `tries` random placements that is hard; renewed: random ones, of which those that
+    T already gets right are replaced while it trains. Its controls: renewed_all replaces whatever
+    T was shown, renewed_at_random as many of these as T gets right, whichever."""
     seeds: tuple[int, ...] = (0, 1)
     """Each way runs once per seed."""
     cycles: int = 10
@@ -140,13 +170,13 @@ class Config:
     precision: Literal["no", "bf16"] = "no"
     """bf16: autocast, for hardware that supports it; plain AVX2 takes 3 to 8 times as long."""
     data: DataConfig = field(default_factory=DataConfig)
+    renewal: RenewalConfig = field(default_factory=RenewalConfig)
     target: TargetConfig = field(default_factory=TargetConfig)
     synthesizer: SynthesizerConfig = field(default_factory=SynthesizerConfig)
 
     def __post_init__(self) -> None:
-        for name, value in (("ways", self.ways), ("seeds", self.seeds)):
-            if not value or len(set(value)) < len(value):
-                raise ConfigError(f"{name}: got {list(value)}, wanted one or more, none twice")
+        check_distinct("ways", self.ways)
+        check_distinct("seeds", self.seeds)
         if self.images_per_cycle < 10 or self.images_per_cycle % 10:
             raise ConfigError(
                 f"images_per_cycle: got {self.images_per_cycle}, wanted a multiple of 10, so that "
@@ -155,6 +185,20 @@ class Config:
         check_limits(self, LIMITS)
         if self.target.batch % 2:
             raise ConfigError(f"target.batch: got {self.target.batch}, wanted an even number")
+
+    def variants(self) -> "dict[str, tuple[Way, Config]]":
+        """What to run with each seed, by name: a way, and its config with one margin and block."""
+        (margin, *margins), (block, *blocks) = self.renewal.margins, self.renewal.blocks
+        runs: dict[str, tuple[Way, Config]] = {}
+        for way in self.ways:
+            settings: dict[str, tuple[float, int]] = {way: (margin, block)}
+            if way in ("renewed", "renewed_at_random"):
+                settings |= {f"{way},margin={other}": (other, block) for other in margins}
+            if way.startswith("renewed"):
+                settings |= {f"{way},block={other}": (margin, other) for other in blocks}
+            for name, (at_most, every) in settings.items():
+                runs[name] = way, replace(self, renewal=RenewalConfig((at_most,), (every,)))
+        return runs
 
     def identity(self) -> dict[str, Any]:
         """The fields that a run's numbers depend on, flat; a run resumes only if they match."""
@@ -176,13 +220,21 @@ TABLE1 = Config(
 TINY = replace(
     FIGURE7,
     output=Path("runs/affnist-tiny"),
+    ways=WAYS,
     seeds=(0,),
     cycles=2,
     images_per_cycle=40,
     margin=0.0,
     tries=4,
     max_passes=500,
+    renewal=RenewalConfig(blocks=(2,)),
     target=TargetConfig(batch=16, mnist_iterations=20, iterations=6, averaged=3),
     synthesizer=SynthesizerConfig(batch=64, max_steps=3),
 )
-PRESETS = {"figure7": FIGURE7, "table1": TABLE1, "tiny": TINY}
+ABLATION = replace(
+    FIGURE7,
+    output=Path("runs/affnist-ablation"),
+    ways=("renewed", "renewed_at_random"),
+    renewal=RenewalConfig(margins=(0.05, -0.5, 0.5), blocks=(20, 5, 100)),
+)
+PRESETS = {"figure7": FIGURE7, "table1": TABLE1, "ablation": ABLATION, "tiny": TINY}

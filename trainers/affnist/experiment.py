@@ -8,13 +8,14 @@ from typing import Any
 from accelerate import PartialState
 
 from trainers.affnist import dataset, report
-from trainers.affnist.config import Config, Way
+from trainers.affnist.config import Config
 from trainers.affnist.dataset import Data
 from trainers.affnist.run import AffNISTRun
 from trainers.output import claimed
 from trainers.side_by_side import Workers, at_once
 
-Job = tuple[Way, int]
+Job = tuple[str, int]
+"""A variant of the config, and a seed."""
 History = list[dict[str, Any]]
 
 
@@ -36,8 +37,8 @@ def _run_all(config: Config, state: PartialState, began: float) -> None:
             f"{state.num_processes} process(es) on {state.device}, {count} run(s) side by side",
             flush=True,
         )
-    first = [(config.ways[0], seed) for seed in config.seeds]
-    jobs = [(way, seed) for way in config.ways for seed in config.seeds]
+    jobs = [(name, seed) for name in config.variants() for seed in config.seeds]
+    first = jobs[: len(config.seeds)]
     with Workers(count, _Worker(config, data, 0), partial(_prepare, config)) as runs:
         # For each seed, one way trains T on MNIST alone; the others start from that T.
         runs.run(partial(_run, cycles=0), first)

@@ -11,8 +11,12 @@ from trainers.affnist.placement import Digits
 from trainers.cache import HardExampleCache
 
 
-class Mixture(Dataset[tuple[Tensor, Tensor]]):
-    """MNIST's digits and, numbered after them, the added images."""
+class Mixture(Dataset[Tensor]):
+    """MNIST's digits and, numbered after them, the added images.
+
+    Its items are their own numbers: a data loader reads ahead, and an added image may be replaced
+    before T comes to it.
+    """
 
     def __init__(self, digits: Digits, cache: HardExampleCache) -> None:
         self.digits, self.cache = digits, cache
@@ -20,9 +24,11 @@ class Mixture(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.digits) + len(self.cache)
 
-    def __getitems__(self, index: list[int]) -> tuple[Tensor, Tensor]:
-        """A batch: images (n, 1, 40, 40) uint8 and labels (n,)."""
-        chosen = torch.tensor(index)
+    def __getitems__(self, index: list[int]) -> Tensor:
+        return torch.tensor(index)
+
+    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch of these numbers (n,): images (n, 1, 40, 40) uint8 and labels (n,)."""
         added = chosen >= len(self.digits)
         images = self.digits.images[chosen.where(~added, 0)]
         labels = self.digits.labels[chosen.where(~added, 0)]

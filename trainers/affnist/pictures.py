@@ -15,6 +15,9 @@ NAMES = {
     "random": "random affine",
     "random_hard": "random affine, hard",
     "image_hard": "per-image hard",
+    "renewed": "renewed where T is right",
+    "renewed_all": "renewed wherever shown",
+    "renewed_at_random": "renewed at random, as many",
 }
 MIXES = {
     "half": "batches half MNIST, half added images",
@@ -25,20 +28,50 @@ COLOURS = {
     "random": "tab:red",
     "random_hard": "tab:orange",
     "image_hard": "tab:blue",
+    "renewed": "tab:purple",
+    "renewed_all": "tab:brown",
+    "renewed_at_random": "tab:pink",
 }
 
 
 def curve(path: Path, results: dict[str, Any]) -> None:
-    """Draw figure 7: accuracy against added images, with our spread and the paper's points."""
-    figure, axes = plt.subplots(figsize=(7.5, 5), layout="constrained")
+    """Draw figure 7, accuracy against added images with our spread and the paper's points.
+
+    Beside it are the same accuracies against two costs: composites made, and passes of T to choose.
+    """
+    figure, (axes, *costs) = plt.subplots(
+        1, 3, figsize=(15, 5), sharey=True, layout="constrained", width_ratios=(4, 3, 3)
+    )
     for way, points in results["curve"].items():
         added, accuracy = np.transpose(points)
-        axes.plot(added, accuracy, color=COLOURS[way], marker=".", label=NAMES[way])
+        # A variant of a way has the next colour of matplotlib's cycle.
+        (line,) = axes.plot(
+            added,
+            accuracy,
+            color=COLOURS.get(way),
+            ls="-" if way in COLOURS else "--",
+            marker=".",
+            label=NAMES.get(way, way),
+        )
         if results["spread"][way]:
             spread = np.array(results["spread"][way])
             axes.fill_between(
-                added, accuracy - spread, accuracy + spread, color=COLOURS[way], alpha=0.15, lw=0
+                added,
+                accuracy - spread,
+                accuracy + spread,
+                color=line.get_color(),
+                alpha=0.15,
+                lw=0,
             )
+        for beside, name in zip(costs, ("made", "passes"), strict=True):
+            spent = results["spent"][way][name]
+            beside.plot(
+                spent, accuracy, color=line.get_color(), ls=line.get_linestyle(), marker="."
+            )
+    costs[0].set(xlabel="composites made")
+    costs[1].set(xlabel="passes of T to choose")
+    for beside in costs:
+        beside.grid(alpha=0.3)
     most = max(points[-1][0] for points in results["curve"].values())
     for way, points in results["paper"]["points"].items():
         near = [point for point in points if point[0] <= most * 1.1]

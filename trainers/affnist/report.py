@@ -2,17 +2,19 @@
 
 import json
 import statistics
+from itertools import accumulate
 from typing import Any
 
 from compositor import files
 from trainers import checkpoint
 from trainers.affnist import pictures
-from trainers.affnist.config import Config, Way
+from trainers.affnist.config import Config
 from trainers.affnist.run import checkpoint_path
 from trainers.config import plain
 from trainers.provenance import provenance
 
-Histories = dict[tuple[Way, int], list[dict[str, Any]]]
+Histories = dict[tuple[str, int], list[dict[str, Any]]]
+"""The records of each run: a variant of the config, and a seed."""
 
 PAPER: dict[str, dict[str, Any]] = {
     "shallow": {
@@ -33,7 +35,7 @@ def write(config: Config, sources: dict[str, str], histories: Histories, seconds
     results = summarise(config, sources, histories) | {"seconds": round(seconds, 1)}
     files.write(config.output / "results.json", json.dumps(results, indent=1) + "\n")
     pictures.curve(config.output / "curve.png", results)
-    way: Way = "synthesizer" if "synthesizer" in config.ways else config.ways[0]
+    way = "synthesizer" if "synthesizer" in config.ways else config.ways[0]
     seed = config.seeds[0]
     content = checkpoint.load(checkpoint_path(config, way, seed))
     pictures.hard_examples(
@@ -55,7 +57,9 @@ def summarise(config: Config, sources: dict[str, str], histories: Histories) -> 
         "data": sources,
         "paper": PAPER[config.target.network],
     }
-    per_way = {way: {seed: histories[way, seed] for seed in config.seeds} for way in config.ways}
+    per_way = {
+        way: {seed: histories[way, seed] for seed in config.seeds} for way in config.variants()
+    }
     results["curve"] = {way: _curve(runs) for way, runs in per_way.items()}
     results["spread"] = {way: _spread(runs) for way, runs in per_way.items()}
     results["per_seed"] = {
@@ -63,6 +67,7 @@ def summarise(config: Config, sources: dict[str, str], histories: Histories) -> 
         for way, runs in per_way.items()
     }
     results["search"] = {way: _search(runs) for way, runs in per_way.items()}
+    results["spent"] = {way: _spent(runs) for way, runs in per_way.items()}
     results["cycles"] = {
         way: {str(seed): run for seed, run in runs.items()} for way, runs in per_way.items()
     }
@@ -88,17 +93,39 @@ def _spread(runs: dict[int, list[dict[str, Any]]]) -> list[float] | None:
 def _search(runs: dict[int, list[dict[str, Any]]]) -> dict[str, Any]:
     """The cost of finding the images, summed over the seeds."""
 
-    def ratio(records: list[dict[str, Any]], below: str) -> float | None:
+    def ratio(records: list[dict[str, Any]], below: str, above: str = "passes") -> float | None:
         count = sum(record[below] for record in records)
-        return sum(record["passes"] for record in records) / count if count else None
+        return sum(record[above] for record in records) / count if count else None
 
     cycles = [list(cycle) for cycle in zip(*(run[1:] for run in runs.values()), strict=True)]
     everything = [record for cycle in cycles for record in cycle]
     return {
         "passes_per_accepted": ratio(everything, "accepted"),
         "passes_per_added": ratio(everything, "taken"),
+        "backward_per_added": ratio(everything, "taken", "backward"),
+        "synthesizer_per_added": ratio(everything, "taken", "synthesizer"),
+        "made_per_added": ratio(everything, "taken", "made"),
         "passes_per_accepted_by_cycle": [ratio(cycle, "accepted") for cycle in cycles],
         "shortfall": sum(record["shortfall"] for record in everything),
+    }
+
+
+def _spent(runs: dict[int, list[dict[str, Any]]]) -> dict[str, list[float]]:
+    """What a run had spent by the end of each cycle, T's start not counted; mean of the seeds.
+
+    By :class:`~trainers.affnist.sampling.Tally`'s names; ``trained``: images in T's own updates;
+    ``seconds`` by the clock and ``cpu_seconds`` of all its threads, tests included.
+    """
+    names = ("made", "passes", "backward", "synthesizer", "trained", "seconds", "cpu_seconds")
+    return {
+        name: [
+            0,
+            *accumulate(
+                statistics.mean(record[name] for record in cycle)
+                for cycle in zip(*(run[1:] for run in runs.values()), strict=True)
+            ),
+        ]
+        for name in names
     }
 
 
@@ -109,22 +136,31 @@ def table(results: dict[str, Any]) -> str:
     columns = sorted({round(i * (length - 1) / 5) for i in range(6)})
     most = [max(curve[i][0] for curve in curves.values()) for i in columns]
     rows = [["added images", *(f"{added:.0f}" for added in most)]]
-    rows[0] += ["passes of T/hard", "/added", "shortfall"]
+    rows[0] += ["T/hard", "T/added", "T back", "S", "made", "shortfall", "min", "CPU min"]
     for way, curve in curves.items():
-        row = [pictures.NAMES[way]]
+        row = [pictures.NAMES.get(way, way)]
         for i in columns:
             spread = f" ±{spreads[way][i]:.1f}" if spreads[way] else ""
             row.append(f"{curve[i][1]:.1f}{spread}")
         cost = results["search"][way]
-        for key in ("passes_per_accepted", "passes_per_added"):
+        for key in (
+            "passes_per_accepted",
+            *(f"{name}_per_added" for name in ("passes", "backward", "synthesizer", "made")),
+        ):
             row.append("-" if cost[key] is None else f"{cost[key]:.1f}")
-        rows.append([*row, str(cost["shortfall"])])
+        times = [results["spent"][way][name][-1] / 60 for name in ("seconds", "cpu_seconds")]
+        rows.append([*row, str(cost["shortfall"]), *(f"{minutes:.1f}" for minutes in times)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
     seeds = len(results["seeds"])
     head = (
         f"Accuracy (%) of T's averaged weights on {results['data']['affnist']}, mean of {seeds} "
         f"seed(s), {pictures.MIXES[results['config']['target']['mix']]}"
+    )
+    costs = (
+        "T/hard, T/added: passes of T to choose, for each image found hard and each one added; for "
+        "each one added also\nT back: backward passes through T to train S; S: its passes; made: "
+        "composites rendered; min: each run's, side by side"
     )
     paper = results["paper"]
     theirs = [
@@ -133,4 +169,4 @@ def table(results: dict[str, Any]) -> str:
     ]
     if "final" in paper:
         theirs.append(f"{paper['final']} finally")
-    return "\n".join([head, *lines, f"Paper, {paper['where']}: {'; '.join(theirs)}"])
+    return "\n".join([head, *lines, costs, f"Paper, {paper['where']}: {'; '.join(theirs)}"])

@@ -1,4 +1,4 @@
-"""One AffNIST run: one way to add data, one seed."""
+"""One AffNIST run: one way of adding data, one seed."""
 
 import time
 from pathlib import Path
@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from trainers.affnist import sampling
+from trainers.affnist import renewal, sampling
 from trainers.affnist.config import Config, Way
 from trainers.affnist.dataset import Data, Labelled
 from trainers.affnist.mixture import Mixture, MixtureSampler
@@ -33,9 +33,9 @@ STARTS_FROM = (
 """What the T that the cycles start from depends on; "train" is the fingerprint of the digits."""
 
 
-def checkpoint_path(config: Config, way: Way, seed: int) -> Path:
+def checkpoint_path(config: Config, name: str, seed: int) -> Path:
     """The checkpoint file of one run."""
-    return config.output / "checkpoints" / f"seed{seed}" / f"{way}.pt"
+    return config.output / "checkpoints" / f"seed{seed}" / f"{name}.pt"
 
 
 class AffNISTRun(Loop):
@@ -43,40 +43,41 @@ class AffNISTRun(Loop):
 
     Args:
         config: The experiment's config.
-        way: How data is added.
+        name: Which of the config's variants to run.
         seed: Seeds everything but the test set. Runs with one seed start from the same T.
         data: What the run reads.
         line: The terminal line for its progress bar.
     """
 
-    def __init__(self, config: Config, way: Way, seed: int, data: Data, line: int = 0) -> None:
+    def __init__(self, config: Config, name: str, seed: int, data: Data, line: int = 0) -> None:
+        way, config = config.variants()[name]
         accelerator = Accelerator(
             cpu=config.cpu,
             mixed_precision=config.precision,
             # Each batch is split over the processes, so that no setting depends on their number.
             dataloader_config=DataLoaderConfiguration(split_batches=True),
         )
-        self.config, self.way, self.seed, self.data, self.line = config, way, seed, data, line
+        self.config, self.name, self.seed, self.data, self.line = config, name, seed, data, line
         self._seed()
         super().__init__(
             accelerator,
-            checkpoint_path(config, way, seed),
+            checkpoint_path(config, name, seed),
             config.identity() | {"way": way, "seed": seed} | data.sources,
             data.fingerprints,
             target=_target(accelerator, config),
             synthesizer=_synthesizer(accelerator, config) if way == "synthesizer" else None,
-            log_folder=config.output / "tensorboard" / f"seed{seed}-{way}",
+            log_folder=config.output / "tensorboard" / f"seed{seed}-{name}",
         )
         self.cache = HardExampleCache(sampling.CLASSES)
         self.average = AveragedModel(self.target.network, use_buffers=True)
         self.parts |= {"cache": self.cache, "average": self.average}
-        mixture = Mixture(data.train, self.cache)
-        self._sampler = MixtureSampler(mixture, config.target, seed)
-        loader = DataLoader(mixture, batch_sampler=self._sampler, collate_fn=_as_it_is)
+        self._mixture = Mixture(data.train, self.cache)
+        self._sampler = MixtureSampler(self._mixture, config.target, seed)
+        loader = DataLoader(self._mixture, batch_sampler=self._sampler, collate_fn=_as_it_is)
         self._loader = accelerator.prepare(loader)
-        self._way = self._sampling()
+        self._way = self._sampling(way)
         self._tally = sampling.Tally()
-        self._clock = time.perf_counter()
+        self._clocks = time.perf_counter(), time.process_time()
 
     def start(self) -> None:
         """Train T on MNIST alone, or load the T that another run with this seed trained."""
@@ -93,6 +94,7 @@ class AffNISTRun(Loop):
     def synthesize(self) -> None:
         """Fill this cycle's quotas."""
         self.cache.open(self.config.images_per_cycle // sampling.CLASSES)
+        self._way.cycle = len(self.history)
         self._tally = self._way.fill(self.cache, self.target.network)
 
     def learn(self) -> None:
@@ -103,9 +105,12 @@ class AffNISTRun(Loop):
                 group["lr"] = config.late_learning_rate
         self._sampler.cycle = cycle
         self.average.n_averaged.zero_()
-        for iteration, (images, labels) in enumerate(self._bar(cycle), 1):
+        for iteration, index in enumerate(self._bar(cycle), 1):
+            images, labels = (part.to(index.device) for part in self._mixture.batch(index.cpu()))
             logits = self.target.model(images.float() / 255)
             self.update(self.target, cross_entropy(logits, labels), "target")
+            added = index - len(self.data.train)
+            self._way.after_update(self.cache, added, logits.detach(), labels)
             if iteration > len(self._sampler) - config.averaged:
                 self.average.update_parameters(self.target.network)
 
@@ -118,11 +123,13 @@ class AffNISTRun(Loop):
         if self.data.validation is not None:
             record["validation"] = self._accuracy(self.data.validation)
         if self.history:
-            record |= vars(self._tally) | self._likeness()
+            record |= vars(self._tally) | self._way.record(self.cache) | self._likeness()
+            record["trained"] = len(self._sampler) * self.config.target.batch
             if self._tally.passes:
                 record["hard_rate"] = self._tally.accepted / self._tally.passes
-        now = time.perf_counter()
-        record["seconds"], self._clock = now - self._clock, now
+        before, self._clocks = self._clocks, (time.perf_counter(), time.process_time())
+        for name, began, now in zip(("seconds", "cpu_seconds"), before, self._clocks, strict=True):
+            record[name] = now - began
         self.log({f"cycle/{k}": v for k, v in record.items() if not isinstance(v, list)})
         return record
 
@@ -134,7 +141,7 @@ class AffNISTRun(Loop):
 
     def _doing(self, cycle: int) -> str:
         part = f"cycle {cycle}/{self.config.cycles}" if cycle else "MNIST alone"
-        return f"{self.way}, seed {self.seed}, {part}"
+        return f"{self.name}, seed {self.seed}, {part}"
 
     def _bar(self, cycle: int) -> "tqdm[Any]":
         """T's batches in this cycle, with a progress bar."""
@@ -176,11 +183,13 @@ class AffNISTRun(Loop):
             correct += (guess == labels[part].to(device)).sum()
         return float(self.accelerator.reduce(correct, "sum")) * 100 / len(labelled)
 
-    def _sampling(self) -> sampling.Way:
+    def _sampling(self, way: Way) -> sampling.Way:
         common = (self.accelerator, self.config, self.data.train)
+        if way in renewal.CHOICES:
+            return renewal.Renewal(*common, self.seed, renewal.CHOICES[way])
         if self.synthesizer is not None:
             return sampling.Synthesis(*common, self.synthesizer, self.update, self.log)
-        tries = {"random": None, "random_hard": 1, "image_hard": self.config.tries}[self.way]
+        tries = {"random": None, "random_hard": 1, "image_hard": self.config.tries}[way]
         return sampling.RandomAffine(*common, tries)
 
     def _seed(self) -> None:

@@ -1,9 +1,10 @@
-"""Ways of adding data: random affine placements, only the hard ones of these, the synthesizer."""
+"""Ways of adding images: random affine placements, only the hard ones of these, the synthesizer."""
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -35,16 +36,38 @@ class Tally:
     """Cost and yield of filling a cycle's quotas, over all processes.
 
     Attributes:
+        made: How many composites were rendered.
         passes: Forward passes of T, one per image.
+        backward: Backward passes through T, one per image.
+        synthesizer: Passes of S, each of them forward and backward.
         accepted: How many placements the way accepted.
         taken: How many of these the quotas had room for.
         shortfall: How many images the quotas still lacked at the end.
     """
 
+    made: int = 0
     passes: int = 0
+    backward: int = 0
+    synthesizer: int = 0
     accepted: int = 0
     taken: int = 0
     shortfall: int = 0
+
+    def __iadd__(self, other: "Tally") -> "Tally":
+        for name, count in vars(other).items():
+            setattr(self, name, getattr(self, name) + count)
+        return self
+
+
+def fields(digits: Digits, position: Tensor, images: Tensor) -> dict[str, Tensor]:
+    """What a cache holds of digits at positions (n, 6) and their composites (n, 1, 40, 40)."""
+    theta = place(position, digits.outline)
+    return {
+        "labels": digits.labels,
+        "images": to_bytes(images),
+        "position": position,
+        "visible": compositor.visible_fraction(digits.foregrounds(), theta, (SIZE, SIZE)),
+    }
 
 
 class Way(ABC):
@@ -52,7 +75,12 @@ class Way(ABC):
 
     Every process draws its own digits and placements from its global generator. What they find is
     gathered, so that all hold the same cache.
+
+    Attributes:
+        cycle: The cycle to fill the quotas of.
     """
+
+    cycle = 0
 
     def __init__(self, accelerator: Accelerator, config: Config, digits: Digits) -> None:
         self.accelerator = accelerator
@@ -68,6 +96,23 @@ class Way(ABC):
             target: T, frozen.
         """
 
+    def after_update(
+        self, cache: HardExampleCache, index: Tensor, logits: Tensor, labels: Tensor
+    ) -> None:
+        """Act on what T made of a batch; by default not at all.
+
+        Args:
+            cache: The cache.
+            index: (n,) int64: the place in the cache of each image, negative for MNIST's own.
+            logits: (n, 10), T's as it trained on them.
+            labels: (n,) int64.
+        """
+        return
+
+    def record(self, cache: HardExampleCache) -> dict[str, Any]:
+        """What is to be known of this way alone after a cycle."""
+        return {}
+
     def _draw(self, count: int, room: Tensor | None = None) -> Digits:
         """Draw digits, of classes with room only if ``room`` is given."""
         labels = self.digits.labels
@@ -82,24 +127,18 @@ class Way(ABC):
         self,
         cache: HardExampleCache,
         tally: Tally,
-        passes: int,
+        cost: Tally,
         digits: Digits,
         position: Tensor,
         images: Tensor,
     ) -> None:
         """Add the composites accepted on all processes to the cache, and count them."""
-        theta = place(position, digits.outline)
-        found = {
-            "labels": digits.labels,
-            "images": to_bytes(images),
-            "position": position,
-            "visible": compositor.visible_fraction(digits.foregrounds(), theta, (SIZE, SIZE)),
-        }
-        everything = gather_object([(passes, {k: v.detach().cpu() for k, v in found.items()})])
-        for passes, fields in everything:
-            tally.passes += passes
-            tally.accepted += len(fields["labels"])
-            tally.taken += int(cache.add(**fields).sum())
+        found = fields(digits, position, images)
+        mine = (cost, {name: values.detach().cpu() for name, values in found.items()})
+        for part_cost, part in gather_object([mine]):
+            tally += part_cost
+            tally.accepted += len(part["labels"])
+            tally.taken += int(cache.add(**part).sum())
         tally.shortfall = int(cache.room.sum())
 
 
@@ -132,23 +171,24 @@ class RandomAffine(Way):
         return min(BATCH, math.ceil(wanted / self.accelerator.num_processes))
 
     @torch.no_grad()
-    def _search(self, digits: Digits, target: nn.Module) -> tuple[int, Digits, Tensor, Tensor]:
-        """Count the passes of T, and return the accepted digits, their positions and composites."""
+    def _search(self, digits: Digits, target: nn.Module) -> tuple[Tally, Digits, Tensor, Tensor]:
+        """Return the cost, the accepted digits, their positions and composites."""
         if self.tries is None:
             position = self._uniform(len(digits))
-            return 0, digits, position, composite(digits, place(position, digits.outline))
-        passes, found = 0, []
+            images = composite(digits, place(position, digits.outline))
+            return Tally(made=len(digits)), digits, position, images
+        cost, found = Tally(), []
         for _ in range(self.tries):
             position = self._uniform(len(digits))
             images = composite(digits, place(position, digits.outline))
             hard = margin(target(images), digits.labels) > self.config.margin
-            passes += len(digits)
+            cost += Tally(made=len(digits), passes=len(digits))
             found.append((digits[hard], position[hard], images[hard]))
             digits = digits[~hard]
             if not len(digits):
                 break
         parts, positions, images_found = zip(*found, strict=True)
-        return passes, Digits.cat(parts), torch.cat(positions), torch.cat(images_found)
+        return cost, Digits.cat(parts), torch.cat(positions), torch.cat(images_found)
 
     def _uniform(self, count: int) -> Tensor:
         return uniform(count).to(self.accelerator.device)
@@ -189,7 +229,8 @@ class Synthesis(Way):
                     "synthesizer/spread": float(relative_spread(position).mean()),
                 }
             )
-            self._add(cache, tally, batch, digits[hard], position[hard], images[hard])
+            cost = Tally(made=batch, passes=batch, backward=batch, synthesizer=batch)
+            self._add(cache, tally, cost, digits[hard], position[hard], images[hard])
         return tally
 
 

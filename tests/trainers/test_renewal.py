@@ -1,0 +1,221 @@
+"""Added images that T gets right are replaced while it trains."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_affnist
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from trainers.affnist import dataset, renewal, sampling
+from trainers.affnist.config import TINY, Config, DataConfig, RenewalConfig
+from trainers.affnist.placement import Digits, pad
+from trainers.affnist.run import AffNISTRun
+from trainers.cache import HardExampleCache
+from trainers.loop import NonFiniteError
+from trainers.renewal import Choice, Visits, choose
+
+PER_CLASS = 3
+CONFIG = replace(TINY, renewal=RenewalConfig(margins=(-0.1,), blocks=(2,)))
+
+
+@pytest.fixture
+def digits() -> Digits:
+    images, labels = tiny_affnist.digits(tiny_affnist.TRAIN, 0)
+    return pad(torch.from_numpy(images), torch.from_numpy(labels).long())
+
+
+@pytest.fixture
+def cache() -> HardExampleCache:
+    cache = HardExampleCache(sampling.CLASSES)
+    cache.open(PER_CLASS)
+    return cache
+
+
+def way(digits: Digits, choice: Choice = "known", seed: int = 0, cycle: int = 1) -> Any:
+    made = renewal.Renewal(Accelerator(cpu=True), CONFIG, digits, seed, choice)
+    made.cycle = cycle
+    return made
+
+
+def logits(margins: list[float], labels: list[int]) -> Tensor:
+    """T's answers with these margins: all of p on the true class and one wrong one."""
+    p = torch.zeros(len(labels), 10)
+    for row, (margin, label) in enumerate(zip(margins, labels, strict=True)):
+        p[row, label], p[row, (label + 1) % 10] = (1 - margin) / 2, (1 + margin) / 2
+    return p.log()
+
+
+def test_the_last_of_several_visits_counts_and_what_cannot_be_renewed_does_not() -> None:
+    visits = Visits(Accelerator(cpu=True), 2)
+    assert visits.note(torch.tensor([-7, 3, 5, 3]), torch.tensor([9.0, 1, 2, 3])) == {}
+    assert visits.note(torch.tensor([5, -1, 0, -2]), torch.tensor([4.0, 9, 5, 9])) == {
+        3: 3,
+        5: 4,
+        0: 5,
+    }
+    # The next block starts from nothing, and so does what follows an unfinished one.
+    assert visits.note(torch.tensor([1]), torch.tensor([1.0])) == {}
+    visits.clear()
+    assert visits.note(torch.tensor([2]), torch.tensor([1.0])) == {}
+    assert visits.note(torch.tensor([4]), torch.tensor([1.0])) == {2: 1, 4: 1}
+
+
+def test_which_are_renewed_by_hand() -> None:
+    last = {9: 0.25, 4: 0.5, 7: -0.5, 2: 0.75, 3: 0.25}
+    generator = torch.Generator().manual_seed(0)
+    assert choose(last, 0.25, "known", generator) == [3, 7, 9]
+    assert choose(last, -0.75, "known", generator) == []
+    assert choose(last, 0.25, "all", generator) == [2, 3, 4, 7, 9]
+    drawn = [choose(last, 0.25, "random", generator) for _ in range(200)]
+    assert all(len(set(chosen)) == 3 and chosen == sorted(chosen) for chosen in drawn)
+    counts = torch.tensor([number for chosen in drawn for number in chosen]).bincount(minlength=10)
+    assert counts.nonzero()[:, 0].tolist() == [2, 3, 4, 7, 9]
+    # Each is drawn in 3 of 5 cases: 120 times, with a standard deviation of 7.
+    assert ((counts[counts > 0] - 120).abs() < 5 * 7).all()
+
+
+def test_what_t_gets_right_is_replaced_and_all_else_stays(
+    digits: Digits, cache: HardExampleCache
+) -> None:
+    renewed = way(digits)
+    tally = renewed.fill(cache, torch.nn.Identity())
+    assert (tally.made, tally.passes, tally.taken, tally.shortfall) == (30, 0, 30, 0)
+    labels = cache["labels"].clone()
+    assert labels.bincount().tolist() == [PER_CLASS] * 10
+    before = {name: cache[name].clone() for name in ("images", "position", "visible")}
+    # Margins: place 4 is first right, then wrong; 11 first wrong, then right; 20 right at the
+    # limit; 29 wrong just above it; 0, never shown, stays too. Negative: MNIST's, always right.
+    first, second = [4, 11, -3, 20], [11, 29, 4, -1]
+    renewed.after_update(cache, torch.tensor(first), *shown([-0.9, 0.9, -1, -0.1], first, labels))
+    assert torch.equal(cache["images"], before["images"])
+    renewed.cycle = 2
+    renewed.after_update(
+        cache, torch.tensor(second), *shown([-0.2, -0.09, 0.2, -1], second, labels)
+    )
+    changed = (cache["images"] != before["images"]).flatten(1).any(1).nonzero()[:, 0].tolist()
+    assert changed == [11, 20]
+    moved = (cache["position"] != before["position"]).any(1).nonzero()[:, 0].tolist()
+    assert moved == [11, 20]
+    assert torch.equal(cache["labels"], labels)
+    assert tally.made == 32
+    assert renewed.record(cache) == {
+        "visited": 4,
+        "renewed": 2,
+        "stayed": 0.5,
+        "born": [28, 2],
+        "age": pytest.approx(28 / 30),
+    }
+
+
+def shown(margins: list[float], places: list[int], labels: Tensor) -> tuple[Tensor, Tensor]:
+    true = [int(labels[place]) if place >= 0 else 0 for place in places]
+    return logits(margins, true), torch.tensor(true)
+
+
+@pytest.mark.parametrize(("choice", "count"), [("known", 2), ("random", 2), ("all", 4)])
+def test_the_controls_replace_as_many_or_all_that_were_shown(
+    digits: Digits, cache: HardExampleCache, choice: Choice, count: int
+) -> None:
+    renewed = way(digits, choice)
+    renewed.fill(cache, torch.nn.Identity())
+    before, labels = cache["images"].clone(), cache["labels"].clone()
+    places = [4, 11, 20, 29]
+    for margins in ([0.9, 0.9, 0.9, 0.9], [0.9, -0.9, 0.9, -0.9]):
+        renewed.after_update(cache, torch.tensor(places), *shown(margins, places, labels))
+    changed = (cache["images"] != before).flatten(1).any(1).nonzero()[:, 0].tolist()
+    assert len(changed) == count
+    assert set(changed) <= set(places)
+    assert torch.equal(cache["labels"], labels)
+
+
+def test_no_digit_is_placed_twice_before_all_of_its_class_were(
+    digits: Digits, cache: HardExampleCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digits.images[:, 0, 0, 0] = torch.arange(tiny_affnist.TRAIN)  # tells them apart
+    placed: list[int] = []
+
+    def watched(digits: Digits, theta: Tensor) -> Tensor:
+        placed.extend(digits.images[:, 0, 0, 0].tolist())
+        return dataset.composite(digits, theta)
+
+    monkeypatch.setattr(renewal, "composite", watched)
+    renewed = way(digits, "all")
+    renewed.fill(cache, torch.nn.Identity())
+    everywhere = list(range(30))
+    margins, labels = [0.0] * 30, cache["labels"]
+    while len(placed) < 180:  # 18 of the 20 of each class
+        renewed.after_update(cache, torch.tensor(everywhere), *shown(margins, everywhere, labels))
+    assert len(placed) == len(set(placed)) == 180
+
+
+def test_seed_and_cycle_decide_the_draws(digits: Digits) -> None:
+    def images(seed: int, cycle: int) -> Tensor:
+        cache = HardExampleCache(sampling.CLASSES)
+        cache.open(PER_CLASS)
+        way(digits, seed=seed, cycle=cycle).fill(cache, torch.nn.Identity())
+        torch.rand(3)  # of no consequence
+        return cache["images"]
+
+    assert torch.equal(images(1, 1), images(1, 1))
+    assert not torch.equal(images(1, 1), images(1, 2))
+    assert not torch.equal(images(1, 1), images(2, 1))
+
+
+@pytest.fixture
+def config(tiny_mnist: Path, tmp_path: Path) -> Config:
+    # T has learnt enough to be right about some images, and not about others.
+    target = replace(TINY.target, mnist_iterations=300, iterations=9)
+    data = DataConfig(tiny_mnist, downloads=tmp_path)
+    return replace(TINY, output=tmp_path / "whole", cpu=True, target=target, data=data)
+
+
+@pytest.mark.parametrize("name", ["renewed", "renewed_at_random"])
+def test_killed_in_mid_cycle_it_resumes_bit_for_bit(config: Config, name: str) -> None:
+    data = dataset.prepare(config.data)
+    whole = AffNISTRun(config, name, 0, data)
+    history = whole.run(3)
+    assert all(0 < record["renewed"] < record["visited"] for record in history[1:])
+
+    class Killed(AffNISTRun):
+        def update(self, *details: Any) -> float:
+            if len(self.history) == 2 and self._way.record(self.cache)["renewed"]:
+                raise NonFiniteError("killed")
+            return super().update(*details)
+
+    broken = replace(config, output=config.output.with_name("broken"))
+    with pytest.raises(NonFiniteError, match="killed"):
+        Killed(broken, name, 0, data).run(3)
+    again = AffNISTRun(broken, name, 0, data)
+    again.run(3)
+    for field, values in whole.cache.state_dict()["fields"].items():
+        assert torch.equal(values, again.cache[field]), field
+    for values, others in zip(whole.average.parameters(), again.average.parameters(), strict=True):
+        assert torch.equal(values, others)
+
+
+def test_t_is_shown_what_the_cache_holds_at_that_moment(config: Config) -> None:
+    run = AffNISTRun(config, "renewed_all", 0, dataset.prepare(config.data))
+    model, after_update = run.target.model, run._way.after_update
+    shown: list[Tensor] = []
+    compared = 0
+
+    def forward(images: Tensor) -> Tensor:
+        shown.append(images)
+        answer: Tensor = model(images)
+        return answer
+
+    def checked(cache: HardExampleCache, index: Tensor, *answers: Tensor) -> None:
+        nonlocal compared
+        added = index >= 0
+        if added.any():
+            assert torch.equal(shown[-1][added], cache["images"][index[added]].float() / 255)
+            compared += 1
+        after_update(cache, index, *answers)
+
+    run.target.model, run._way.after_update = forward, checked  # type: ignore[method-assign]
+    run.run(2)
+    assert compared == 18

@@ -1,0 +1,78 @@
+"""Renewal: the added examples that T already gets right make way for new ones while it trains.
+
+T's answers in its own updates tell which these are, so that no pass is spent on asking.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+Choice = Literal["known", "all", "random"]
+"""Which of the visited examples are renewed. known: those that T gets right; the controls: all of
+them, or as many as T gets right, whichever."""
+
+
+class Visits:
+    """What T made of the added examples when it was last shown them; the same on every process.
+
+    Args:
+        accelerator: Its processes share each batch, in equal parts.
+        block: How many updates of T to collect.
+    """
+
+    def __init__(self, accelerator: Accelerator, block: int) -> None:
+        self._accelerator, self._block = accelerator, block
+        self._parts: list[tuple[Tensor, Tensor]] = []
+
+    def clear(self) -> None:
+        """Forget the updates since the last complete block."""
+        self._parts.clear()
+
+    def note(self, index: Tensor, score: Tensor) -> dict[int, float]:
+        """Note this process's part of an update.
+
+        Args:
+            index: (n,) int64: the number of each example, negative where it cannot be renewed.
+            score: (n,): what T made of each, on any scale where less is better known.
+
+        Returns:
+            With a block's last update: the last score of each example visited in the block, by its
+            number. Before that, nothing.
+        """
+        self._parts.append((index, score))
+        if len(self._parts) < self._block:
+            return {}
+        # From (processes x updates, n) to the order of the visits, so that the last one counts.
+        numbers, scores = (
+            self._accelerator.gather(torch.stack(column))
+            .unflatten(0, (-1, self._block))
+            .transpose(0, 1)
+            .flatten()
+            .tolist()
+            for column in zip(*self._parts, strict=True)
+        )
+        self.clear()
+        visits = zip(numbers, scores, strict=True)
+        return {number: score for number, score in visits if number >= 0}
+
+
+def choose(
+    last: Mapping[int, float], limit: float, choice: Choice, generator: torch.Generator
+) -> list[int]:
+    """Choose which of the visited examples to renew, in ascending order.
+
+    Args:
+        last: The last score of each, as :meth:`Visits.note` returns it.
+        limit: T knows an example whose score is at most this.
+        choice: What decides.
+        generator: Draws the random ones.
+    """
+    visited = sorted(last)
+    known = [number for number in visited if last[number] <= limit]
+    if choice == "random":
+        order = torch.randperm(len(visited), generator=generator)
+        return sorted(visited[place] for place in order[: len(known)].tolist())
+    return visited if choice == "all" else known
