@@ -2,23 +2,16 @@
 
 import importlib.metadata
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-import tiny_affnist
 import torch
-import two_processes
 from PIL import Image
+from tiny_affnist import arguments, same, state
 
 from trainers.affnist import __main__ as command
 from trainers.affnist import dataset, report
@@ -28,60 +21,10 @@ from trainers.affnist.config import (
     TINY,
     WAYS,
     DataConfig,
-    RenewalConfig,
     TargetConfig,
 )
 from trainers.affnist.run import AffNISTRun
 from trainers.config import ConfigError, flatten, plain
-
-SCRIPT = Path(tiny_affnist.__file__)
-
-
-def arguments(mnist: Path, output: Path, *more: str) -> list[str]:
-    """A command line of a run that takes a second."""
-    line = f"--preset tiny --data {mnist} --output {output} --data.downloads {output / 'data'}"
-    line += (
-        " --images-per-cycle 10 --synthesizer.max-steps 2 --max-passes 100 --side-by-side 1 --cpu"
-    )
-    return [*line.split(), *more]
-
-
-def start(
-    *parts: object, script: Path = SCRIPT, launcher: tuple[str, ...] = ()
-) -> "subprocess.Popen[str]":
-    """Run the tiny experiment in another process."""
-    return subprocess.Popen(
-        [sys.executable, *launcher, str(script), *map(str, parts)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def finish(process: "subprocess.Popen[str]") -> str:
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
-    return output
-
-
-def state(path: Path) -> dict[str, Any]:
-    """A checkpoint without the times it took."""
-    content: dict[str, Any] = torch.load(path, weights_only=True)
-    for record in content["header"]["history"]:
-        del record["seconds"], record["cpu_seconds"]
-    return content
-
-
-def same(first: Any, second: Any) -> bool:
-    """Whether two checkpoints are the same, tensors by bits."""
-    if isinstance(first, torch.Tensor):
-        return torch.equal(first, second)
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
-    if isinstance(first, list | tuple):
-        return len(first) == len(second) and all(map(same, first, second))
-    return bool(first == second)
 
 
 def test_a_run_leaves_every_file_and_going_on_gives_the_same_bits(
@@ -126,11 +69,11 @@ def test_a_run_leaves_every_file_and_going_on_gives_the_same_bits(
         made = sum(record["made"] for run in runs for record in run[1:])
         renewed = sum(record["renewed"] for run in runs for record in run[1:])
         assert made == renewed + 2 * 20
-        assert results["search"][way]["made_per_added"] == made / 40
-        assert results["search"][way]["passes_per_added"] == 0
-    steps = results["search"]["synthesizer"]
-    assert steps["passes_per_added"] == steps["backward_per_added"] == steps["made_per_added"]
-    assert steps["passes_per_added"] == steps["synthesizer_per_added"] > 1
+        assert results["spent"][way]["made"][2] == made / 2
+        assert results["spent"][way]["passes"] == [0, 0, 0]
+    steps = results["spent"]["synthesizer"]
+    assert steps["passes"] == steps["backward"] == steps["synthesizer"] == steps["made"]
+    assert steps["passes"][1] >= 64
     for name in ("curve.png", "hard_examples.png"):
         assert min(Image.open(whole / name).size) > 100
     for way in WAYS:
@@ -169,46 +112,6 @@ def test_logs_hold_what_tells_a_collapse(tiny_mnist: Path, tmp_path: Path) -> No
         "cycle/diversity",
         "cycle/shortfall",
     }
-
-
-def test_an_ablation_runs_a_way_with_each_margin_and_block(
-    tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    line = arguments(tiny_mnist, tmp_path, "--cycles", "1", "--ways", "random", "renewed")
-    command.main(line)
-    base = state(tmp_path / "checkpoints/seed0/renewed.pt")
-    command.main([*line, "--renewal.margins", "0.05", "-1", "1", "--renewal.blocks", "2", "3"])
-    names = ["renewed", "renewed,margin=-1.0", "renewed,margin=1.0", "renewed,block=3"]
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert list(results["curve"]) == ["random", *names]
-    printed = capsys.readouterr().out
-    assert all(f"{name}, seed 0, cycle 1/1" in printed for name in names[1:])
-    cycles = {name: results["cycles"][name]["0"][1] for name in names}
-    # 6 updates: three blocks of 2, or two of 3.
-    assert cycles["renewed,margin=-1.0"]["renewed"] == 0
-    assert cycles["renewed,margin=1.0"]["stayed"] == 0
-    assert cycles["renewed,block=3"]["visited"] < cycles["renewed,margin=1.0"]["visited"]
-    # The run with the first of both is the one that was there.
-    assert same(base, state(tmp_path / "checkpoints/seed0/renewed.pt"))
-
-
-def test_the_controls_vary_by_what_they_depend_on() -> None:
-    values = RenewalConfig(margins=(0.0, 0.5), blocks=(9, 7))
-    variants = replace(FIGURE7, ways=WAYS, renewal=values).variants()
-    settings = {
-        name: (way, *config.renewal.margins, *config.renewal.blocks)
-        for name, (way, config) in variants.items()
-    }
-    assert settings == {
-        **{way: (way, 0.0, 9) for way in WAYS},
-        "renewed,margin=0.5": ("renewed", 0.5, 9),
-        "renewed,block=7": ("renewed", 0.0, 7),
-        "renewed_all,block=7": ("renewed_all", 0.0, 7),
-        "renewed_at_random,margin=0.5": ("renewed_at_random", 0.5, 9),
-        "renewed_at_random,block=7": ("renewed_at_random", 0.0, 7),
-    }
-    ablation = command.parse(["--preset", "ablation"]).variants()
-    assert len(ablation) == 10
 
 
 def test_the_deep_classifier_the_other_mix_and_validation(
@@ -336,92 +239,6 @@ def test_presets() -> None:
     assert command.parse(["--preset", "table1", "--cycles", "3"]) == replace(TABLE1, cycles=3)
     assert TABLE1.target.network == "deep"
     assert TABLE1.data.validation_digits == 5000
-
-
-def test_kill_at_any_moment_loses_no_finished_file(tiny_mnist: Path, tmp_path: Path) -> None:
-    """After SIGKILL the workers end too, and the next start comes to the same bits."""
-    line = ("--side-by-side", "2", "--cycles", "6", "--ways", "synthesizer", "image_hard")
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    path = killed / "checkpoints" / "seed0" / "image_hard.pt"
-    process = start(*arguments(tiny_mnist, killed, *line))
-    deadline = time.monotonic() + 100
-    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert path.exists()
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    _, alive = psutil.wait_procs(children, timeout=20)
-    assert not alive
-    before = {p: state(p) for p in killed.glob("checkpoints/seed0/*.pt") if p.stem != "mnist"}
-    done = {p: len(content["header"]["history"]) for p, content in before.items()}
-    assert min(done.values()) < 7, "it ended before it could be killed"
-
-    for output in (killed, whole):
-        command.main(arguments(tiny_mnist, output, *line, "--side-by-side", "1"))
-    for name in ("synthesizer", "image_hard"):
-        content = state(killed / "checkpoints" / "seed0" / f"{name}.pt")
-        assert same(content, state(whole / "checkpoints" / "seed0" / f"{name}.pt"))
-        assert len(content["header"]["history"]) == 7
-        old = before.get(killed / "checkpoints" / "seed0" / f"{name}.pt")
-        if old is not None:
-            history = old["header"]["history"]
-            assert content["header"]["history"][: len(history)] == history
-    assert json.loads((killed / "results.json").read_text())["curve"]
-
-
-def test_two_processes_train_together(tiny_mnist: Path, tmp_path: Path) -> None:
-    """Under torchrun with gloo: the same networks and cache in both, trained as by one process."""
-    script = SCRIPT.with_name("two_processes.py")
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    both, one = tmp_path / "both", tmp_path / "one"
-    output = finish(start(*arguments(tiny_mnist, both), script=script, launcher=launcher))
-    assert output.count("Accuracy (%)") == 1
-    assert output.count("process 1 agrees") == 2
-    results = json.loads((both / "results.json").read_text())
-    assert [point[0] for point in results["curve"]["random"]] == [0, 10, 20]
-    assert set(results["curve"]) == set(WAYS)
-    content = torch.load(both / "checkpoints" / "seed0" / "synthesizer.pt")
-    assert len(content["rng"]) == 2
-    assert not same(*content["rng"]), "both processes would draw the same places"
-
-    two_processes.run_without_dropout(command.parse(arguments(tiny_mnist, one)), "synthesizer")
-    two_processes.run_without_dropout(command.parse(arguments(tiny_mnist, one)), "renewed")
-    held = [
-        torch.load(p / "undropped" / "checkpoints" / "seed0" / "renewed.pt")["parts"]["cache"]
-        for p in (both, one)
-    ]
-    assert same(*held)
-    trained = [
-        torch.load(p / "undropped" / "checkpoints" / "seed0" / "mnist.pt") for p in (both, one)
-    ]
-    for name, value in trained[1]["parts"]["target"].items():
-        # Half batches summed in another order, over 20 steps of SGD at 1e-2.
-        torch.testing.assert_close(trained[0]["parts"]["target"][name], value, rtol=1e-4, atol=1e-6)
-
-
-def test_a_second_run_in_the_folder_is_refused_while_the_first_lives(
-    tiny_mnist: Path, tmp_path: Path
-) -> None:
-    ways = ("--ways", "random", "image_hard")
-    line = arguments(tiny_mnist, tmp_path / "out", *ways)
-    first = start(*line, "--cycles", "100000", "--side-by-side", "2")
-    try:
-        deadline = time.monotonic() + 300
-        checkpoints = tmp_path / "out" / "checkpoints"
-        while not list(checkpoints.glob("*/random.pt")) and time.monotonic() < deadline:
-            assert first.poll() is None, first.communicate()
-            time.sleep(0.1)
-        message = f"error: {tmp_path / 'out'}: another run is writing there; wait for it to end"
-        for more in ((), ("--restart",)):
-            with pytest.raises(SystemExit, match=message):
-                command.main([*line, *more])
-        assert list(checkpoints.glob("*/random.pt"))
-    finally:
-        first.kill()
-        first.communicate()
-    # The killed one left no lock behind.
-    command.main([*line, "--restart"])
 
 
 def test_every_number_has_its_limits() -> None:

@@ -1,5 +1,6 @@
 """Added images that T gets right are replaced while it trains."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ import pytest
 import tiny_affnist
 import torch
 from accelerate import Accelerator
+from tiny_affnist import arguments, same, state
 from torch import Tensor
 
+from trainers.affnist import __main__ as command
 from trainers.affnist import dataset, renewal, sampling
-from trainers.affnist.config import TINY, Config, DataConfig, RenewalConfig
+from trainers.affnist.config import FIGURE7, TINY, WAYS, Config, DataConfig, RenewalConfig
 from trainers.affnist.placement import Digits, pad
 from trainers.affnist.run import AffNISTRun
 from trainers.cache import HardExampleCache
@@ -219,3 +222,43 @@ def test_t_is_shown_what_the_cache_holds_at_that_moment(config: Config) -> None:
     run.target.model, run._way.after_update = forward, checked  # type: ignore[method-assign]
     run.run(2)
     assert compared == 18
+
+
+def test_an_ablation_runs_a_way_with_each_margin_and_block(
+    tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = arguments(tiny_mnist, tmp_path, "--cycles", "1", "--ways", "random", "renewed")
+    command.main(line)
+    base = state(tmp_path / "checkpoints/seed0/renewed.pt")
+    command.main([*line, "--renewal.margins", "0.05", "-1", "1", "--renewal.blocks", "2", "3"])
+    names = ["renewed", "renewed,margin=-1.0", "renewed,margin=1.0", "renewed,block=3"]
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert list(results["curve"]) == ["random", *names]
+    printed = capsys.readouterr().out
+    assert all(f"{name}, seed 0, cycle 1/1" in printed for name in names[1:])
+    cycles = {name: results["cycles"][name]["0"][1] for name in names}
+    # 6 updates: three blocks of 2, or two of 3.
+    assert cycles["renewed,margin=-1.0"]["renewed"] == 0
+    assert cycles["renewed,margin=1.0"]["stayed"] == 0
+    assert cycles["renewed,block=3"]["visited"] < cycles["renewed,margin=1.0"]["visited"]
+    # The run with the first of both is the one that was there.
+    assert same(base, state(tmp_path / "checkpoints/seed0/renewed.pt"))
+
+
+def test_the_controls_vary_by_what_they_depend_on() -> None:
+    values = RenewalConfig(margins=(0.0, 0.5), blocks=(9, 7))
+    variants = replace(FIGURE7, ways=WAYS, renewal=values).variants()
+    settings = {
+        name: (way, *config.renewal.margins, *config.renewal.blocks)
+        for name, (way, config) in variants.items()
+    }
+    assert settings == {
+        **{way: (way, 0.0, 9) for way in WAYS},
+        "renewed,margin=0.5": ("renewed", 0.5, 9),
+        "renewed,block=7": ("renewed", 0.0, 7),
+        "renewed_all,block=7": ("renewed_all", 0.0, 7),
+        "renewed_at_random,margin=0.5": ("renewed_at_random", 0.5, 9),
+        "renewed_at_random,block=7": ("renewed_at_random", 0.0, 7),
+    }
+    ablation = command.parse(["--preset", "ablation"]).variants()
+    assert len(ablation) == 10

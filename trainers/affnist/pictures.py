@@ -39,39 +39,20 @@ def curve(path: Path, results: dict[str, Any]) -> None:
 
     Beside it are the same accuracies against two costs: composites made, and passes of T to choose.
     """
-    figure, (axes, *costs) = plt.subplots(
+    figure, panels = plt.subplots(
         1, 3, figsize=(15, 5), sharey=True, layout="constrained", width_ratios=(4, 3, 3)
     )
-    for way, points in results["curve"].items():
+    axes, made, passes = panels
+    for number, (way, points) in enumerate(results["curve"].items()):
         added, accuracy = np.transpose(points)
-        # A variant of a way has the next colour of matplotlib's cycle.
-        (line,) = axes.plot(
-            added,
-            accuracy,
-            color=COLOURS.get(way),
-            ls="-" if way in COLOURS else "--",
-            marker=".",
-            label=NAMES.get(way, way),
-        )
-        if results["spread"][way]:
-            spread = np.array(results["spread"][way])
-            axes.fill_between(
-                added,
-                accuracy - spread,
-                accuracy + spread,
-                color=line.get_color(),
-                alpha=0.15,
-                lw=0,
-            )
-        for beside, name in zip(costs, ("made", "passes"), strict=True):
-            spent = results["spent"][way][name]
-            beside.plot(
-                spent, accuracy, color=line.get_color(), ls=line.get_linestyle(), marker="."
-            )
-    costs[0].set(xlabel="composites made")
-    costs[1].set(xlabel="passes of T to choose")
-    for beside in costs:
-        beside.grid(alpha=0.3)
+        spent, spread = results["spent"][way], results["spread"][way]
+        colour = COLOURS.get(way, f"C{number}")  # a variant of a way has none of its own
+        line = {"ls": "-" if way in COLOURS else "--", "marker": ".", "label": NAMES.get(way, way)}
+        for panel, x in zip(panels, (added, spent["made"], spent["passes"]), strict=True):
+            panel.plot(x, accuracy, color=colour, **line)
+            if spread:
+                low, high = accuracy - np.array(spread), accuracy + np.array(spread)
+                panel.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
     most = max(points[-1][0] for points in results["curve"].values())
     for way, points in results["paper"]["points"].items():
         near = [point for point in points if point[0] <= most * 1.1]
@@ -89,7 +70,10 @@ def curve(path: Path, results: dict[str, Any]) -> None:
         title=f"{results['data']['affnist']}, mean of {seeds} seed{'s' * (seeds > 1)}\n"
         f"{MIXES[results['config']['target']['mix']]}",
     )
-    axes.grid(alpha=0.3)
+    made.set(xlabel="composites made")
+    passes.set(xlabel="passes of T to choose")
+    for panel in panels:
+        panel.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize="small")
     save(figure, path)
 

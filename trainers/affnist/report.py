@@ -93,18 +93,15 @@ def _spread(runs: dict[int, list[dict[str, Any]]]) -> list[float] | None:
 def _search(runs: dict[int, list[dict[str, Any]]]) -> dict[str, Any]:
     """The cost of finding the images, summed over the seeds."""
 
-    def ratio(records: list[dict[str, Any]], below: str, above: str = "passes") -> float | None:
+    def ratio(records: list[dict[str, Any]], below: str) -> float | None:
         count = sum(record[below] for record in records)
-        return sum(record[above] for record in records) / count if count else None
+        return sum(record["passes"] for record in records) / count if count else None
 
     cycles = [list(cycle) for cycle in zip(*(run[1:] for run in runs.values()), strict=True)]
     everything = [record for cycle in cycles for record in cycle]
     return {
         "passes_per_accepted": ratio(everything, "accepted"),
         "passes_per_added": ratio(everything, "taken"),
-        "backward_per_added": ratio(everything, "taken", "backward"),
-        "synthesizer_per_added": ratio(everything, "taken", "synthesizer"),
-        "made_per_added": ratio(everything, "taken", "made"),
         "passes_per_accepted_by_cycle": [ratio(cycle, "accepted") for cycle in cycles],
         "shortfall": sum(record["shortfall"] for record in everything),
     }
@@ -117,14 +114,9 @@ def _spent(runs: dict[int, list[dict[str, Any]]]) -> dict[str, list[float]]:
     ``seconds`` by the clock and ``cpu_seconds`` of all its threads, tests included.
     """
     names = ("made", "passes", "backward", "synthesizer", "trained", "seconds", "cpu_seconds")
+    cycles = list(zip(*(run[1:] for run in runs.values()), strict=True))
     return {
-        name: [
-            0,
-            *accumulate(
-                statistics.mean(record[name] for record in cycle)
-                for cycle in zip(*(run[1:] for run in runs.values()), strict=True)
-            ),
-        ]
+        name: [0, *accumulate(statistics.mean(r[name] for r in cycle) for cycle in cycles)]
         for name in names
     }
 
@@ -143,13 +135,13 @@ def table(results: dict[str, Any]) -> str:
             spread = f" ±{spreads[way][i]:.1f}" if spreads[way] else ""
             row.append(f"{curve[i][1]:.1f}{spread}")
         cost = results["search"][way]
-        for key in (
-            "passes_per_accepted",
-            *(f"{name}_per_added" for name in ("passes", "backward", "synthesizer", "made")),
-        ):
+        for key in ("passes_per_accepted", "passes_per_added"):
             row.append("-" if cost[key] is None else f"{cost[key]:.1f}")
-        times = [results["spent"][way][name][-1] / 60 for name in ("seconds", "cpu_seconds")]
-        rows.append([*row, str(cost["shortfall"]), *(f"{minutes:.1f}" for minutes in times)])
+        spent = {name: values[-1] for name, values in results["spent"][way].items()}
+        for name in ("backward", "synthesizer", "made"):
+            row.append(f"{spent[name] / max(curve[-1][0], 1):.1f}")
+        minutes = (f"{spent[name] / 60:.1f}" for name in ("seconds", "cpu_seconds"))
+        rows.append([*row, str(cost["shortfall"]), *minutes])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
     seeds = len(results["seeds"])
