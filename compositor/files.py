@@ -134,7 +134,6 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     try:
         with roomy(folder.parent):
             yield partial
-            os.sync()  # without this, a power cut can leave empty files under the new name
             if folder.exists():
                 folder.rename(old)
             partial.rename(folder)

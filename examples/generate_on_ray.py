@@ -23,6 +23,7 @@ from compositor.generate import Config, finish
 from compositor.generate.__main__ import parse
 from compositor.generate.judge import judge
 from compositor.generate.material import read
+from compositor.generate.processes import Job, Workers
 from compositor.generate.run import settings
 from compositor.generate.scenes import Maker
 from compositor.generate.shards import Shards, claimed, settle
@@ -61,7 +62,8 @@ def generate(config: Config) -> None:
                 num_gpus=1 if config.detector and cuda.is_available() else 0,
             )
             print(f"made {sum(row['pictures'] for row in made.take_all())} pictures")
-        finish.write(config, sources, shards)
+        with Workers(Job(config, sources, shards)) as workers:
+            finish.write(workers)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -58,7 +58,7 @@ def test_scenes_without_an_object_are_refused(peer, monkeypatch):
 def test_every_call_writes_a_data_set_of_its_own_with_its_workers(monkeypatch):
     make, workers = peers.make, []
     monkeypatch.setattr(
-        peers, "make", lambda config, *rest: (workers.append(config.workers), make(config, *rest))
+        peers, "make", lambda own, *rest: (workers.append(own.job.config.workers), make(own, *rest))
     )
     run = peers.prepare(peers.OWN, make_data_set(*DATA), 2)
     other = peers.prepare(peers.OWN, make_data_set(*DATA), 1)

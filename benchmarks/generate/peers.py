@@ -15,7 +15,8 @@ import numpy as np
 from benchmarks.generate.material import QUALITY, DataSet, composed
 from benchmarks.render import packages
 from compositor.data.frames import pillow
-from compositor.data.write import coco
+from compositor.generate.finish import formats
+from compositor.generate.processes import Job, Workers
 from compositor.generate.run import make
 from compositor.generate.shards import Shards
 from compositor.scenes.draw import outline
@@ -46,8 +47,9 @@ def ours(data: DataSet, workers: int) -> Callable[[], Path]:
     def run() -> Path:
         config = replace(data.config, output=next(folders), workers=workers)
         shards = Shards(config.output, config.count)
-        make(config, data.sources, shards, shards.missing())
-        coco.write(config.output / "coco", shards.pictures(), data.sources.classes)
+        with Workers(Job(config, data.sources, shards)) as processes:
+            make(processes, shards.missing())
+            formats(processes)
         return config.output
 
     return run

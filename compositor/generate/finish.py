@@ -1,21 +1,25 @@
 """Turns shards that are all there into the formats, and into what to look at."""
 
 import json
-from collections.abc import Callable, Iterable
+import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 import compositor
 from compositor import files
-from compositor.data.labels import LabelledPicture
 from compositor.data.write import coco, voc, yolo
-from compositor.files import DataError
+from compositor.data.write.checks import checked
+from compositor.data.write.parts import Writer
+from compositor.files import DataError, replacing_folder
 from compositor.generate import gallery, sheet, statistics
 from compositor.generate.config import Config
 from compositor.generate.material import LeftOut, Sources, told
+from compositor.generate.processes import Job, Workers
 from compositor.generate.scenes import Tally
 from compositor.generate.shards import Shards
 from compositor.generate.statistics import Statistics
@@ -29,12 +33,13 @@ def written(folder: Path) -> int | None:
     return report.stat().st_mtime_ns if report.is_file() else None
 
 
-def write(config: Config, sources: Sources, shards: Shards) -> None:
+def write(workers: Workers) -> None:
     """Write the formats, the pictures of the whole, and at the very end the report.
 
     Raises:
         DataError: There is no picture to write.
     """
+    config, sources, shards = workers.job.config, workers.job.sources, workers.job.shards
     tally, left_out = _summed(sources, shards)
     if not tally.scenes:
         raise DataError(f"{config.output}: none of {config.count} scenes was hard enough")
@@ -43,7 +48,7 @@ def write(config: Config, sources: Sources, shards: Shards) -> None:
             f"{config.output}: no object is in any scene: {tally.unplaced} found no place, "
             f"{tally.hidden} showed too little; see law.placement's scale, side and enlarged"
         )
-    _formats(config, sources, shards, tally.scenes)
+    formats(workers)
     report = {
         "pictures": tally.scenes,
         "objects": tally.objects,
@@ -54,6 +59,8 @@ def write(config: Config, sources: Sources, shards: Shards) -> None:
         "settings": {name: repr(value) for name, value in vars(config).items()},
         "versions": {"compositor": compositor.__version__, "torch": torch.__version__},
     }
+    # Or a power cut could leave files empty that the report says are there.
+    os.sync()
     files.write(config.output / REPORT, json.dumps(report, indent=1))
 
 
@@ -70,22 +77,31 @@ def line(folder: Path) -> str:
     return "; ".join(parts)
 
 
-def _formats(config: Config, sources: Sources, shards: Shards, count: int) -> None:
+def formats(workers: Workers) -> None:
     """Write the formats, those that an earlier run has written too: they show other pictures."""
-    writers: dict[str, Callable[[Path, Iterable[LabelledPicture]], None]] = {
-        "coco": lambda folder, pictures: coco.write(folder, pictures, sources.classes, sources.ids),
-        "coco-polygons": lambda folder, pictures: coco.write(
-            folder, pictures, sources.classes, sources.ids, polygons=True
-        ),
-        "yolo": lambda folder, pictures: yolo.write(folder, pictures, sources.classes),
-        "yolo-seg": lambda folder, pictures: yolo.write(folder, pictures, sources.classes, True),
-        "voc": lambda folder, pictures: voc.write(folder, pictures, sources.classes),
-    }
-    for name, write_format in writers.items():
+    config, shards = workers.job.config, workers.job.shards
+    for name, writer in _writers(workers.job.sources).items():
         folder = config.output / name
         if name in config.formats or folder.is_dir():
-            bar = tqdm(shards.pictures(), name, count, unit="picture", disable=None)
-            write_format(folder, bar)
+            with replacing_folder(folder) as place:
+                parts = workers.map(partial(_part, name, place), range(len(shards)))
+                writer.whole(place, tqdm(parts, name, len(shards), unit="shard", disable=None))
+
+
+def _writers(sources: Sources) -> dict[str, Writer[Any]]:
+    classes = sources.classes
+    return {
+        "coco": coco.Writer(classes, sources.ids),
+        "coco-polygons": coco.Writer(classes, sources.ids, polygons=True),
+        "yolo": yolo.Writer(classes),
+        "yolo-seg": yolo.Writer(classes, segments=True),
+        "voc": voc.Writer(classes),
+    }
+
+
+def _part(name: str, place: Path, job: Job, shard: int) -> Any:
+    writer = _writers(job.sources)[name]
+    return writer.part(place, checked(job.shards.of(shard), writer.classes))
 
 
 def _shown(config: Config, sources: Sources, shards: Shards, left_out: LeftOut) -> dict[str, int]:

@@ -1,28 +1,17 @@
 """Makes a data set: its shards in several processes, then the formats and what to look at."""
 
-import multiprocessing
-import os
-import signal
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import fields
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 import compositor
-from compositor.files import DataError
 from compositor.generate import finish
 from compositor.generate.config import Config
-from compositor.generate.judge import judge
 from compositor.generate.material import Sources, read
-from compositor.generate.scenes import Maker, Tally
+from compositor.generate.processes import Job, Workers
+from compositor.generate.scenes import Tally
 from compositor.generate.shards import Shards, claimed, settle
 
 SOURCES = ("cutouts", "backgrounds", "distractors", "match")
@@ -56,13 +45,14 @@ def generate(config: Config, sources: Sources | None = None) -> Path:
     launch = f"{first}-of-{launches}"
     shards = Shards(config.output, config.count, launch)
     before = finish.written(config.output)
-    with claimed(config.output, f"shard-{launch}"):
-        make(config, sources, shards, shards.missing(first, launches))
-    if not shards.missing():
-        with claimed(config.output, "formats", wait=True):
-            # Two launches that end at once both see all shards; the first of them writes.
-            if finish.written(config.output) == before:
-                finish.write(config, sources, shards)
+    with Workers(Job(config, sources, shards)) as workers:
+        with claimed(config.output, f"shard-{launch}"):
+            make(workers, shards.missing(first, launches))
+        if not shards.missing():
+            with claimed(config.output, "formats", wait=True):
+                # Two launches that end at once both see all shards; the first of them writes.
+                if finish.written(config.output) == before:
+                    finish.write(workers)
     return config.output
 
 
@@ -84,68 +74,14 @@ def settings(config: Config, sources: Sources) -> dict[str, Any]:
     return plain
 
 
-def make(config: Config, sources: Sources, shards: Shards, missing: list[int]) -> None:
-    """Make the shards that are missing, in as many processes as the options say."""
-    total = sum(len(shards.numbers(shard)) for shard in missing)
-    workers = min(config.workers, len(missing))
-    made = _here if workers <= 1 else _in_processes
+def make(workers: Workers, missing: list[int]) -> None:
+    """Make the shards that are missing."""
+    numbers = workers.job.shards.numbers
+    total = sum(len(numbers(shard)) for shard in missing)
     with tqdm(total=total, unit="picture", disable=None) as bar:
-        for shard, _ in zip(missing, made(config, sources, shards, missing), strict=True):
-            bar.update(len(shards.numbers(shard)))
+        for shard, _ in zip(missing, workers.map(_shard, missing), strict=True):
+            bar.update(len(numbers(shard)))
 
 
-def _here(config: Config, sources: Sources, shards: Shards, missing: list[int]) -> Iterator[Tally]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        maker = Maker(config, sources, judge(config, sources.classes))
-        for shard in missing:
-            yield shards.make(shard, maker)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _in_processes(
-    config: Config, sources: Sources, shards: Shards, missing: list[int]
-) -> Iterator[Tally]:
-    # Forked, so that all share the cut-outs that are held.
-    context = multiprocessing.get_context("fork")
-    inherited = (config, sources, shards, os.getpid())
-    pool = ProcessPoolExecutor(min(config.workers, len(missing)), context, _start, inherited)
-    try:
-        yield from pool.map(_shard, missing)
-    except BrokenProcessPool:
-        raise DataError(
-            f"{config.output}: a worker was killed; start again, complete shards are kept"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_work: tuple[Config, Sources, Shards]
-
-
-def _start(config: Config, sources: Sources, shards: Shards, parent: int) -> None:
-    global _work
-    _work = config, sources, shards
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    torch.set_num_threads(1)
-
-
-def _shard(number: int) -> Tally:
-    return _work[2].make(number, _maker())
-
-
-@cache
-def _maker() -> Maker:
-    """This process's maker: made with its first shard, since a pool hides a start's errors."""
-    config, sources, _ = _work
-    return Maker(config, sources, judge(config, sources.classes))
-
-
-def _end_with(parent: int) -> None:
-    """End this process once the one that started it has been killed."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
+def _shard(job: Job, number: int) -> Tally:
+    return job.shards.make(number, job.maker)

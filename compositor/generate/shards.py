@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +129,14 @@ class Shards:
         summary: dict[str, Any] = json.loads((self.path(shard) / SUMMARY).read_text())
         return summary
 
+    def of(self, shard: int) -> list[LabelledPicture]:
+        """A whole shard's pictures."""
+        records = json.loads((self.path(shard) / PICTURES).read_text())
+        return [LabelledPicture.from_json(values, self.path(shard)) for values in records]
+
     def pictures(self) -> Iterator[LabelledPicture]:
         """All pictures in the order of their numbers, one shard at a time."""
-        for shard in range(len(self)):
-            for values in json.loads((self.path(shard) / PICTURES).read_text()):
-                yield LabelledPicture.from_json(values, self.path(shard))
+        return chain.from_iterable(map(self.of, range(len(self))))
 
 
 def settle(folder: Path, settings: Mapping[str, Any]) -> None:

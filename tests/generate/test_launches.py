@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from compositor.generate import Config, finish, generate, run
+from compositor.generate.processes import Workers
 from compositor.generate.shards import Shards
 from compositor.scenes.law import PLAIN
 from tests.generate.tiny import config, content
@@ -81,14 +82,15 @@ def test_formats_are_written_once_by_launches_that_end_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = []
-    monkeypatch.setattr(finish.coco, "write", lambda *_: written.append("coco"))
+    monkeypatch.setattr(finish, "formats", lambda *_: written.append("coco"))
     options = config(tmp_path, "out")
     make = run.make
 
-    def with_another(own: Config, *rest: object) -> None:
-        make(own, *rest)
-        if own.shard == "0/2":  # the other launch sees all shards before this one does
-            generate(replace(own, shard="1/2"))
+    def with_another(workers: Workers, missing: list[int]) -> None:
+        make(workers, missing)
+        # The other launch sees all shards before this one does.
+        if workers.job.config.shard == "0/2":
+            generate(replace(options, shard="1/2"))
 
     monkeypatch.setattr(run, "make", with_another)
     generate(replace(options, shard="0/2"))

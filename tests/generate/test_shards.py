@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from compositor import files
 from compositor.data.labels import decode
+from compositor.data.write import coco, voc, yolo
 from compositor.files import DataError
 from compositor.generate import Config, generate, run
 from compositor.generate.shards import SCENES, Shards, claimed
@@ -60,6 +62,26 @@ def test_workers_and_launches_change_no_byte(made: Path, tmp_path: Path) -> None
         generate(config(tmp_path, "parts", shard=part))
         assert (tmp_path / "parts" / "report.json").exists() == (part == "0/2")
     assert content(tmp_path / "parts") == content(made)
+
+
+def test_workers_share_the_work_of_the_formats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formats = ("coco", "coco-polygons", "yolo", "yolo-seg", "voc")
+    alone = generate(config(tmp_path, "alone", formats=formats))
+    link = files.link
+
+    def noted(file: Path, folder: Path) -> None:
+        (tmp_path / f"process {os.getpid()}").touch()
+        link(file, folder)
+
+    for writer in (coco, yolo, voc):
+        monkeypatch.setattr(writer, "link", noted)
+    shared = generate(config(tmp_path, "shared", formats=formats, workers=2))
+    processes = {path.name for path in tmp_path.glob("process *")}
+    assert len(processes) == 2 and f"process {os.getpid()}" not in processes
+    for name in formats:
+        assert content(shared, name) == content(alone, name), name
 
 
 def test_launches_of_other_numbers_meet_without_harm(
@@ -176,7 +198,7 @@ def test_a_worker_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         generate(config(tmp_path, "out", workers=2))
 
 
-def killed(_: int) -> None:
+def killed(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 

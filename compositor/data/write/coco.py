@@ -4,27 +4,30 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
-from compositor.data.labels import Instance, LabelledPicture, decode
+from compositor.data.labels import Instance, LabelledPicture, Split, decode
 from compositor.data.masks import uncompressed
 from compositor.data.outlines import outlines
-from compositor.data.write.checks import checked, names
-from compositor.files import link, replacing_folder
+from compositor.data.write import parts
+from compositor.data.write.checks import names
+from compositor.files import link
 
-KINDS = ("images", "annotations", "categories")
+KINDS = ("images", "annotations")
 
 
-def write(
-    folder: Path,
-    pictures: Iterable[LabelledPicture],
-    classes: Sequence[str],
-    ids: Mapping[str, int] | None = None,
-    polygons: bool = False,
-) -> None:
-    """Write a data set in COCO's format; a split without pictures has no files.
+class Entries(NamedTuple):
+    """Entries of a split's pictures, each as JSON; annotations have no id yet."""
+
+    images: list[str]
+    annotations: list[str]
+
+
+class Writer(parts.Writer[dict[Split, Entries]]):
+    """Writes a data set in COCO's format; a split without pictures has no files.
 
     Every mask is written as run lengths in numbers, as in COCO's own files: of all forms the one
     that most readers take. With ``polygons`` each part of a mask is one instead, along the edges of
@@ -39,8 +42,68 @@ def write(
     ``background`` and ``seed``.
 
     Args:
+        classes: Names by label; index 0 is ``__background__``.
+        ids: Category ids by name; None: the labels.
+        polygons: Write polygons, for tools that read nothing else.
+
+    Raises:
+        ValueError: A class has no id, or two share one.
+    """
+
+    def __init__(
+        self, classes: Sequence[str], ids: Mapping[str, int] | None = None, polygons: bool = False
+    ) -> None:
+        super().__init__(classes)
+        self._ids = _category_ids(names(classes), ids)
+        self._polygons = polygons
+
+    def part(self, place: Path, pictures: Iterable[LabelledPicture]) -> dict[Split, Entries]:
+        """Link the pictures; return the entries of each split."""
+        found: dict[Split, Entries] = {}
+        for picture in pictures:
+            link(picture.file, place / "images" / picture.split)
+            entries = found.setdefault(picture.split, Entries([], []))
+            entries.images.append(json.dumps(_image(picture)))
+            for instance in picture.instances:
+                category = self._ids[self.classes[instance.label]]
+                entry = _annotation(picture, instance, category, self._polygons)
+                entries.annotations.append(json.dumps(entry))
+        return found
+
+    def whole(self, place: Path, parts: Iterable[dict[Split, Entries]]) -> None:
+        """Number the annotations, and put each split's entries into one file."""
+        numbers = count(1)  # COCO's evaluation takes 0 for no match
+        categories = [{"id": number, "name": name} for name, number in self._ids.items()]
+        with TemporaryDirectory(dir=place) as folder:
+            with ExitStack() as opened:
+                files: dict[Split, dict[str, TextIO]] = {}
+                for part in parts:
+                    for split, entries in part.items():
+                        if split not in files:
+                            files[split] = _open(Path(folder, split), opened)
+                        numbered = [
+                            f'{{"id": {next(numbers)}, {entry[1:]}' for entry in entries.annotations
+                        ]
+                        _append(files[split]["images"], entries.images)
+                        _append(files[split]["annotations"], numbered)
+            (place / "annotations").mkdir()
+            for entries_of in Path(folder).iterdir():
+                path = place / "annotations" / f"instances_{entries_of.name}.json"
+                _put_together(entries_of, categories, path)
+
+
+def write(
+    folder: Path,
+    pictures: Iterable[LabelledPicture],
+    classes: Sequence[str],
+    ids: Mapping[str, int] | None = None,
+    polygons: bool = False,
+) -> None:
+    """Write a data set in COCO's format: :class:`Writer` says how.
+
+    Args:
         folder: Replaced.
-        pictures: Taken one by one.
+        pictures: Taken a few at a time.
         classes: Names by label; index 0 is ``__background__``.
         ids: Category ids by name; None: the labels.
         polygons: Write polygons, for tools that read nothing else.
@@ -49,27 +112,7 @@ def write(
         DataError: A picture is missing, two share a name, or the disk is full.
         ValueError: A class has no id, two share one, or the labels are not valid.
     """
-    numbers = _category_ids(names(classes), ids)
-    count = 0
-    categories = [{"id": number, "name": name} for name, number in numbers.items()]
-    with replacing_folder(folder) as place, TemporaryDirectory(dir=place) as entries:
-        with ExitStack() as opened:
-            files: dict[str, dict[str, TextIO]] = {}
-            for picture in checked(pictures, classes):
-                link(picture.file, place / "images" / picture.split)
-                if picture.split not in files:
-                    files[picture.split] = _open(Path(entries, picture.split), opened)
-                    _append(files[picture.split]["categories"], categories)
-                annotations = [
-                    _annotation(count + n, picture, found, numbers[classes[found.label]], polygons)
-                    for n, found in enumerate(picture.instances, 1)
-                ]
-                count += len(annotations)
-                _append(files[picture.split]["images"], [_image(picture)])
-                _append(files[picture.split]["annotations"], annotations)
-        (place / "annotations").mkdir()
-        for split in Path(entries).iterdir():
-            _put_together(split, place / "annotations" / f"instances_{split.name}.json")
+    Writer(classes, ids, polygons).write(folder, pictures)
 
 
 def _open(folder: Path, opened: ExitStack) -> dict[str, TextIO]:
@@ -80,15 +123,15 @@ def _open(folder: Path, opened: ExitStack) -> dict[str, TextIO]:
     }
 
 
-def _append(file: TextIO, entries: Sequence[Mapping[str, Any]]) -> None:
-    for entry in entries:
-        file.write((",\n" if file.tell() else "\n") + json.dumps(entry))
+def _append(file: TextIO, entries: Sequence[str]) -> None:
+    if entries:
+        file.write((",\n" if file.tell() else "\n") + ",\n".join(entries))
 
 
-def _put_together(split: Path, path: Path) -> None:
+def _put_together(split: Path, categories: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Put a split's entries, a file a kind, into one: they may be more than memory holds."""
     with path.open("w", encoding="ascii") as whole:
-        whole.write('{"info": {}, "licenses": []')
+        whole.write(f'{{"info": {{}}, "licenses": [],\n"categories": {json.dumps(categories)}')
         for kind in KINDS:
             whole.write(f',\n"{kind}": [')
             with (split / kind).open(encoding="ascii") as entries:
@@ -110,11 +153,10 @@ def _image(picture: LabelledPicture) -> dict[str, Any]:
 
 
 def _annotation(
-    number: int, picture: LabelledPicture, instance: Instance, category: int, polygons: bool
+    picture: LabelledPicture, instance: Instance, category: int, polygons: bool
 ) -> dict[str, Any]:
     x1, y1, x2, y2 = instance.box
     entry = {
-        "id": number,  # from 1: COCO's evaluation takes 0 for no match
         "image_id": picture.number,
         "category_id": category,
         "bbox": [x1, y1, x2 - x1, y2 - y1],

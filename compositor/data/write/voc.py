@@ -3,14 +3,17 @@
 import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from compositor.data.labels import LabelledPicture, RunLengths, decode
-from compositor.data.write.checks import checked, names
-from compositor.files import DataError, link, replacing_folder
+from compositor.data.labels import LabelledPicture, RunLengths, Split, decode
+from compositor.data.write import parts
+from compositor.data.write.checks import names
+from compositor.files import DataError, link
 
 ROOT = Path("VOCdevkit", "VOC2012")
 MOST = 254
@@ -19,8 +22,16 @@ TRUNCATED, OCCLUDED = 0.15, 0.05
 """Shares of an object, beyond the picture and hidden, over which VOC's guidelines flag it."""
 
 
-def write(folder: Path, pictures: Iterable[LabelledPicture], classes: Sequence[str]) -> None:
-    """Write a data set in Pascal VOC's format, in ``folder/VOCdevkit/VOC2012``.
+class Listed(NamedTuple):
+    """A picture in the lists of a split, and in those for segmentation if it is ``masked``."""
+
+    split: Split
+    stem: str
+    masked: bool
+
+
+class Writer(parts.Writer[list[Listed]]):
+    """Writes a data set in Pascal VOC's format, in ``VOCdevkit/VOC2012``.
 
     Boxes are 1-based, include their last pixel, and are whole pixels: one of fractions grows to
     them. An object to ignore is ``difficult``. ``SegmentationObject`` numbers the objects in the
@@ -29,8 +40,53 @@ def write(folder: Path, pictures: Iterable[LabelledPicture], classes: Sequence[s
     neither, and is not in ``ImageSets/Segmentation``: its pixels would say background.
 
     Args:
+        classes: Names by label; index 0 is ``__background__``.
+
+    Raises:
+        ValueError: The classes are more than 254.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        super().__init__(classes)
+        if len(names(classes)) > MOST:
+            raise ValueError(
+                f"classes: got {len(classes) - 1}, wanted at most {MOST} for VOC's masks"
+            )
+
+    def part(self, place: Path, pictures: Iterable[LabelledPicture]) -> list[Listed]:
+        """Link the pictures, write their XML and masks; return what lists name."""
+        root = place / ROOT
+        _make_folders(root)
+        listed = []
+        for picture in pictures:
+            _check(picture)
+            stem = picture.file.stem
+            link(picture.file, root / "JPEGImages")
+            masks = [instance.mask for instance in picture.instances if instance.mask is not None]
+            masked = len(masks) == len(picture.instances)
+            _write_xml(root / "Annotations" / f"{stem}.xml", picture, self.classes, masked)
+            if masked:
+                _write_masks(root, picture, masks)
+            listed.append(Listed(picture.split, stem, masked))
+        return listed
+
+    def whole(self, place: Path, parts: Iterable[list[Listed]]) -> None:
+        """Write the lists of pictures."""
+        sets = place / ROOT / "ImageSets"
+        _make_folders(place / ROOT)
+        for listed in chain.from_iterable(parts):
+            for task in ("Main", "Segmentation") if listed.masked else ("Main",):
+                for image_set in (listed.split, "trainval"):
+                    with (sets / task / f"{image_set}.txt").open("a") as file:
+                        file.write(f"{listed.stem}\n")
+
+
+def write(folder: Path, pictures: Iterable[LabelledPicture], classes: Sequence[str]) -> None:
+    """Write a data set in Pascal VOC's format: :class:`Writer` says how.
+
+    Args:
         folder: Replaced.
-        pictures: Taken one by one; JPEG files.
+        pictures: Taken a few at a time; JPEG files.
         classes: Names by label; index 0 is ``__background__``.
 
     Raises:
@@ -38,27 +94,13 @@ def write(folder: Path, pictures: Iterable[LabelledPicture], classes: Sequence[s
             another or has more than 254 objects, or the disk is full.
         ValueError: The labels are not valid, or the classes more than 254.
     """
-    if len(names(classes)) > MOST:
-        raise ValueError(f"classes: got {len(classes) - 1}, wanted at most {MOST} for VOC's masks")
-    with replacing_folder(folder) as place:
-        root = place / ROOT
-        for name in ("Annotations", "SegmentationObject", "SegmentationClass"):
-            (root / name).mkdir(parents=True)
-        for task in ("Main", "Segmentation"):
-            (root / "ImageSets" / task).mkdir(parents=True)
-        for picture in checked(pictures, classes):
-            _check(picture)
-            stem = picture.file.stem
-            link(picture.file, root / "JPEGImages")
-            masks = [instance.mask for instance in picture.instances if instance.mask is not None]
-            masked = len(masks) == len(picture.instances)
-            _write_xml(root / "Annotations" / f"{stem}.xml", picture, classes, masked)
-            if masked:
-                _write_masks(root, picture, masks)
-            for task in ("Main", "Segmentation") if masked else ("Main",):
-                for image_set in (picture.split, "trainval"):
-                    with (root / "ImageSets" / task / f"{image_set}.txt").open("a") as file:
-                        file.write(f"{stem}\n")
+    Writer(classes).write(folder, pictures)
+
+
+def _make_folders(root: Path) -> None:
+    sets = (f"ImageSets/{task}" for task in ("Main", "Segmentation"))
+    for name in ("Annotations", "SegmentationObject", "SegmentationClass", *sets):
+        (root / name).mkdir(parents=True, exist_ok=True)
 
 
 def _check(picture: LabelledPicture) -> None:

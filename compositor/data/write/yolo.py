@@ -4,19 +4,15 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from compositor.data.labels import Instance, LabelledPicture, decode
+from compositor.data.labels import Instance, LabelledPicture, Split, decode
 from compositor.data.outlines import joined, outlines
-from compositor.data.write.checks import checked, names
-from compositor.files import DataError, link, replacing_folder
+from compositor.data.write import parts
+from compositor.data.write.checks import names
+from compositor.files import DataError, link
 
 
-def write(
-    folder: Path,
-    pictures: Iterable[LabelledPicture],
-    classes: Sequence[str],
-    segments: bool = False,
-) -> None:
-    """Write a data set in the format of Ultralytics' YOLO; a split without pictures has no files.
+class Writer(parts.Writer[set[Split]]):
+    """Writes a data set in the format of Ultralytics' YOLO; a split without pictures has no files.
 
     A picture has a text file with a line an object, empty if it has none: the class from 0, and
     the box's centre and size, or with ``segments`` a polygon, all as shares of the picture's sides.
@@ -32,20 +28,19 @@ def write(
     ``path``, so that the folder can be moved: readers take the file's own.
 
     Args:
-        folder: Replaced.
-        pictures: Taken one by one.
         classes: Names by label; index 0 is ``__background__``, which YOLO does not count.
         segments: Write polygons, for segmentation, instead of boxes.
-
-    Raises:
-        DataError: A picture is missing, two share a name, or the disk is full.
-        ValueError: The labels are not valid.
     """
-    found = names(classes)
-    line = _polygon if segments else _box
-    splits = set()
-    with replacing_folder(folder) as place:
-        for picture in checked(pictures, classes):
+
+    def __init__(self, classes: Sequence[str], segments: bool = False) -> None:
+        super().__init__(classes)
+        self._names = names(classes)
+        self._line = _polygon if segments else _box
+
+    def part(self, place: Path, pictures: Iterable[LabelledPicture]) -> set[Split]:
+        """Link the pictures and write their labels; return their splits."""
+        splits = set()
+        for picture in pictures:
             link(picture.file, place / "images" / picture.split)
             splits.add(picture.split)
             labels = place / "labels" / picture.split / f"{picture.file.stem}.txt"
@@ -54,11 +49,16 @@ def write(
                 raise DataError(f"{picture.file}: shares its labels' name with another picture")
             labels.write_text(
                 "".join(
-                    f"{instance.label - 1} {line(instance, picture.size)}\n"
+                    f"{instance.label - 1} {self._line(instance, picture.size)}\n"
                     for instance in picture.instances
                     if not instance.ignore
                 )
             )
+        return splits
+
+    def whole(self, place: Path, parts: Iterable[set[Split]]) -> None:
+        """Write ``data.yaml``."""
+        splits = set().union(*parts)
         # Ultralytics wants both; without pictures for validation it gets those it trains on.
         paths = {name: name if name in splits else "train" for name in ("train", "val")}
         (place / "data.yaml").write_text(
@@ -67,10 +67,31 @@ def write(
             # JSON's strings are YAML's too.
             + "".join(
                 f"  {number}: {json.dumps(name, ensure_ascii=False)}\n"
-                for number, name in enumerate(found)
+                for number, name in enumerate(self._names)
             ),
             encoding="utf-8",
         )
+
+
+def write(
+    folder: Path,
+    pictures: Iterable[LabelledPicture],
+    classes: Sequence[str],
+    segments: bool = False,
+) -> None:
+    """Write a data set in YOLO's format: :class:`Writer` says how.
+
+    Args:
+        folder: Replaced.
+        pictures: Taken a few at a time.
+        classes: Names by label; index 0 is ``__background__``, which YOLO does not count.
+        segments: Write polygons, for segmentation, instead of boxes.
+
+    Raises:
+        DataError: A picture is missing, two share a name, or the disk is full.
+        ValueError: The labels are not valid.
+    """
+    Writer(classes, segments).write(folder, pictures)
 
 
 def _box(instance: Instance, size: tuple[int, int]) -> str:
