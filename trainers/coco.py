@@ -15,7 +15,7 @@ from trainers.config import ConfigError
 from trainers.detection import command
 from trainers.detection.average_precision import Points
 from trainers.detection.config import Config, TargetConfig
-from trainers.detection.scales import EVERYTHING, small
+from trainers.detection.scales import EVERYTHING, scales
 from trainers.detection.scenes import Scenes
 from trainers.detection.sources import Data
 
@@ -76,7 +76,7 @@ FULL = COCOConfig(
         network="fasterrcnn_resnet50_fpn", learning_rate=1e-3, augmentation="mirror"
     )
 )
-SCALES = {"full": FULL, "small": small(replace(FULL, output=Path("runs/coco_small")))}
+SCALES = scales(FULL)
 
 
 def read(config: COCOConfig) -> Data:

@@ -1,7 +1,7 @@
 """``python -m trainers.gmu_kitchen``: instance detection on GMU Kitchen with Faster R-CNN."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from compositor.data import sheets
@@ -10,8 +10,8 @@ from compositor.data.prepared import prepare_cutouts, prepare_photographs
 from compositor.data.read import bigbird, folder, gmu
 from trainers.config import check_limits
 from trainers.detection import command, stand_in
-from trainers.detection.config import AT_LEAST_1, Config, TargetConfig, Way
-from trainers.detection.scales import EVERYTHING, small
+from trainers.detection.config import AT_LEAST_1, WAYS, Config, TargetConfig, Way
+from trainers.detection.scales import EVERYTHING, scales
 from trainers.detection.scenes import Scenes
 from trainers.detection.sources import Data
 
@@ -19,7 +19,7 @@ DESCRIPTION = """Instance detection on GMU Kitchen (the paper's section 4.3, tab
 
 --data is a folder with GMU Kitchen's gmu_scene_001 to _009. BigBIRD's objects and UW's RGB-D Scenes
 v2 are in its bigbird/ and rgbd-scenes-v2/ unless --objects and --backgrounds name other folders."""
-WAYS: tuple[Way, ...] = ("baseline", "random", "random_hard", "foreground_hard", "synthesizer")
+WITHOUT_D: tuple[Way, ...] = tuple(way for way in WAYS if way != "synthesizer_discriminator")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class GMUConfig(Config):
     """Pastes BigBIRD's objects on RGB-D Scenes, for Faster R-CNN; without D (supplement A.3)."""
 
     output: Path = Path("runs/gmu_kitchen")
-    ways: tuple[Way, ...] = WAYS
+    ways: tuple[Way, ...] = WITHOUT_D
     """Ways of adding composites; without D, from which the paper saw no gain here."""
     data: Path = Path("data")
     """Folder with the nine scenes, and with folds.txt for the folds after the first."""
@@ -60,7 +60,7 @@ FULL = GMUConfig(
         augmentation="mirror",
     ),
 )
-SCALES = {"full": FULL, "small": small(replace(FULL, output=Path("runs/gmu_kitchen_small")))}
+SCALES = scales(FULL)
 
 
 def read(config: GMUConfig) -> Data:

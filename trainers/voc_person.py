@@ -1,7 +1,7 @@
 """``python -m trainers.voc_person``: person detection on Pascal VOC with SSD-300."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from compositor.data import sheets
@@ -10,7 +10,7 @@ from compositor.data.prepared import prepare_cutouts, prepare_photographs
 from compositor.data.read import coco, coco_layouts, voc
 from trainers.detection import command
 from trainers.detection.config import Config
-from trainers.detection.scales import EVERYTHING, small
+from trainers.detection.scales import EVERYTHING, scales
 from trainers.detection.scenes import Scenes
 from trainers.detection.sources import Data
 
@@ -35,11 +35,7 @@ class VOCConfig(Config):
     """Years whose trainval sets T learns from and people are cut out of; the test is 2007's."""
 
 
-FULL = VOCConfig()
-SCALES = {
-    "full": FULL,
-    "small": small(replace(FULL, output=Path("runs/voc_person_small"), years=("2007",))),
-}
+SCALES = scales(VOCConfig(), light=VOCConfig(years=("2007",)))
 
 
 def read(config: VOCConfig) -> Data:

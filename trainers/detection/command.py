@@ -18,8 +18,8 @@ ConfigType = TypeVar("ConfigType", bound=Config)
 SCALES = """
 
 Repeat the command to resume a run that was stopped. --scale NAME comes first and sets the defaults
-below: full (the default, the paper's setting) or small (small pictures and light networks, for a
-CPU)."""
+below: full (the default, the paper's setting), small (small pictures and light networks, for a CPU)
+or quick (the same in minutes: one seed, one cycle, two ways)."""
 
 
 def parse(

@@ -16,6 +16,8 @@ from trainers.detectors.base import Mode
 Way = Literal[
     "baseline",
     "random",
+    "cut_paste_learn",
+    "matched",
     "random_hard",
     "foreground_hard",
     "synthesizer",
@@ -24,6 +26,8 @@ Way = Literal[
 WAYS: tuple[Way, ...] = (
     "baseline",
     "random",
+    "cut_paste_learn",
+    "matched",
     "random_hard",
     "foreground_hard",
     "synthesizer",
@@ -174,9 +178,10 @@ class Config:
     """Run table 2's ablation instead: six columns, all with S, each turning on one more switch."""
     ways: tuple[Way, ...] = WAYS
     """Ways of adding composites. baseline: none, T keeps learning from real pictures; random:
-    placed by Cut-Paste-Learn's rules; random_hard: those of them that are hard; foreground_hard:
-    for each object, the first of up to `tries` random placements that is hard; synthesizer: S
-    without D; synthesizer_discriminator: S and D."""
+    placed by Cut-Paste-Learn's rules; cut_paste_learn: whole scenes by the generator's preset of
+    that name; matched: by its preset matched, to the real pictures; random_hard: those of random
+    that are hard; foreground_hard: for each object, the first of up to `tries` random placements
+    that is hard; synthesizer: S without D; synthesizer_discriminator: S and D."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Each way runs once per seed."""
     cycles: int = 5

@@ -26,6 +26,8 @@ NAMES = {
     BEFORE: "before",
     "baseline": "real images only",
     "random": "random",
+    "cut_paste_learn": "Cut-Paste-Learn",
+    "matched": "matched",
     "random_hard": "random, hard",
     "foreground_hard": "per foreground, hard",
     "synthesizer": "S",

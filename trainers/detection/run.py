@@ -19,6 +19,7 @@ from trainers.detection.average_precision import average_precision
 from trainers.detection.batches import Lessons, Pairs
 from trainers.detection.composites import with_artefacts
 from trainers.detection.config import Config, Way
+from trainers.detection.drawn import LAWS, DrawnScenes
 from trainers.detection.gallery import Gallery
 from trainers.detection.progress import Progress
 from trainers.detection.scenes import NOTHING, Batch, Recipes
@@ -27,9 +28,8 @@ from trainers.detection.steps import discriminator_loss, shown, spread, synthesi
 from trainers.detection.synthesis import (
     gathered,
     judge,
+    last_objects,
     pasted_confidences,
-    propose_by,
-    propose_randomly,
     rendered,
     search,
 )
@@ -77,6 +77,7 @@ class DetectionRun(Loop):
     ) -> None:
         accelerator = Accelerator(cpu=config.cpu, mixed_precision=config.precision)
         self.config, self.way, self.seed, self.data = config, way, seed, data
+        self.scenes = DrawnScenes(data.scenes, LAWS[way], seed) if way in LAWS else data.scenes
         self._seed()
         judged = way == "synthesizer_discriminator"
         super().__init__(
@@ -122,14 +123,12 @@ class DetectionRun(Loop):
         """Train S, then find this cycle's composites."""
         if self.way == "baseline":
             return
-        config, rules = self.config, self.config.synthesizer.visibility
-        propose = propose_randomly(config.placement, config.random, rules)
+        config = self.config
         if self.synthesizer is not None:
             self._train_synthesizer()
-            propose = propose_by(self._place, rules)
         batch = -(-config.synthesizer.batch // self._process[1])
         found = search(
-            self.way, config, self.data.scenes, propose, self.target.network, self._device, batch
+            self.way, config, self.scenes, self._place, self.target.network, self._device, batch
         )
         if not self.way.endswith("_hard"):
             count = -(-config.judged // self._process[1])
@@ -178,7 +177,7 @@ class DetectionRun(Loop):
         assert self.synthesizer is not None
         config, clock, cycle = self.config.synthesizer, self.clock, len(self.history)
         pairs = Pairs(
-            self.data.scenes, self.seed, cycle, config.steps, config.batch,
+            self.scenes, self.seed, cycle, config.steps, config.batch,
             self._process,
         )  # fmt: skip
         means = {"invalid": 0.0, "spread": 0.0}
@@ -240,9 +239,9 @@ class DetectionRun(Loop):
             self._show(self._added()[before : before + SHOWN])
 
     def _show(self, recipes: Recipes) -> None:
-        batch = self.data.scenes.load(recipes).to(self._device)
+        batch = self.scenes.load(recipes).to(self._device)
         made = rendered(batch, self.config.synthesizer.visibility)
-        scores = pasted_confidences(self.target.network, made.images, made.boxes, batch.labels)
+        scores = pasted_confidences(self.target.network, made.images, *last_objects(made.targets))
         boxes = [target["boxes"].cpu() for target in made.targets]
         sheet = self.gallery.add(f"cycle {len(self.history)}", made.images, boxes, scores)
         self.picture("composites", sheet)
@@ -256,7 +255,7 @@ class DetectionRun(Loop):
         config, clock, cycle = self.config.target, self.clock, len(self.history)
         added = self._added() if len(self.cache) else None
         lessons = Lessons(
-            self.data.scenes, added, config.mix == "half", self.seed, cycle, iterations,
+            self.scenes, added, config.mix == "half", self.seed, cycle, iterations,
             config.batch, self._process,
         )  # fmt: skip
         self.average.n_averaged.zero_()

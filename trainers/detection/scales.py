@@ -49,3 +49,30 @@ def small(config: ConfigType) -> ConfigType:
         ),
         discriminator=DiscriminatorConfig(width=16),
     )
+
+
+def scales(full: ConfigType, light: ConfigType | None = None) -> dict[str, ConfigType]:
+    """The scales that a trainer offers, by name.
+
+    Args:
+        full: The paper's setting.
+        light: What the others, which write beside it, are made of; None: ``full``.
+    """
+    beside = {
+        name: replace(light or full, output=full.output.with_name(f"{full.output.name}_{name}"))
+        for name in ("small", "quick")
+    }
+    return {"full": full, "small": small(beside["small"]), "quick": quick(beside["quick"])}
+
+
+def quick(config: ConfigType) -> ConfigType:
+    """The small experiment in minutes: one seed, one cycle, and few of the ways."""
+    config = small(config)
+    return replace(
+        config,
+        ways=("baseline", "matched"),
+        seeds=(0,),
+        cycles=1,
+        images_per_cycle=120,
+        target=replace(config.target, start_iterations=200, iterations=60, averaged=30),
+    )

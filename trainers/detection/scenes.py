@@ -38,6 +38,8 @@ class Recipes:
         shape: (n,) int64, the cut-out whose mask shapes the artefact; -1: no artefact.
         other: (n,) int64, the background that the artefact is cut out of.
         artefact: (n, 2, 3) float32, the artefact's placement.
+        scene: (n,) int64, the number of a scene of :mod:`trainers.detection.drawn`, of which all
+            else says nothing; -1: none.
     """
 
     background: Tensor
@@ -46,6 +48,7 @@ class Recipes:
     shape: Tensor
     other: Tensor
     artefact: Tensor
+    scene: Tensor
 
     def __len__(self) -> int:
         return len(self.background)
@@ -212,7 +215,8 @@ class Scenes:
             clear = [_clear(frame, boxes) for frame, boxes in zip(frames, taken, strict=True)]
             placement[wanted], placed[wanted] = places, fits & torch.tensor(clear)
         shape = torch.where(placed, shape, NOTHING)
-        return Recipes(background, foreground, identity, shape, other, placement)
+        scene = torch.full_like(background, NOTHING)
+        return Recipes(background, foreground, identity, shape, other, placement, scene)
 
     def _background(self, index: int) -> Tensor:
         count = len(self.backgrounds)

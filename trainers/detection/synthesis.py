@@ -1,7 +1,7 @@
 """Ways of finding composites: random ones, only the hard ones of these, and the synthesizer's."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from accelerate.utils import gather_object
@@ -14,10 +14,13 @@ from compositor.selection.judge import confidences, presence
 from compositor.selection.search import Proposals, Search, Tally
 from trainers.detection.composites import Composites, composite, with_artefacts
 from trainers.detection.config import Config, Way
-from trainers.detection.scenes import Batch, Recipes, Scenes
+from trainers.detection.drawn import LAWS
+from trainers.detection.scenes import Batch, Recipes, Scenes, Target
 from trainers.detectors.base import detect
 
 Propose = Callable[[Batch], "Found"]
+Place = Callable[[Batch, Tensor], Tensor]
+"""Returns theta (n, 2, 3) for a batch and its backgrounds."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,15 @@ class Found(Proposals):
     """Proposals with what it takes to make them again.
 
     Attributes:
-        foreground, shape, other, artefact: As in :class:`trainers.detection.scenes.Recipes`.
+        foreground, shape, other, artefact, scene: As in
+            :class:`trainers.detection.scenes.Recipes`.
     """
 
     foreground: Tensor
     shape: Tensor
     other: Tensor
     artefact: Tensor
+    scene: Tensor
 
     @staticmethod
     def of(batch: Batch, composites: Composites, theta: Tensor, valid: Tensor) -> "Found":
@@ -48,13 +53,13 @@ class Found(Proposals):
             recipes.shape,
             recipes.other,
             recipes.artefact,
+            recipes.scene,
         )
 
     def recipes(self) -> Recipes:
         """Their recipes, on the CPU."""
-        return Recipes(
-            self.background, self.foreground, self.theta, self.shape, self.other, self.artefact
-        ).to(torch.device("cpu"))
+        columns = {name: getattr(self, name) for name in Recipes.__dataclass_fields__}
+        return Recipes(**columns).to(torch.device("cpu"))
 
 
 def propose_randomly(limits: Range, rules: PlacementRules, visibility: Visibility) -> Propose:
@@ -73,11 +78,11 @@ def propose_randomly(limits: Range, rules: PlacementRules, visibility: Visibilit
     return propose
 
 
-def propose_by(place: Callable[[Batch, Tensor], Tensor], visibility: Visibility) -> Propose:
+def propose_by(place: Place, visibility: Visibility) -> Propose:
     """Placements by the synthesizer.
 
     Args:
-        place: Returns theta for a batch and its backgrounds.
+        place: The synthesizer's.
         visibility: The limits.
     """
 
@@ -88,6 +93,29 @@ def propose_by(place: Callable[[Batch, Tensor], Tensor], visibility: Visibility)
         return Found.of(batch, composites, theta, composites.valid)
 
     return propose
+
+
+def propose_drawn(visibility: Visibility) -> Propose:
+    """Scenes of a law, as :class:`trainers.detection.drawn.DrawnScenes` loads them."""
+
+    def propose(batch: Batch) -> Found:
+        composites = composite(batch, with_artefacts(batch), batch.recipes.theta, visibility)
+        boxes, labels = last_objects(composites.targets)
+        made = replace(composites, boxes=boxes)
+        found = Found.of(batch, made, batch.recipes.theta, labels > 0)
+        return replace(found, labels=labels)
+
+    return propose
+
+
+def last_objects(targets: Sequence[Target]) -> tuple[Tensor, Tensor]:
+    """The object pasted last on each picture: boxes (n, 4), and labels (n,), 0 where is none."""
+    none = torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64)
+    padded = [
+        [torch.cat((empty.to(target[name]), target[name]))[-1] for target in targets]
+        for name, empty in zip(("boxes", "labels"), none, strict=True)
+    ]
+    return torch.stack(padded[0]), torch.stack(padded[1])
 
 
 def pasted_confidences(target: nn.Module, images: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
@@ -109,7 +137,7 @@ def search(
     way: Way,
     config: Config,
     scenes: Scenes,
-    propose: Propose,
+    place: Place,
     target: nn.Module,
     device: torch.device,
     batch: int,
@@ -120,7 +148,7 @@ def search(
         way: The way.
         config: The experiment's config.
         scenes: What pairs are drawn from, with the global generator.
-        propose: Makes the way's placements.
+        place: S's placements, if the way has S.
         target: T, frozen.
         device: Where to make composites.
         batch: Pairs at a time.
@@ -136,12 +164,21 @@ def search(
 
     return Search(
         draw,
-        propose,
-        None if way == "random" else score,
+        _proposing(way, config, place),
+        None if way == "random" or way in LAWS else score,
         tries=config.tries if way == "foreground_hard" else 1,
         batch=batch,
         hard=config.hard,
     )
+
+
+def _proposing(way: Way, config: Config, place: Place) -> Propose:
+    rules = config.synthesizer.visibility
+    if way in LAWS:
+        return propose_drawn(rules)
+    if way.startswith("synthesizer"):
+        return propose_by(place, rules)
+    return propose_randomly(config.placement, config.random, rules)
 
 
 def gathered(tally: Tally, recipes: Recipes | None) -> tuple[Tally, Recipes | None]:

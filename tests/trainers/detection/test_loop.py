@@ -72,7 +72,9 @@ def test_each_phase_moves_its_players_and_no_bit_of_the_others(tmp_path: Path) -
     assert all(m.training for m in run.target.network.modules())
 
 
-@pytest.mark.parametrize("way", ["random", "random_hard", "foreground_hard", "synthesizer"])
+@pytest.mark.parametrize(
+    "way", ["random", "matched", "random_hard", "foreground_hard", "synthesizer"]
+)
 def test_every_way_adds_the_same_number_of_right_labels(tmp_path: Path, way: Way) -> None:
     ours = config(tmp_path)
     run = DetectionRun(ours, way, 0, data())
@@ -81,7 +83,8 @@ def test_every_way_adds_the_same_number_of_right_labels(tmp_path: Path, way: Way
     search = record["search"]
     assert (search["taken"], search["shortfall"]) == (5, 0)
     assert search["accepted"] >= 5
-    assert search["passes"] == (0 if way == "random" else search["proposed"] - search["invalid"])
+    judged = 0 if way in ("random", "matched") else search["proposed"] - search["invalid"]
+    assert search["passes"] == judged
     assert ("confidences" in record) == (not way.endswith("_hard"))
     if not way.endswith("_hard"):
         found = record["confidences"]

@@ -1,0 +1,116 @@
+"""Scenes of several objects drawn from a law of the generator's, without S."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compositor.data.labels import Instance
+from compositor.data.records import Annotation, Cutout
+from compositor.scenes import draw as drawing
+from compositor.scenes.bank import Bank, BankedCutout, banked
+from compositor.scenes.canvas import Canvas
+from compositor.scenes.compose import compose
+from compositor.scenes.law import PRESETS, Law
+from compositor.scenes.observed import Observed, observe
+from trainers.detection.scenes import NOTHING, Batch, Recipes, Scenes, Target
+
+LAWS: dict[str, Law] = {name: PRESETS[name] for name in ("matched", "cut_paste_learn")}
+"""Ways of adding composites that need neither S nor T, by their names."""
+NUMBERS = 2**31
+"""How many scenes a law has."""
+
+
+class DrawnScenes(Scenes):
+    """Draws whole scenes of a law where :class:`Scenes` draws an object and its background.
+
+    A scene is rendered when it is loaded, always to the same bits, and takes the background's place
+    in the batch.
+
+    Args:
+        scenes: What they are made of.
+        law: What they are drawn from; matched: to the real pictures.
+        seed: Two of them differ in every scene.
+
+    Raises:
+        ValueError: The law is matched, and no object of the real pictures is known.
+    """
+
+    def __init__(self, scenes: Scenes, law: Law, seed: int) -> None:
+        super().__init__(scenes.real, scenes.backgrounds, scenes.cutouts, artefacts=0.0)
+        self.law, self.seed = law, seed
+        self._observed = _observed(scenes) if law.placement.matched else None
+
+    def draw(self, count: int, generator: torch.Generator | None = None) -> Recipes:
+        """Draw the numbers of scenes."""
+        nothing = torch.full((count,), NOTHING)
+        recipes = super().draw_real(torch.zeros_like(nothing), generator, plain=True)
+        numbers = torch.randint(NUMBERS, (count,), generator=generator)
+        return replace(recipes, scene=numbers)
+
+    def load(self, recipes: Recipes) -> Batch:
+        """Load what recipes are made of, and render the scenes among them."""
+        batch = super().load(recipes)
+        backgrounds, targets = batch.backgrounds.clone(), list(batch.targets)
+        for row, number in enumerate(recipes.scene.tolist()):
+            if number != NOTHING:
+                backgrounds[row], targets[row] = self._scene(number)
+        return replace(batch, backgrounds=backgrounds, targets=targets)
+
+    def _scene(self, number: int) -> tuple[Tensor, Target]:
+        """A scene's picture (3, H, W) uint8, and the background's objects and those pasted."""
+        law, random = self.law, drawing.generator(self.seed, number)
+        backgrounds = len(self.backgrounds)
+        choice = drawing.choose(law, self._bank, backgrounds, self._observed, random)
+        canvas = self._canvas(choice.background)
+        recipe = drawing.draw(
+            law, self._bank, choice, self.size, canvas.boxes, self._observed, random
+        )
+        other = None if choice.other is None else self.backgrounds.image(choice.other)
+        scene = compose(recipe, self._bank, canvas, law.placement.visible, other, random)
+        image = torch.from_numpy(np.ascontiguousarray(scene.image.transpose(2, 0, 1)))
+        return image, _target(scene.instances)
+
+    def _canvas(self, index: int) -> Canvas:
+        target = self.backgrounds.targets[index]
+        columns = (target[name].tolist() for name in ("boxes", "labels", "ignore"))
+        objects = [
+            Instance(label, tuple(box), None, round((box[2] - box[0]) * (box[3] - box[1])), ignore)
+            for box, label, ignore in zip(*columns, strict=True)
+        ]
+        name = self.backgrounds.names[index]
+        return Canvas(name, self.backgrounds.image(index), tuple(objects))
+
+    @cached_property
+    def _bank(self) -> Bank:
+        return Bank([self._banked(index) for index in range(len(self.cutouts))])
+
+    def _banked(self, index: int) -> BankedCutout:
+        pixels = self.cutouts.image(index).permute(1, 2, 0).numpy()
+        label = int(self.cutouts.labels[index])
+        cutout = Cutout(self.cutouts.names[index], pixels[..., :3], pixels[..., 3] > 0, label)
+        return banked(cutout, max(self.size))
+
+
+def _observed(scenes: Scenes) -> Observed:
+    """What the real pictures look like, as they are stretched."""
+    columns = ("boxes", "labels", "ignore")
+    pictures = [
+        (Annotation(*(target[name].numpy() for name in columns)), scenes.size)
+        for target in scenes.real.targets
+    ]
+    observed = observe(pictures)
+    if observed is None:
+        raise ValueError("matched: no object of the real pictures is known")
+    return observed
+
+
+def _target(instances: Sequence[Instance]) -> Target:
+    return {
+        "boxes": torch.tensor([one.box for one in instances]).reshape(-1, 4),
+        "labels": torch.tensor([one.label for one in instances], dtype=torch.int64),
+        "ignore": torch.tensor([one.ignore for one in instances], dtype=torch.bool),
+    }
