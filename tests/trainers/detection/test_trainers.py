@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from PIL import Image
 
 from compositor.data.read import bigbird, folder
@@ -15,6 +16,7 @@ from compositor.scenes.random_placement import PlacementRules
 from tests.data import tiny_data
 from trainers import coco, gmu_kitchen, voc_person
 from trainers.detection import experiment
+from trainers.detection import run as phases
 from trainers.detection.config import WAYS
 from trainers.detection.paper import SWITCHES
 
@@ -116,6 +118,41 @@ def test_voc_person_leaves_every_file(
     assert "real images only" in (output / "tables.md").read_text()
 
 
+def test_torchvision_detects_with_what_a_run_leaves_as_the_run_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people(tmp_path)
+    seen: list[Any] = []
+    detect_all = phases.detect_all
+
+    def watched(network: Any, photographs: Any, *others: Any) -> Any:
+        seen.append((photographs, detect_all(network, photographs, *others)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(phases, "detect_all", watched)
+    line = ("--target.network", "ssdlite320_mobilenet_v3_large", "--target.weights", "none")
+    output = tmp_path / "out"
+    voc_person.main(arguments(tmp_path, output, "--ways", "matched", *line))
+
+    model = torch.load(output / "models" / "matched-seed0" / "model.pt", weights_only=True)
+    network = torchvision.models.get_model(
+        model["architecture"], weights=None, weights_backbone=None, **model["options"]
+    )
+    network.load_state_dict(model["state_dict"])
+
+    photographs, wanted = seen[-1]
+    with torch.no_grad():
+        images = [photographs.image(i).float() / 255 for i in range(len(photographs))]
+        found = network.eval()(images)
+    assert sum(len(one["scores"]) for one in wanted) > 0
+    for one, other in zip(found, wanted, strict=True):
+        assert all(torch.equal(one[name], value) for name, value in other.items())
+    results = json.loads((output / "results.json").read_text())
+    (_, last) = results["cycles"]["matched"]["0"]
+    assert model["trained_on"]["ap"] == {float(k): v for k, v in last["ap"]["mean"].items()}
+    assert (model["trained_on"]["added"], model["classes"][1:]) == (3, ("person",))
+
+
 def test_logs_hold_losses_pictures_and_times(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -202,7 +239,8 @@ def test_the_ablation_turns_its_switches_one_by_one(
         return SimpleNamespace(sources=sources, test=test, tell=lambda folder: None)
 
     monkeypatch.setattr(experiment, "DetectionRun", Noted)
-    monkeypatch.setattr(experiment, "draw", lambda *arguments: None)
+    for name in ("draw", "leave"):
+        monkeypatch.setattr(experiment, name, lambda *arguments: None)
     monkeypatch.setattr(voc_person, "read", read)
     voc_person.main(arguments(tmp_path, tmp_path / "out", "--table2", "--seeds", "4", "5"))
     # First each seed's T learns from real pictures alone.
