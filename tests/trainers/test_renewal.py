@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import tiny_affnist
@@ -65,6 +65,20 @@ def test_the_last_of_several_visits_counts_and_what_cannot_be_renewed_does_not()
     visits.clear()
     assert visits.note(torch.tensor([2]), torch.tensor([1.0])) == {}
     assert visits.note(torch.tensor([4]), torch.tensor([1.0])) == {2: 1, 4: 1}
+
+
+def test_the_last_visit_is_that_of_the_last_update_on_whichever_process() -> None:
+    class Pair:
+        """Two processes: after this one's part of both updates comes the other's."""
+
+        others = iter((torch.tensor([[2], [1]]), torch.tensor([[30.0], [40.0]])))
+
+        def gather(self, mine: Tensor) -> Tensor:
+            return torch.cat((mine, next(self.others)))
+
+    visits = Visits(cast(Accelerator, Pair()), 2)
+    visits.note(torch.tensor([1]), torch.tensor([10.0]))
+    assert visits.note(torch.tensor([2]), torch.tensor([20.0])) == {1: 40, 2: 20}
 
 
 def test_which_are_renewed_by_hand() -> None:
