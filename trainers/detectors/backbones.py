@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_BN_Weights, vgg16_bn
 from torchvision.ops import FrozenBatchNorm2d
 
+from compositor.selection.detector import reason
 from trainers.detectors.model_file import is_model
 
 BackboneName = Literal["vgg16_bn", "efficientnet_lite0"]
@@ -36,10 +37,12 @@ class Weights:
     Attributes:
         state: Tensors by name.
         frozen_norms: Whether they come from a ``model.pt`` whose batch norms did not learn.
+        classes: Names by label, if they come from a ``model.pt``.
     """
 
     state: dict[str, Tensor]
     frozen_norms: bool = False
+    classes: tuple[str, ...] = ()
 
 
 class Backbone(nn.Module):
@@ -65,10 +68,16 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn images (N, 3, H, W) in [0, 1] into (N, channels[-1], H / 16, W / 16)."""
+        return self.maps(images)[-1]
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """What each stage makes of images (N, 3, H, W) in [0, 1]."""
         features = (images - self._mean) / self._std
+        maps = []
         for stage in self.stages:
             features = stage(features)
-        return features
+            maps.append(features)
+        return maps
 
 
 def vgg16(weights: str, option: str) -> Backbone:
@@ -205,7 +214,7 @@ def read(
     if content["architecture"] != architecture:
         wanted = "a state dict" if architecture is None else f"weights of {architecture}"
         raise WeightsError(f"{option}: {weights} is of {content['architecture']}, wanted {wanted}")
-    return Weights(content["state_dict"], content["frozen_norms"])
+    return Weights(content["state_dict"], content["frozen_norms"], content["classes"])
 
 
 def _fetch(pretrained: Any, option: str) -> dict[str, Tensor]:
@@ -229,7 +238,7 @@ def _read(path: Path, option: str) -> dict[str, Any]:
     except Exception as error:
         # torch.load has no error type of its own: a damaged file can raise any of several.
         raise WeightsError(
-            f"{option}: {path} cannot be read as PyTorch weights ({error})"
+            f"{option}: {path} cannot be read as PyTorch weights ({reason(error)})"
         ) from error
     tensors = isinstance(content, dict) and all(isinstance(v, Tensor) for v in content.values())
     if not (tensors or is_model(content)):

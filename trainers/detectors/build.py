@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from trainers.detectors import torchvision_models
+from trainers.detectors import nanodet, torchvision_models
 from trainers.detectors.backbones import Heads
 from trainers.detectors.base import TargetError, TrainableDetector
 
@@ -18,7 +18,8 @@ def build(
     """Build a detector.
 
     Args:
-        name: A detector of torchvision, or ``ssdlite_efficientnet_lite0``.
+        name: A detector of torchvision, ``ssdlite_efficientnet_lite0``, ``nanodet`` or
+            ``nanodet_efficientnet_lite0``.
         classes: Names by label, the background's first.
         weights: "default": pretrained weights; "none": random ones. Otherwise a file with a state
             dict of this detector, or a ``model.pt``; if its number of classes differs, the layers
@@ -31,7 +32,9 @@ def build(
         TargetError: There is no detector of this name.
         WeightsError: The weights cannot be fetched or read, or belong to another detector.
     """
+    if name in nanodet.NAMES:
+        return nanodet.build(name, classes, weights, size, option, heads)
     if name not in torchvision_models.NAMES:
-        wanted = ", ".join(torchvision_models.NAMES)
+        wanted = ", ".join((*torchvision_models.NAMES, *nanodet.NAMES))
         raise TargetError(f"target.network: got {name!r}, wanted one of {wanted}")
     return torchvision_models.build(name, len(classes), weights, size, option, heads)

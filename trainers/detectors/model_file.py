@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from compositor.files import DataError, replacing
+from compositor.selection.detector import reason
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def read(path: Path) -> Model:
     except OSError:
         raise
     except Exception as error:  # given arbitrary bytes, it can raise anything
-        raise DataError(f"{path}: cannot be read as a model.pt ({error})") from error
+        raise DataError(f"{path}: cannot be read as a model.pt ({reason(error)})") from error
     if not is_model(content):
         raise DataError(f"{path}: is no model.pt, wanted one that a trainer wrote")
     return Model(**content)
