@@ -1,11 +1,16 @@
 """Brings photographs and objects to one canvas size, and images to Pillow."""
 
 import numpy as np
+import scipy.ndimage
 from numpy.typing import NDArray
 from PIL import Image
 
 from compositor.data.images import box_of
 from compositor.data.records import Annotation, Cutout, Photograph
+
+EDGE = 16
+"""Pixels around a cut-out without surroundings that take its colours: more than a blurred edge
+shows."""
 
 
 def stretch(photograph: Photograph, size: tuple[int, int]) -> tuple[NDArray[np.uint8], Annotation]:
@@ -23,8 +28,9 @@ def stretch(photograph: Photograph, size: tuple[int, int]) -> tuple[NDArray[np.u
 def centre(cutout: Cutout, size: tuple[int, int], fill: float) -> NDArray[np.uint8]:
     """Centre an object in a frame and scale it, keeping its aspect ratio (section A.2).
 
-    The object keeps its surroundings in the photograph, continued by the photograph's edge. The
-    mask stays binary, as the op's threshold requires.
+    The object keeps its surroundings in the photograph, continued by the photograph's edge; one
+    that has none is continued by its own colours. The mask stays binary, as the op's threshold
+    requires.
 
     Args:
         cutout: The object; its mask must not be empty.
@@ -41,8 +47,9 @@ def centre(cutout: Cutout, size: tuple[int, int], fill: float) -> NDArray[np.uin
     middle_x, middle_y = (x1 + x2) / 2, (y1 + y2) / 2
     left, top = int(np.floor(middle_x - half_x)), int(np.floor(middle_y - half_y))
     right, bottom = int(np.ceil(middle_x + half_x)), int(np.ceil(middle_y + half_y))
-    rows = np.arange(top, bottom).clip(0, len(cutout.image) - 1)
-    columns = np.arange(left, right).clip(0, cutout.image.shape[1] - 1)
+    image = cutout.image if cutout.surroundings else _continued(cutout)
+    rows = np.arange(top, bottom).clip(0, len(image) - 1)
+    columns = np.arange(left, right).clip(0, image.shape[1] - 1)
     inside = (rows == np.arange(top, bottom))[:, None] & (columns == np.arange(left, right))
     window = np.ix_(rows, columns)
     box = (
@@ -57,9 +64,21 @@ def centre(cutout: Cutout, size: tuple[int, int], fill: float) -> NDArray[np.uin
         np.asarray(
             Image.fromarray(part).resize((width, height), Image.Resampling.BILINEAR, box=box)
         )
-        for part in (cutout.image[window], mask)
+        for part in (image[window], mask)
     )
     return np.dstack((colours, np.where(covered >= 128, 255, 0).astype(np.uint8)))
+
+
+def _continued(cutout: Cutout) -> NDArray[np.uint8]:
+    """The image, and around the object its nearest colours, which would show in a blurred edge."""
+    x1, y1, x2, y2 = box_of(cutout.mask)
+    around = np.s_[max(y1 - EDGE, 0) : y2 + EDGE, max(x1 - EDGE, 0) : x2 + EDGE]
+    rows, columns = scipy.ndimage.distance_transform_edt(
+        ~cutout.mask[around], return_distances=False, return_indices=True
+    )
+    continued = cutout.image.copy()
+    continued[around] = cutout.image[around][rows, columns]
+    return continued
 
 
 def pillow(image: NDArray[np.uint8]) -> Image.Image:

@@ -120,6 +120,7 @@ class Cutout:
         mask: (H, W) bool, True on the object.
         label: Index into the classes, from 1.
         box: The annotated box, (x1, y1, x2, y2) in pixels, if there is one.
+        surroundings: Whether the image shows them; a transparent pixel has any colour.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Cutout:
     mask: NDArray[np.bool_]
     label: int
     box: Box | None = None
+    surroundings: bool = True
 
 
 @dataclass(frozen=True)

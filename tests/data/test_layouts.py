@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compositor.data import prepared
+from compositor.data import frames, prepared
 from compositor.data.read import bigbird, folder, gmu
 from compositor.data.records import Cutout, Records, Skip
 from compositor.files import DataError
@@ -186,7 +186,8 @@ def test_cut_outs_with_an_alpha_channel(tmp_path: Path) -> None:
         half = mask | (rectangle(60, 80, (70, 20, 71, 21)) if name == "pear/d.webp" else False)
         assert np.array_equal(kept[name].mask, half), name
     # The object's edge fades into its own colour, and not into black.
-    assert (kept["cup/a.png"].image == (200, 100, 50)).all()
+    framed = frames.centre(kept["cup/a.png"], (60, 80), 0.9)
+    assert (framed[..., :3] == (200, 100, 50)).all()
     assert [str(item) for item in found if isinstance(item, Skip)] == [
         "pear/full.png: alpha of a single level", "pear/rgb.png: no alpha channel"
     ]  # fmt: skip

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.ndimage
 from PIL import Image
 
 from compositor.files import DataError
@@ -61,3 +62,19 @@ def test_backgrounds_that_would_be_enlarged_too_much_are_left_out(
     grounds = material.read(options).splits["train"].backgrounds
     with pytest.raises(DataError, match=r"can be used \(enlarged more than 8 times: 4\)"):
         grounds.load(0)
+
+
+def test_a_cut_out_is_searched_for_its_nearest_colours_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # After decoding, it is what a first run's first picture waits for most.
+    searches = []
+    search = scipy.ndimage.distance_transform_edt
+
+    def noted(*given: object, **options: object) -> object:
+        searches.append(given)
+        return search(*given, **options)
+
+    monkeypatch.setattr(scipy.ndimage, "distance_transform_edt", noted)
+    bank = material.read(config(tmp_path, "out")).splits["train"].bank
+    assert len(searches) == len(bank) == 6

@@ -10,9 +10,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import scipy.ndimage
-
 from compositor.data import images
 from compositor.data.cleanup import DEFAULT, CleanUp
 from compositor.data.read import walk
@@ -27,8 +24,6 @@ from compositor.data.records import (
 )
 from compositor.files import DataError
 
-EDGE = 16
-"""Pixels around a cut-out that take its colours: more than a blurred edge shows."""
 STRIDE = 8
 """Video frames from one background to the next, since neighbours look the same. RGB-D Scenes v2
 yields about as many as Cut-Paste-Learn used (1548)."""
@@ -156,12 +151,4 @@ def _load_cutout(name: str, path: Path, label: int, clean_up: CleanUp) -> Iterat
         mask = alpha >= 128
     if not mask.any():
         raise Skip("empty mask", name)
-    # Transparent pixels have any colour, often black, which would show in the blurred edge.
-    x1, y1, x2, y2 = images.box_of(mask)
-    around = np.s_[max(y1 - EDGE, 0) : y2 + EDGE, max(x1 - EDGE, 0) : x2 + EDGE]
-    rows, columns = scipy.ndimage.distance_transform_edt(
-        ~mask[around], return_distances=False, return_indices=True
-    )
-    continued = pixels.copy()
-    continued[around] = pixels[around][rows, columns]
-    yield clean_up.judge(Cutout(name, continued, mask, label))
+    yield clean_up.judge(Cutout(name, pixels, mask, label, surroundings=False))
