@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,9 +19,10 @@ from compositor.data.write.parts import Writer
 from compositor.files import DataError, replacing_folder
 from compositor.generate import gallery, sheet, statistics
 from compositor.generate.config import Config
-from compositor.generate.material import LeftOut, Sources, told
+from compositor.generate.gallery import Lost
+from compositor.generate.material import Sources
 from compositor.generate.processes import Job, Workers
-from compositor.generate.scenes import Tally
+from compositor.generate.scenes import TOO_EASY, Tally
 from compositor.generate.shards import Shards
 from compositor.generate.statistics import Statistics
 
@@ -55,7 +57,7 @@ def write(workers: Workers) -> None:
         "classes": list(sources.classes[1:]),
         "by_class": _shown(config, sources, shards, left_out),
         "tally": asdict(tally),
-        "left_out": left_out,
+        "left_out": {reason: asdict(lost) for reason, lost in left_out.items()},
         "settings": {name: repr(value) for name, value in vars(config).items()},
         "versions": {"compositor": compositor.__version__, "torch": torch.__version__},
     }
@@ -73,7 +75,8 @@ def line(folder: Path) -> str:
     if unplaced := report["tally"]["unplaced"]:
         parts.append(f"{unplaced} more found no place")
     if left_out := report["left_out"]:
-        parts.append(f"left out: {told(left_out)}")
+        counts = ", ".join(f"{reason}: {lost['count']}" for reason, lost in left_out.items())
+        parts.append(f"left out: {counts}")
     return "; ".join(parts)
 
 
@@ -104,7 +107,9 @@ def _part(name: str, place: Path, job: Job, shard: int) -> Any:
     return writer.part(place, checked(job.shards.of(shard), writer.classes))
 
 
-def _shown(config: Config, sources: Sources, shards: Shards, left_out: LeftOut) -> dict[str, int]:
+def _shown(
+    config: Config, sources: Sources, shards: Shards, left_out: Mapping[str, Lost]
+) -> dict[str, int]:
     """Write what to look at; return how many objects each class has."""
     classes = sources.classes
     if config.preview:
@@ -115,15 +120,25 @@ def _shown(config: Config, sources: Sources, shards: Shards, left_out: LeftOut) 
     return {name: counted.labels[label] for label, name in enumerate(classes) if label}
 
 
-def _summed(sources: Sources, shards: Shards) -> tuple[Tally, LeftOut]:
+def _summed(sources: Sources, shards: Shards) -> tuple[Tally, dict[str, Lost]]:
     """What all shards cost and left out."""
     total = dict.fromkeys(asdict(Tally()), 0)
-    left_out = {reason: list(names) for reason, names in sources.left_out.items()}
+    left_out: dict[str, Lost] = {}
+    # Shards meet the same files, but each has scenes of its own, which no memory must hold.
+    known: dict[str, set[str]] = {}
+
+    def add(found: Mapping[str, Sequence[str]]) -> None:
+        for reason, names in found.items():
+            if reason != TOO_EASY:
+                met = known.setdefault(reason, set())
+                names = [name for name in names if name not in met]
+                met.update(names)
+            left_out.setdefault(reason, Lost()).add(names)
+
+    add(sources.left_out)
     for shard in range(len(shards)):
         summary = shards.summary(shard)
         for name, number in summary["tally"].items():
             total[name] += number
-        for reason, names in summary["left_out"].items():
-            known = left_out.setdefault(reason, [])
-            known += [name for name in names if name not in known]
+        add(summary["left_out"])
     return Tally(**total), left_out

@@ -7,6 +7,7 @@ security policy forbids the network.
 import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -23,7 +24,7 @@ from compositor.generate.statistics import Statistics
 
 MOST_BYTES = 16 * 2**20
 """Of thumbnails and their labels."""
-MOST_NAMES = 500
+NAMED = 100
 """Names listed for each reason that something was left out."""
 SIDE = 448
 """A thumbnail's longer side, in pixels."""
@@ -33,10 +34,23 @@ on."""
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
+@dataclass
+class Lost:
+    """What was left out for one reason: how many, and the names of the first."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, names: Sequence[str]) -> None:
+        """Count names that have not been counted."""
+        self.count += len(names)
+        self.first += names[: NAMED - len(self.first)]
+
+
 def write(
     pictures: Iterable[LabelledPicture],
     classes: Sequence[str],
-    left_out: Mapping[str, Sequence[str]],
+    left_out: Mapping[str, Lost],
     path: Path,
     count: int = 300,
 ) -> None:
@@ -45,7 +59,7 @@ def write(
     Args:
         pictures: All of them, taken one by one: the first are shown, all are counted.
         classes: Names by label; index 0 is ``__background__``.
-        left_out: Names of what could not be used, by reason.
+        left_out: What could not be used, by reason.
         path: The HTML file.
         count: Most pictures to show; fewer if 16 MiB are full before.
 
@@ -210,12 +224,12 @@ def _bars(title: str, counts: Mapping[str, int]) -> str:
     return f"<figure><figcaption>{escape(title)}</figcaption><table>{rows}</table></figure>\n"
 
 
-def _left_out(left_out: Mapping[str, Sequence[str]]) -> str:
+def _left_out(left_out: Mapping[str, Lost]) -> str:
     reasons = []
-    for reason, names in left_out.items():
-        listed = "".join(f"<li>{escape(name)}</li>" for name in names[:MOST_NAMES])
-        more = len(names) - MOST_NAMES
-        listed += f"<li>and {more:,} more</li>" if more > 0 else ""
-        summary = f"<summary>{len(names):,}: {escape(reason)}</summary>"
+    for reason, lost in left_out.items():
+        listed = "".join(f"<li>{escape(name)}</li>" for name in lost.first)
+        more = lost.count - len(lost.first)
+        listed += f"<li>and {more:,} more</li>" if more else ""
+        summary = f"<summary>{lost.count:,}: {escape(reason)}</summary>"
         reasons.append(f"<details>{summary}<ul>{listed}</ul></details>\n")
     return f"<h2>Left out</h2>\n{''.join(reasons) or '<p>Nothing.</p>'}\n"

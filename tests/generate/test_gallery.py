@@ -14,7 +14,10 @@ from tests.data import labelled
 from tests.generate.browser import visit
 
 EVIL = "<script>document.title = 'owned'</script>\"'><img src=x onerror=\"document.title='owned'\">"
-LEFT_OUT = {"too small": ["a.png", EVIL], f"broken {EVIL}": ["b.png"]}
+LEFT_OUT = {
+    "too small": gallery.Lost(1002, ["a.png", EVIL]),
+    f"broken {EVIL}": gallery.Lost(1, ["b.png"]),
+}
 SHOWN = "[...document.querySelectorAll('#pictures > li')].map(each => !each.hidden)"
 MASKS = (
     "[...document.querySelectorAll('li .mask')].filter(each => each.getClientRects().length).length"

@@ -273,10 +273,10 @@ def test_what_cannot_be_used_is_counted_wherever_it_is_met(tmp_path: Path) -> No
     generate(options)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["left_out"] == {
-        "no picture by its name": ["box/notes.txt"],
-        "broken .png file": ["box/0.png"],
-        "no alpha channel": ["box/1.png"],
-        "broken .jpg file": ["2.jpg"],
+        "no picture by its name": {"count": 1, "first": ["box/notes.txt"]},
+        "broken .png file": {"count": 1, "first": ["box/0.png"]},
+        "no alpha channel": {"count": 1, "first": ["box/1.png"]},
+        "broken .jpg file": {"count": 1, "first": ["2.jpg"]},
     }
     used = {picture.background for picture in Shards(tmp_path / "out", 120).pictures()}
     assert used == {"0.jpg", "1.jpg", "3.jpg"}
