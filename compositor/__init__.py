@@ -1,5 +1,6 @@
 """Differentiable compositing: a fused affine warp, mask threshold, blur and blend, and its kin."""
 
+from compositor import _interrupt as _interrupt  # before what takes seconds
 from compositor import affine
 from compositor._extension import build_info
 from compositor.artefacts import blending_artefacts

@@ -1,8 +1,10 @@
 """What the trainers' command lines have in common."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from compositor._interrupt import STOPPED
 from compositor.files import DataError
 from trainers.checkpoint import OtherRunError
 from trainers.config import ConfigError
@@ -11,7 +13,7 @@ from trainers.loop import NonFiniteError
 
 @contextmanager
 def one_line(*errors: type[Exception]) -> Iterator[None]:
-    """Turn an error that the user can fix into one line, without a traceback.
+    """Turn an error that the user can fix, or Ctrl-C, into one line, without a traceback.
 
     Args:
         errors: Such errors, in addition to those of every trainer.
@@ -22,6 +24,9 @@ def one_line(*errors: type[Exception]) -> Iterator[None]:
     known: tuple[type[Exception], ...] = ConfigError, DataError, NonFiniteError, OtherRunError
     try:
         yield
+    except KeyboardInterrupt:
+        print("stopped; the same command resumes it", file=sys.stderr)
+        raise SystemExit(STOPPED) from None
     except (*known, *errors) as error:
         raise SystemExit(f"error: {error}") from error
     except OSError as error:

@@ -48,8 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if error.filename is None:  # not about a path that the user named
             raise
         sys.exit(f"error: {error.filename}: {error.strerror}")
-    except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on")
     left = len(Shards(output, config.count).missing())
     print(
         f"wrote {output}, but for {left} shards of other launches" if left else finish.line(output)

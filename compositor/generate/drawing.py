@@ -1,6 +1,9 @@
 """What the pictures to look at share: colours of objects, a picture's pixels, text that fits."""
 
+from functools import cache
+
 import numpy as np
+from matplotlib.font_manager import findfont, get_font
 from numpy.typing import NDArray
 
 from compositor.data import images
@@ -21,6 +24,8 @@ COLOURS = (
 """Of objects, strong enough to show on photographs; neighbours in the list are easy to tell."""
 GREY = (158, 158, 158)
 """For what is ignored."""
+FONT = findfont("DejaVu Sans")
+"""Comes with Matplotlib, and is its default: Latin, Greek, Cyrillic, Arabic and more letters."""
 DRAWN_NAME = 24
 """Characters of a name that a drawing has room for."""
 
@@ -42,6 +47,13 @@ def pixels(picture: LabelledPicture) -> NDArray[np.uint8]:
         raise DataError(f"{picture.file}: {skip.reason}") from None
 
 
-def short(name: str) -> str:
-    """A name that fits a drawing."""
+def shown(name: str, label: int) -> str:
+    """A class's name as drawings have it: shortened, or its number if the font lacks a letter."""
+    if not all(ord(letter) in _letters() for letter in name):
+        return f"class {label}"
     return name if len(name) <= DRAWN_NAME else f"{name[: DRAWN_NAME - 1]}…"
+
+
+@cache
+def _letters() -> frozenset[int]:
+    return frozenset(get_font(FONT).get_charmap())

@@ -1,7 +1,6 @@
 """``statistics.png``, and what it and the report count: classes, sizes, places, visibility."""
 
 import math
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from compositor.data.figures import plt, save
 from compositor.data.labels import LabelledPicture
-from compositor.generate.drawing import short
+from compositor.generate.drawing import shown
 
 PARTS = 10
 """Parts that visibility and confidence, shares from 0 to 1, are counted in."""
@@ -125,15 +124,18 @@ def write(statistics: Statistics, path: Path) -> None:
     first, *others = axes.flat
     (title, classes), *rest = drawn.items()
     first.barh(range(len(classes)), classes.values())
-    labels = [short(name) for name in classes]
+    labels = [
+        shown(name, statistics.classes.index(name)) if name in statistics.classes else name
+        for name in classes
+    ]
     first.set_yticks(range(len(classes)), labels, parse_math=False)
     first.set_ylim(max(len(classes), FEW) - 0.5, -0.5)  # downwards
     first.set_title(title)
-    shown = others[0].imshow(
+    places = others[0].imshow(
         statistics.places / max(statistics.pictures, 1), "viridis", vmin=0, extent=(0, 1, 1, 0)
     )
     others[0].set_title("Places (boxes over each part of the picture)")
-    figure.colorbar(shown, ax=others[0])
+    figure.colorbar(places, ax=others[0])
     for axis, (title, counts) in zip(others[1:], rest, strict=False):
         axis.bar(range(len(counts)), counts.values())
         turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
@@ -143,10 +145,7 @@ def write(statistics: Statistics, path: Path) -> None:
         axis.set_title(title)
     for axis in others[1 + len(rest) :]:
         axis.set_axis_off()
-    with warnings.catch_warnings():
-        # A class's name in a script that Matplotlib's font lacks.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        save(figure, path)
+    save(figure, path)
 
 
 def _part(share: float) -> int:

@@ -46,7 +46,8 @@ class Placement:
     side: float = 6.0
     """Least width and height of an object on the canvas, in pixels."""
     order: Literal["drawn", "size", "random"] = "drawn"
-    """Which is on top: the last drawn (distractors), the smallest, or any."""
+    """Which is on top: any distractor over any object (drawn), the smallest (size), or any over
+    any, so that objects hide distractors too (random)."""
     attempts: int = 20
     """How often to draw an object's size, and then its place, before leaving it out."""
 

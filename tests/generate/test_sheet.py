@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from compositor.data.labels import decode
 from compositor.generate import sheet, statistics
-from compositor.generate.drawing import COLOURS, GREY
+from compositor.generate.drawing import COLOURS, FONT, GREY, shown
 from compositor.generate.statistics import PLACES, Statistics
 from tests.data import labelled
 
@@ -41,6 +41,37 @@ def test_what_is_ignored_is_grey(tmp_path: Path) -> None:
     drawn = np.asarray(Image.open(tmp_path / "preview.png"))
     assert (drawn == GREY).all(-1).any()
     assert not (drawn == COLOURS[1]).all(-1).any()
+
+
+def test_names_do_not_cover_each_other(tmp_path: Path) -> None:
+    first = labelled.pictures(tmp_path / "shard")[0]
+    one = dataclasses.replace(first.instances[0], label=1, ignore=False, mask=None)
+    for count in (3, 60):  # there is no room for so many
+        alike = dataclasses.replace(first, instances=(one,) * count)
+        sheet.write([alike], labelled.CLASSES, tmp_path / "preview.png")
+    alike = dataclasses.replace(first, instances=(one,) * 3)
+    sheet.write([alike], labelled.CLASSES, tmp_path / "preview.png")
+    drawn = np.asarray(Image.open(tmp_path / "preview.png").convert("RGB"))
+    lines = [np.argwhere((drawn == hue).all(-1)) for hue in COLOURS[:3]]
+    # Of boxes at one place the last alone shows; of each name all of its line does.
+    assert all(len(pixels) > 5 * sheet.LINE for pixels in lines)
+    tops = [int(pixels[:, 0].min()) for pixels in lines[:2]]
+    assert abs(tops[0] - tops[1]) >= sheet.LINE
+
+
+@pytest.mark.parametrize("name", ["Füchslein", "狐", "лиса", "αλεπού", "ثعلب", "여우", "a\u0301"])
+def test_a_name_is_drawn_in_letters_of_the_font_or_as_a_number(name: str) -> None:
+    font = ImageFont.truetype(FONT, 20)
+    # What a font does not have it draws as one and the same box.
+    missing = bytes(font.getmask("\U000f0000"))
+    has_all = all(bytes(font.getmask(letter)) != missing for letter in name)
+    assert has_all == (name not in ("狐", "여우"))
+    assert shown(name, 7) == (name if has_all else "class 7")
+
+
+def test_a_long_name_is_cut() -> None:
+    assert shown("x" * 24, 1) == "x" * 24
+    assert shown("x" * 25, 1) == "x" * 23 + "…"
 
 
 def test_no_picture(tmp_path: Path) -> None:

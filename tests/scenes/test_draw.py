@@ -116,6 +116,22 @@ def test_a_scene_follows_from_its_numbers_alone() -> None:
     assert len({recipe.layers[0].centre for recipe in first if recipe.layers}) > 15
 
 
+def test_distractors_lie_on_top_as_drawn_and_anywhere_at_random() -> None:
+    distractor = int(BANK.distractors[0])
+    shares = {}
+    for order in ("drawn", "random"):
+        placement = replace(PLAIN.placement, order=order, objects=(3, 3), distractors=(1, 1))
+        orders = [
+            [layer.cutout == distractor for layer in r.layers] for r in scenes(Law(placement))
+        ]
+        whole = [order for order in orders if len(order) == 4 and any(order)]
+        assert len(whole) > 150
+        shares[order] = np.mean(whole, 0)
+    assert shares["drawn"].tolist() == [0, 0, 0, 1]
+    # A quarter each, within four standard deviations of 150 draws.
+    assert np.abs(shares["random"] - 0.25).max() < 4 * (0.25 * 0.75 / 150) ** 0.5
+
+
 def test_the_largest_lies_below_in_order_of_size() -> None:
     law = Law(replace(PLAIN.placement, order="size", objects=(5, 5)))
     for recipe in scenes(law, 30):
