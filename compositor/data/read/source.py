@@ -1,6 +1,5 @@
 """Finds out in which layout a path holds cut-outs or backgrounds, and reads it."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from compositor.data import images
@@ -15,9 +14,9 @@ from compositor.data.read import (
     masked,
     voc,
 )
-from compositor.data.records import BACKGROUND, Cutout, Photograph, Record, Records, Skip
+from compositor.data.records import Cutout, Photograph, Record, Records, Skip
 from compositor.data.write import checks
-from compositor.files import DataError, lines
+from compositor.files import DataError
 
 LAYOUTS = (
     "a folder of RGBA pictures (sub-folders are classes), of pictures with masks beside them, a "
@@ -58,7 +57,7 @@ def _cutouts(path: Path, clean_up: CleanUp) -> Records[Cutout]:
         return joining.joined(
             [
                 joining.forgiving(voc.cutouts(root, names, kind, clean_up), f"no {kind} annotated")
-                for kind in _kinds(root, names)
+                for kind in voc.kinds(root, names)
             ]
         )
     _no_data_set(path)
@@ -95,7 +94,7 @@ def photographs(path: Path) -> Records[Photograph]:
         return joining.joined(joining.distinct(listed, [file.path for file in files]))
     if sets := _voc(path, "Main"):
         root, names = sets
-        return voc.photographs(root, names, _kinds(root, names), True, with_masks=True)
+        return voc.photographs(root, names, voc.kinds(root, names), True, with_masks=True)
     _no_data_set(path)
     return folder.backgrounds(path)
 
@@ -154,20 +153,3 @@ def _voc(path: Path, task: str) -> tuple[Path, list[voc.Set]] | None:
             whole -= {"train", "val"}
         sets += [(year, name) for name in sorted(whole or names)]
     return (root, sets) if sets else None
-
-
-def _kinds(root: Path, sets: Sequence[voc.Set]) -> list[str]:
-    """The classes that image sets annotate, in alphabetical order."""
-    kinds = set()
-    for year, name in sets:
-        task = root / f"VOC{year}" / "ImageSets"
-        listed = [task / kind / f"{name}.txt" for kind in ("Main", "Segmentation")]
-        for line in {line for file in listed if file.is_file() for line in lines(file)}:
-            file = root / f"VOC{year}" / "Annotations" / f"{line.split()[0]}.xml"
-            try:
-                kinds |= {found.kind for found in voc.read_objects(file, file.stem)[1]}
-            except Skip:  # counted when the picture is loaded
-                continue
-    if not kinds:
-        raise DataError(f"{root}: annotates no object")
-    return sorted(kinds - {BACKGROUND})

@@ -121,6 +121,23 @@ def cutouts(
     return Records(source, (BACKGROUND, name), records)
 
 
+def kinds(folder: Path, sets: Sequence[Set]) -> list[str]:
+    """The classes that image sets annotate, in alphabetical order."""
+    found = set()
+    for year, name in sets:
+        task = folder / f"VOC{year}" / "ImageSets"
+        listed = [task / kind / f"{name}.txt" for kind in ("Main", "Segmentation")]
+        for line in {line for file in listed if file.is_file() for line in lines(file)}:
+            file = folder / f"VOC{year}" / "Annotations" / f"{line.split()[0]}.xml"
+            try:
+                found |= {one.kind for one in read_objects(file, file.stem)[1]}
+            except Skip:  # counted when the picture is loaded
+                continue
+    if not found:
+        raise DataError(f"{folder}: annotates no object")
+    return sorted(found - {BACKGROUND})
+
+
 def load_photograph(
     name: str,
     image: Path,

@@ -1,0 +1,110 @@
+"""``python -m trainers.voc``: any detector on any classes of a data set in Pascal VOC's layout."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from compositor.data import sheets
+from compositor.data.cleanup import DEFAULT, CleanUp
+from compositor.data.prepared import prepare_cutouts, prepare_photographs
+from compositor.data.read import folder, joining, voc
+from compositor.data.records import Cutout, Records
+from trainers.config import ConfigError
+from trainers.detection import command
+from trainers.detection.config import Config, TargetConfig
+from trainers.detection.scales import EVERYTHING, scales
+from trainers.detection.scenes import Scenes
+from trainers.detection.sources import Data
+
+DESCRIPTION = """Composites for a detector on your own data in Pascal VOC's layout.
+
+--data is a folder with VOC2007/ and the like, each with JPEGImages/, Annotations/ and
+ImageSets/Main/. Objects are cut out by SegmentationObject/, or come from --cutouts, and are pasted
+on --backgrounds, or on the data's own pictures."""
+
+
+@dataclass(frozen=True)
+class VOCConfig(Config):
+    """Pastes a data set's objects on pictures, for any detector."""
+
+    output: Path = Path("runs/voc")
+    data: Path = Path("VOCdevkit")
+    """Folder of the VOC20xx folders."""
+    learn: tuple[str, ...] = ("2007-trainval",)
+    """Sets to learn from and to cut objects out of: 2007-trainval is ImageSets/*/trainval.txt of
+    VOC2007."""
+    test: tuple[str, ...] = ("2007-test",)
+    """Sets to test on."""
+    names: tuple[str, ...] | None = None
+    """Names of the classes to detect; None: all that are annotated."""
+    backgrounds: Path | None = None
+    """Folder of pictures that show none of the classes; None: paste on the data's own pictures."""
+    cutouts: Path | None = None
+    """Folder of cut-outs with an alpha channel, one sub-folder per class; None: cut out the data's
+    own objects."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.names is not None and not 0 < len(set(self.names)) == len(self.names):
+            raise ConfigError(f"names: got {list(self.names)}, wanted one or more, none twice")
+        for name in ("learn", "test"):
+            for given in getattr(self, name) or ("",):
+                if not all(given.partition("-")[::2]):
+                    raise ConfigError(f"{name}: got {given!r}, wanted such as 2007-trainval")
+
+
+SCALES = scales(
+    VOCConfig(
+        target=TargetConfig(
+            network="fasterrcnn_resnet50_fpn", learning_rate=1e-3, augmentation="mirror"
+        )
+    )
+)
+
+
+def read(config: VOCConfig) -> Data:
+    """Read and prepare the data that a config names."""
+    root, learn, test = config.data, _sets(config.learn), _sets(config.test)
+    names = config.names or tuple(voc.kinds(root, learn))
+    photographs = (
+        voc.photographs(root, learn, names),
+        voc.photographs(root, learn, names, keep_empty=True)
+        if config.backgrounds is None
+        else folder.backgrounds(config.backgrounds),
+        voc.photographs(root, test, names, keep_empty=True),
+    )
+    real, under, examined = (prepare_photographs(r, config.cache, config.size) for r in photographs)
+    clean_up = DEFAULT if config.clean_up else EVERYTHING
+    objects = (
+        _cut_out(root, learn, names, clean_up)
+        if config.cutouts is None
+        else folder.cutouts(config.cutouts, names, clean_up)
+    )
+    cutouts = prepare_cutouts(objects, config.cache, config.size)
+    sheets.contact_sheet(cutouts, config.output / "cutouts.png")
+    return Data(Scenes(real, under, cutouts, config.artefacts), examined)
+
+
+def _sets(given: Sequence[str]) -> list[voc.Set]:
+    """Years and image sets."""
+    return [(year, name) for year, _, name in (each.partition("-") for each in given)]
+
+
+def _cut_out(
+    root: Path, sets: Sequence[voc.Set], names: Sequence[str], clean_up: CleanUp
+) -> Records[Cutout]:
+    """The objects of all classes; that a picture shows none of a class is no fault."""
+    each = [voc.cutouts(root, sets, name, clean_up) for name in names]
+    return joining.joined(
+        [joining.forgiving(one, f"no {one.classes[1]} annotated") for one in each]
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run it."""
+    config = command.parse("trainers.voc", DESCRIPTION, SCALES, arguments)
+    command.main(config, read, "plain")
+
+
+if __name__ == "__main__":
+    main()
