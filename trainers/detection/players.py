@@ -13,6 +13,7 @@ from compositor.data.records import BACKGROUND
 from trainers import detectors
 from trainers.detection.config import Config, TargetConfig
 from trainers.detection.networks import Discriminator, Synthesizer
+from trainers.detectors import factory
 from trainers.detectors.backbones import BACKBONES
 from trainers.detectors.base import TrainableDetector
 from trainers.loop import Player
@@ -58,7 +59,10 @@ def discriminator(accelerator: Accelerator, config: Config) -> Player:
 
 def check(config: Config) -> None:
     """Build T, and S if it plays, so that faulty weights are reported before anything else."""
-    _detector(config, (BACKGROUND, "any"))
+    if factory.named(config.target.network):
+        factory.function(config.target.network)  # which may take the data's classes alone
+    else:
+        _detector(config, (BACKGROUND, "any"))
     if config.table2 or any(way.startswith("synthesizer") for way in config.ways):
         BACKBONES[config.synthesizer.backbone](config.synthesizer.weights, "--synthesizer.weights")
 

@@ -1,8 +1,8 @@
 """Pretrained convolutional trunks, and where their weights come from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,11 +38,13 @@ class Weights:
         state: Tensors by name.
         frozen_norms: Whether they come from a ``model.pt`` whose batch norms did not learn.
         classes: Names by label, if they come from a ``model.pt``.
+        options: What it says its network is built with.
     """
 
     state: dict[str, Tensor]
     frozen_norms: bool = False
     classes: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Backbone(nn.Module):
@@ -214,7 +216,8 @@ def read(
     if content["architecture"] != architecture:
         wanted = "a state dict" if architecture is None else f"weights of {architecture}"
         raise WeightsError(f"{option}: {weights} is of {content['architecture']}, wanted {wanted}")
-    return Weights(content["state_dict"], content["frozen_norms"], content["classes"])
+    others = {name: content[name] for name in ("frozen_norms", "classes", "options")}
+    return Weights(content["state_dict"], **others)
 
 
 def _fetch(pretrained: Any, option: str) -> dict[str, Tensor]:

@@ -26,16 +26,19 @@ class TrainableDetector(nn.Module, ABC):
 
     Attributes:
         options: What it takes to build its network again, plain values; see
-            :mod:`trainers.detectors.model`.
+            :mod:`trainers.detectors.model_file`.
+        loss_in_eval: Whether it gives its loss in eval mode too, without noise of its own.
     """
 
     options: Mapping[str, Any] = {}
+    loss_in_eval: bool = False
 
     @abstractmethod
     def loss(self, images: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
         """The loss (), its parts summed (equation 1); differentiable in the images.
 
-        Called in train mode, but for layers that :func:`giving_losses` turns off.
+        Called in train mode, but for layers that :func:`giving_losses` turns off, and in eval mode
+        if ``loss_in_eval``.
 
         Args:
             images: N of (3, H, W) in [0, 1], possibly of different sizes.
@@ -97,13 +100,18 @@ def giving_losses(network: nn.Module, mode: Mode) -> Iterator[None]:
     """Make a frozen detector give its losses, and leave it unchanged.
 
     torchvision's detectors compute losses only in train mode, which also changes normalisation and
-    dropout; here these are chosen separately.
+    dropout; here these are chosen separately. Those of others may drop out without such a layer, so
+    one that gives losses in eval mode stays in it.
 
     Args:
         network: T, frozen by :func:`trainers.loop.frozen`; it is back in eval mode afterwards.
         mode: "eval": learnt statistics and no dropout, as T is tested. "train": the batch's
             statistics, without updating the averages, and dropout, as T is trained.
     """
+    if mode == "eval" and getattr(network, "loss_in_eval", False):
+        network.eval()
+        yield
+        return
     layers = [m for m in network.modules() if isinstance(m, _BatchNorm | _DropoutNd)]
     tracking = [m for m in layers if isinstance(m, _BatchNorm) and m.track_running_stats]
     try:

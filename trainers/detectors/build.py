@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from trainers.detectors import nanodet, torchvision_models
+from trainers.detectors import factory, hugging_face, nanodet, torchvision_models
 from trainers.detectors.backbones import Heads
 from trainers.detectors.base import TargetError, TrainableDetector
 
@@ -19,7 +19,8 @@ def build(
 
     Args:
         name: A detector of torchvision, ``ssdlite_efficientnet_lite0``, ``nanodet`` or
-            ``nanodet_efficientnet_lite0``.
+            ``nanodet_efficientnet_lite0``; ``hf:FOLDER``, a detector of Hugging Face's DETR family;
+            or ``module:function``, see :mod:`trainers.detectors.factory`.
         classes: Names by label, the background's first.
         weights: "default": pretrained weights; "none": random ones. Otherwise a file with a state
             dict of this detector, or a ``model.pt``; if its number of classes differs, the layers
@@ -34,7 +35,13 @@ def build(
     """
     if name in nanodet.NAMES:
         return nanodet.build(name, classes, weights, size, option, heads)
+    if name.startswith(hugging_face.PREFIX):
+        return hugging_face.build(name, classes, weights, size, option, heads)
+    if factory.named(name):
+        return factory.build(name, classes, weights, size, option, heads)
     if name not in torchvision_models.NAMES:
-        wanted = ", ".join((*torchvision_models.NAMES, *nanodet.NAMES))
+        wanted = ", ".join(
+            (*torchvision_models.NAMES, *nanodet.NAMES, "hf:FOLDER", "module:function")
+        )
         raise TargetError(f"target.network: got {name!r}, wanted one of {wanted}")
     return torchvision_models.build(name, len(classes), weights, size, option, heads)

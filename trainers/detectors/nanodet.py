@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from trainers.detectors import nanodet_files
 from trainers.detectors.backbones import (
@@ -32,6 +31,7 @@ from trainers.detectors.nanodet_network import (
     top_layers,
     trunk_layers,
 )
+from trainers.detectors.stretching import scale, stretched
 
 NANODET, ON_IMAGENET = "nanodet", "nanodet_efficientnet_lite0"
 NAMES = (NANODET, ON_IMAGENET)
@@ -51,22 +51,24 @@ class NanoDetTarget(TrainableDetector):
         size: (H, W) in pixels to which pictures of another size are stretched.
     """
 
+    loss_in_eval = True
+
     def __init__(self, network: Network, size: tuple[int, int]) -> None:
         super().__init__()
         self.network, self.size = network, size
 
     def loss(self, images: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
         scaled = [
-            {**target, "boxes": target["boxes"] / _scale(image, self.size)}
+            {**target, "boxes": target["boxes"] / scale(image, self.size)}
             for image, target in zip(images, targets, strict=True)
         ]
-        return loss(*flat(self.network(self._stretched(images))), scaled)
+        return loss(*flat(self.network(stretched(images, self.size))), scaled)
 
     def predict(self, images: Sequence[Tensor] | Tensor) -> list[Detections]:
-        found = detections(self.network(self._stretched(images)), self.size, THRESHOLD)
+        found = detections(self.network(stretched(images, self.size)), self.size, THRESHOLD)
         return [
             {
-                "boxes": one["boxes"] * _scale(image, self.size),
+                "boxes": one["boxes"] * scale(image, self.size),
                 "labels": one["labels"] + 1,
                 "scores": one["scores"],
             }
@@ -75,16 +77,6 @@ class NanoDetTarget(TrainableDetector):
 
     def weights(self) -> tuple[dict[str, Tensor], bool]:
         return self.network.state_dict(), False
-
-    def _stretched(self, images: Sequence[Tensor] | Tensor) -> Tensor:
-        """Images (N, 3, H, W) of the network's size; channels last, which takes a fifth less."""
-        same = [
-            image
-            if image.shape[-2:] == self.size
-            else interpolate(image[None], self.size, mode="bilinear", antialias=True)[0]
-            for image in images
-        ]
-        return torch.stack(same).contiguous(memory_format=torch.channels_last)
 
 
 def build(
@@ -151,8 +143,3 @@ def _by_name(
         logits = own[name][: -4 * BINS] if None in wanted or not known else value[wanted]
         state[name] = torch.cat((logits, value[-4 * BINS :]))
     return state
-
-
-def _scale(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """What brings boxes in pictures of ``size`` to an image's own pixels."""
-    return image.new_tensor([image.shape[-1] / size[1], image.shape[-2] / size[0]] * 2)

@@ -21,14 +21,7 @@ def load(spec: str, weights: str | PathLike[str] | None, device: torch.device) -
     Raises:
         DetectorError: It cannot be found or called, or returns anything but a detector.
     """
-    module, _, name = spec.rpartition(":")
-    try:
-        factory = getattr(_imported(module), name, None)
-    except Exception as error:  # whatever the module does when it is imported
-        raise DetectorError(f"{spec}: cannot be imported ({reason(error)})") from error
-    if not callable(factory):
-        got = "nothing" if factory is None else type(factory).__name__
-        raise DetectorError(f"{spec}: got {got} of that name in {module}, wanted a callable")
+    factory = find(spec)
     arguments = _arguments(spec, factory, weights, device)
     try:
         found = factory(**arguments)
@@ -43,11 +36,29 @@ def load(spec: str, weights: str | PathLike[str] | None, device: torch.device) -
     return detector
 
 
+def find(spec: str) -> Callable[..., Any]:
+    """The callable that ``module:factory`` names, the module perhaps by the path of its file.
+
+    Raises:
+        DetectorError: It cannot be imported, or is none.
+    """
+    module, _, name = spec.rpartition(":")
+    try:
+        factory = getattr(_imported(module), name, None)
+    except Exception as error:  # whatever the module does when it is imported
+        raise DetectorError(f"{spec}: cannot be imported ({reason(error)})") from error
+    if not callable(factory):
+        got = "nothing" if factory is None else type(factory).__name__
+        raise DetectorError(f"{spec}: got {got} of that name in {module}, wanted a callable")
+    found: Callable[..., Any] = factory
+    return found
+
+
 def _imported(module: str) -> ModuleType:
     """A module by name, looked for in the current folder too, or by the path of its file."""
+    if not {"", str(Path.cwd())} & set(sys.path):  # as under a console script
+        sys.path.insert(0, str(Path.cwd()))
     if not module.endswith(".py"):
-        if not {"", str(Path.cwd())} & set(sys.path):  # as under a console script
-            sys.path.insert(0, str(Path.cwd()))
         return importlib.import_module(module)
     path = Path(module)
     if not path.is_file():
