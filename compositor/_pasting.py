@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -38,6 +38,28 @@ class Layer(NamedTuple):
     sigma: float
 
 
+class Pasted(NamedTuple):
+    """A picture with L layers.
+
+    Attributes:
+        number: Of the picture.
+        layers: The last on top.
+        image: (C, H, W).
+        owner: (H, W), the layer that owns each pixel, from ``first`` on; -1: none.
+        first: Number of the first layer in ``owner``.
+        areas: Of each layer, the pixels that are seen, and those that are on the picture.
+        boxes: (L, 4), around what is seen of the layers.
+    """
+
+    number: int
+    layers: Sequence[Layer]
+    image: Tensor
+    owner: Tensor
+    first: int
+    areas: Sequence[tuple[int, int]]
+    boxes: Tensor
+
+
 class Part(NamedTuple):
     """What is seen of an object: rows and columns of the picture, and a bool mask of these."""
 
@@ -46,28 +68,23 @@ class Part(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """A picture with L layers, its n own objects below them.
+    """What is seen of the n objects that were on a picture before.
 
     Attributes:
-        number: Of the picture.
-        layers: The last on top.
-        image: (C, H, W).
-        parts: Of each layer, then of each own object.
-        areas: Of each part, the pixels that are seen, and those that are on the picture.
-        boxes: (L, 4), around what is seen of the layers.
+        pasted: The picture.
+        parts: Of each object.
+        areas: Of each object over which a layer may lie, the pixels that are seen, and those that
+            were; None of the others.
     """
 
-    number: int
-    layers: Sequence[Layer]
-    image: Tensor
+    pasted: Pasted
     parts: Sequence[Part]
-    areas: Sequence[tuple[int, int]]
-    boxes: Tensor
+    areas: Sequence[tuple[int, int] | None]
 
 
 def paste(
     pictures: Sequence[Picture], sources: Sequence[Picture], layers: Sequence[Layer]
-) -> list[Scene]:
+) -> list[Pasted]:
     """Paste layers, those on pictures of one size in one call. Waits for the device once.
 
     Args:
@@ -76,20 +93,20 @@ def paste(
         layers: At least one, picture by picture, the last on top.
     """
     sizes = dict.fromkeys(pictures[layer.picture].size for layer in layers)
-    scenes, areas = [], []
+    pasted, areas = [], []
     for size in sizes:
         group = [layer for layer in layers if pictures[layer.picture].size == size]
-        for scene, measured in _rendered(pictures, sources, group):
-            scenes.append(scene)
-            areas += measured
-    known = iter(torch.stack(areas).view(-1, 2).tolist())
-    return [scene._replace(areas=list(islice(known, len(scene.parts)))) for scene in scenes]
+        found, labels = _rendered(pictures, sources, group)
+        pasted += found
+        areas.append(torch.stack((labels.area, labels.covered), 1))
+    known = iter(torch.cat(areas).tolist())
+    return [one._replace(areas=list(islice(known, len(one.layers)))) for one in pasted]
 
 
 def _rendered(
     pictures: Sequence[Picture], sources: Sequence[Picture], layers: Sequence[Layer]
-) -> Iterator[tuple[Scene, list[Tensor]]]:
-    """Render layers on pictures of one size; yields scenes, and their areas one after the other."""
+) -> tuple[list[Pasted], compositor.Labels]:
+    """Render layers on pictures of one size; the areas are in the labels alone."""
     groups = {n: list(group) for n, group in groupby(layers, attrgetter("picture"))}
     canvases = torch.stack([pictures[number].image for number in groups])
     cutouts = [_cut(sources[layer.cutout.picture], layer) for layer in layers]
@@ -104,21 +121,38 @@ def _rendered(
         sigma=torch.tensor([layer.sigma for layer in layers], dtype=torch.float64),
         return_labels=True,
     )
-    first = 0
+    pasted, first = [], 0
     for (number, group), image, owner in zip(groups.items(), images, labels.owner, strict=True):
-        last = first + len(group)
-        parts, areas = [], []
-        for layer, which in zip(group, range(first, last), strict=True):
-            where = _region(layer)
-            parts.append(Part(where, owner[where] == which))
-            areas += [labels.area[which], labels.covered[which]]
-        for one in pictures[number].objects:
-            mask = solid(pictures[number].masks[one.row][one.where])
-            seen = mask & (owner[one.where] < 0)
-            parts.append(Part(one.where, seen))
-            areas += [seen.count_nonzero(), mask.count_nonzero()]
-        yield Scene(number, group, image, parts, [], labels.boxes[first:last]), areas
-        first = last
+        boxes = labels.boxes[first : first + len(group)]
+        pasted.append(Pasted(number, group, image, owner, first, [], boxes))
+        first += len(group)
+    return pasted, labels
+
+
+def seen(pictures: Sequence[Picture], pasted: Sequence[Pasted]) -> list[Scene]:
+    """What the layers leave of the pictures' own objects. Waits for the device once at most."""
+    scenes, counts = [], []
+    for one in pasted:
+        regions = [_region(layer) for layer in one.layers]
+        masks, parts, met = pictures[one.number].masks, [], []
+        for own in pictures[one.number].objects:
+            mask = solid(masks[own.row][own.where])
+            met.append(any(_meet(own.where, region) for region in regions))
+            if met[-1]:
+                whole, mask = mask, mask & (one.owner[own.where] < 0)
+                counts += [mask.count_nonzero(), whole.count_nonzero()]
+            parts.append(Part(own.where, mask))
+        scenes.append((one, parts, met))
+    known = iter(torch.stack(counts).view(-1, 2).tolist() if counts else [])
+    return [
+        Scene(one, parts, [tuple(next(known)) if each else None for each in met])
+        for one, parts, met in scenes
+    ]
+
+
+def _meet(one: tuple[slice, slice], other: tuple[slice, slice]) -> bool:
+    (a, b), (c, d) = one, other
+    return bool(a.start < c.stop and c.start < a.stop and b.start < d.stop and d.start < b.stop)
 
 
 def _region(layer: Layer) -> tuple[slice, slice]:
@@ -178,24 +212,22 @@ def labelled(
         names: The entries of each object.
         kept: The rows of the picture's own objects that stay.
     """
-    first = len(scene.layers)
-    order = [*(first + row for row in kept), *range(first)]
-    masks = picture.masks.new_zeros(len(order), *picture.size)
-    for mask, which in zip(masks, order, strict=True):
-        part = scene.parts[which]
+    pasted = scene.pasted
+    masks = picture.masks.new_zeros(len(kept) + len(pasted.layers), *picture.size)
+    for mask, row in zip(masks, kept, strict=False):
+        part = scene.parts[row]
         mask[part.where] = part.mask
-    touched = [
-        n
-        for n, which in enumerate(order[: len(kept)])
-        if scene.areas[which][0] < scene.areas[which][1]
-    ]
-    boxes = scene.boxes
+    for which, layer in enumerate(pasted.layers):
+        where = _region(layer)
+        masks[len(kept) + which][where] = pasted.owner[where] == pasted.first + which
+    own = [scene.areas[row] for row in kept]
+    touched = [n for n, area in enumerate(own) if area and area[0] < area[1]]
+    boxes = pasted.boxes
     if touched:
-        which = torch.tensor(touched).to(masks.device)
-        boxes = torch.cat((boxes_of(masks.index_select(0, which))[0], boxes))
-    areas = torch.tensor(
-        [scene.areas[order[n]][0] for n in (*touched, *range(len(kept), len(order)))]
-    )
+        rows = torch.tensor(touched).to(masks.device)
+        boxes = torch.cat((boxes_of(masks.index_select(0, rows))[0], boxes))
+    left = [area[0] for area in own if area and area[0] < area[1]]
+    areas = torch.tensor(left + [area for area, _ in pasted.areas])
     fresh = {"masks": masks, "boxes": boxes, "area": areas.to(masks.device)}
-    origins = [(sources[layer.cutout.picture], layer.cutout.row) for layer in scene.layers]
+    origins = [(sources[layer.cutout.picture], layer.cutout.row) for layer in pasted.layers]
     return rewritten(picture, names, kept, origins, fresh, touched)

@@ -35,7 +35,7 @@ class CopyPaste(Transform):
     targets)``, on whatever device it is, or as ``DataLoader(..., collate_fn=copy_paste.collate)``.
     Pictures may differ in size; those of one size are rendered in one call of
     :func:`compositor.render`, and once more those on which a pasted object is dropped. A call
-    waits for the device once before it renders, and once after it.
+    waits for the device once before it renders, and twice after each time.
 
     An image is a tensor (C, H, W), uint8 or floating point; a target a dict with, of its n objects,
     ``boxes`` (n, 4), corners or ``tv_tensors.BoundingBoxes`` of any format without a turn,
@@ -159,10 +159,9 @@ class CopyPaste(Transform):
         sources = self._sources(pictures, names)
         made_images, made_targets = list(images), list(targets)
         for scene in self._compose(pictures, sources):
-            number = scene.number
-            own = scene.areas[len(scene.layers) :]
-            kept = [n for n, area in enumerate(own) if area[0] == area[1] or self._shows(area)]
-            made_images[number] = tv_tensors.wrap(scene.image, like=images[number])
+            number = scene.pasted.number
+            kept = [n for n, area in enumerate(scene.areas) if self._stays(area)]
+            made_images[number] = tv_tensors.wrap(scene.pasted.image, like=images[number])
             made_targets[number] = _pasting.labelled(scene, pictures[number], sources, names, kept)
         return made_images, made_targets
 
@@ -237,15 +236,19 @@ class CopyPaste(Transform):
         seen, whole = area
         return seen > 0 and seen / whole >= self.visible
 
+    def _stays(self, area: tuple[int, int] | None) -> bool:
+        return area is None or area[0] == area[1] or self._shows(area)
+
     def _compose(self, pictures: list[Picture], sources: list[Picture]) -> Iterator[Scene]:
         """Render, and again without the layers of which too little shows."""
         layers = self._draw(pictures, sources)
         while layers:
-            scenes, layers = _pasting.paste(pictures, sources, layers), []
-            for scene in scenes:
-                pairs = zip(scene.layers, scene.areas, strict=False)
+            pasted, whole, layers = _pasting.paste(pictures, sources, layers), [], []
+            for one in pasted:
+                pairs = zip(one.layers, one.areas, strict=True)
                 left = [layer for layer, area in pairs if self._shows(area)]
-                if len(left) == len(scene.layers):
-                    yield scene
+                if len(left) == len(one.layers):
+                    whole.append(one)
                 else:
                     layers += left
+            yield from _pasting.seen(pictures, whole)
