@@ -1,7 +1,7 @@
 """Renders scenes, and labels what can be seen of each object."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import cos, radians, sin
 
 import numpy as np
@@ -19,11 +19,14 @@ from compositor.ops.layers import Labels
 from compositor.scenes.bank import OUTLINE, Bank, BankedCutout
 from compositor.scenes.canvas import Canvas, uncovered
 from compositor.scenes.draw import Layer, Recipe, outline
+from compositor.scenes.motion import moved
 from compositor.scenes.poisson import blended
 
 THRESHOLD = 0.0
 """Masks are taken as they are, so that an object keeps its size however far it shrinks."""
 
+FLAT = 1000.0
+"""Sigma of which three taps are alike to a millionth: a Gaussian that is a box."""
 STEPS = (np.arange(OUTLINE) + 0.5) / OUTLINE
 """Centres of an outline's pixels, as shares of the frame."""
 
@@ -85,7 +88,7 @@ def compose(
         del layers[worst]
         whole = np.delete(whole, worst)
         theta = torch.cat((theta[:worst], theta[worst + 1 :]))
-    if any(layer.blend == "poisson" for layer in layers):
+    if any(layer.blend in ("box", "poisson") for layer in layers):
         picture = _one_by_one(layers, bank, ground, theta)
     # By columns, as COCO's run lengths are; small numbers are faster to move and to compare.
     owner = labels.owner[0].to(torch.int16).T.contiguous().numpy().T
@@ -114,7 +117,7 @@ def thetas(layers: Sequence[Layer], bank: Bank, size: tuple[int, int]) -> Tensor
 
 
 def _render(
-    layers: Sequence[Layer], bank: Bank, ground: Tensor, theta: Tensor
+    layers: Sequence[Layer], bank: Bank, ground: Tensor, theta: Tensor, radius: int | None = None
 ) -> tuple[Tensor, Labels]:
     levels = [bank[layer.cutout].level(layer.size) for layer in layers]
     pictures, labels = compositor.render(
@@ -127,16 +130,20 @@ def _render(
         bias=torch.tensor([layer.bias for layer in layers]).reshape(-1, 3),
         threshold=THRESHOLD,
         sigma=torch.tensor([layer.sigma for layer in layers]),
+        radius=radius,
         return_labels=True,
     )
     return pictures[0], labels
 
 
 def _one_by_one(layers: Sequence[Layer], bank: Bank, ground: Tensor, theta: Tensor) -> Tensor:
-    """The picture if some layers are blended by Poisson's equation, which has no labels of its own:
-    those of the flat picture hold."""
+    """The picture if some layers are blended by a box or by Poisson's equation, which have no
+    labels of their own: those of the picture of Gaussians hold."""
     for k, layer in enumerate(layers):
-        pasted, labels = _render([layer], bank, ground, theta[k : k + 1])
+        one, radius = layer, None
+        if layer.blend == "box":
+            one, radius = replace(layer, sigma=FLAT), 1
+        pasted, labels = _render([one], bank, ground, theta[k : k + 1], radius)
         if layer.blend == "poisson":
             mask = labels.owner[0].numpy() == 0
             pixels = [picture.permute(1, 2, 0).numpy() for picture in (pasted, ground)]
@@ -227,11 +234,13 @@ def _pasted(
 
 
 def _finished(picture: Tensor, recipe: Recipe, random: np.random.Generator) -> NDArray[np.uint8]:
-    """The picture (H, W, 3) with the blur and the noise of a camera."""
+    """The picture (H, W, 3) with a camera's blur, motion and noise."""
     pixels = picture.numpy().transpose(1, 2, 0)
     if recipe.blur:
         blurred = pillow(pixels).filter(ImageFilter.GaussianBlur(recipe.blur))
         pixels = np.asarray(blurred)
+    if recipe.motion:
+        pixels = moved(pixels, *recipe.motion)
     if recipe.noise:
         noise = random.standard_normal(pixels.shape, np.float32) * (255 * recipe.noise)
         pixels = np.rint((pixels + noise).clip(0, 255)).astype(np.uint8)

@@ -1,6 +1,6 @@
 """Draws scenes: recipes of numbers, each determined by the seed, its number and the attempt."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import cos, exp, log, radians, sin, sqrt
 from typing import Any
 
@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from compositor.scenes.bank import Bank, BankedCutout
 from compositor.scenes.law import Blend, Law
+from compositor.scenes.motion import LENGTHS
 from compositor.scenes.observed import Observed, covered_share
 
 Boxes = NDArray[np.float64]
+BOX_SIGMA = sqrt(2 / 3)
+"""Of the Gaussian that blurs as much as a mean over 3 x 3 pixels: for the labels."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class Recipe:
         noise: Standard deviation, as a share of the full range.
         blur: Sigma of the whole picture, in pixels.
         quality: The JPEG's.
+        motion: Length in pixels and angle of the whole picture's motion blur; None: there is none.
     """
 
     size: tuple[int, int]
@@ -86,6 +90,7 @@ class Recipe:
     noise: float
     blur: float
     quality: int
+    motion: tuple[int, float] | None = None
 
 
 def generator(seed: int, number: int, attempt: int | None = None) -> np.random.Generator:
@@ -165,14 +170,13 @@ def draw(
     elif law.placement.order == "size":
         layers.sort(key=lambda layer: -bank[layer.cutout].area * layer.size**2)
     look = law.look
-    return Recipe(
-        size,
-        tuple(layers),
-        artefact,
-        random.uniform(*look.noise),
-        random.uniform(*look.blur),
-        int(random.integers(look.quality[0], look.quality[1] + 1)),
-    )
+    noise, blur = random.uniform(*look.noise), random.uniform(*look.blur)
+    quality = int(random.integers(look.quality[0], look.quality[1] + 1))
+    motion = None
+    if look.motion and random.random() < look.motion:
+        motion = LENGTHS[int(random.integers(len(LENGTHS)))], random.uniform(0, 180)
+        layers = [replace(layer, blend="hard", sigma=0.0) for layer in layers]
+    return Recipe(size, tuple(layers), artefact, noise, blur, quality, motion)
 
 
 def outline(
@@ -273,7 +277,7 @@ def _coloured(law: Law, layer: Layer, random: np.random.Generator) -> Layer:
         (float(red), float(green), float(blue)),
         (bias, bias, bias),
         blend,
-        0.0 if blend == "hard" else sigma,
+        {"hard": 0.0, "box": BOX_SIGMA}.get(blend, sigma),
     )
 
 

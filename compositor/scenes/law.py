@@ -8,7 +8,7 @@ from compositor.scenes.placement import TRUNCATION
 
 Span = tuple[float, float]
 """Least and largest of a number that is drawn uniformly."""
-Blend = Literal["gaussian", "hard", "poisson"]
+Blend = Literal["gaussian", "hard", "box", "poisson"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class Look:
 
     blends: tuple[Blend, ...] = ("gaussian",)
     """Each object is blended in one of these ways: with an edge blurred by `sigma`, with a hard
-    edge, or by Poisson's equation (needs opencv-python)."""
+    edge, with a mask averaged over 3 x 3 pixels (box), or by Poisson's equation (needs
+    opencv-python)."""
     sigma: Span = (0.5, 1.5)
     """Blur of an object's edge, in pixels."""
     brightness: float = 0.15
@@ -71,6 +72,9 @@ class Look:
     """Standard deviation of the picture's noise, as a share of the full range."""
     blur: Span = (0.0, 0.0)
     """Sigma of the whole picture's blur, in pixels."""
+    motion: float = 0.0
+    """Share of pictures that are blurred along a line of 3 to 9 pixels, as if the camera moved;
+    their objects have hard edges before."""
     quality: tuple[int, int] = (95, 95)
     """Least and best JPEG quality."""
     artefacts: float = 0.0
@@ -109,6 +113,7 @@ class Law:
             (look, "brightness", 0, 1),
             (look, "contrast", 0, 1),
             (look, "colour", 0, 1),
+            (look, "motion", 0, 1),
             (look, "artefacts", 0, 1),
             (self, "empty", 0, 1),
         )
@@ -145,14 +150,16 @@ CUT_PASTE_LEARN = Law(
         overlap=0.75,
     ),
     Look(
-        blends=("gaussian", "hard", "poisson"),
+        blends=("gaussian", "hard", "box", "poisson"),
+        motion=0.2,
         sigma=(2.0, 2.0),
         brightness=0.0,
         contrast=0.0,
         colour=0.0,
     ),
 )
-"""The rules of Dwibedi et al., ICCV 2017, with the blends that make them robust to edges."""
+"""The rules of Dwibedi et al., ICCV 2017, with the five blends of their code, which make detectors
+robust to edges: drawn for each object here, and motion for a whole picture."""
 PAPER = Law(
     Placement(objects=(1, 1), classes="given", scale=(0.15, 0.6), angle=30.0, flip=0.0, aspect=1.0),
     Look(sigma=(1.0, 1.0), brightness=0.0, contrast=0.0, colour=0.0, artefacts=0.2),

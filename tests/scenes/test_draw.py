@@ -116,6 +116,18 @@ def test_a_scene_follows_from_its_numbers_alone() -> None:
     assert len({recipe.layers[0].centre for recipe in first if recipe.layers}) > 15
 
 
+def test_motion_blurs_a_share_of_the_pictures_whose_objects_are_hard() -> None:
+    drawn = scenes(CUT_PASTE_LEARN, 600)
+    blurred = [recipe for recipe in drawn if recipe.motion]
+    # A fifth, within four standard deviations.
+    assert abs(len(blurred) / 600 - 0.2) < 4 * (0.2 * 0.8 / 600) ** 0.5
+    assert {layer.blend for recipe in blurred for layer in recipe.layers} == {"hard"}
+    assert {recipe.motion[0] for recipe in blurred if recipe.motion} == {3, 5, 7, 9}
+    others = {layer.blend for r in drawn if not r.motion for layer in r.layers}
+    assert others == {"gaussian", "hard", "box", "poisson"}
+    assert not any(recipe.motion for recipe in scenes(PLAIN))
+
+
 def test_distractors_lie_on_top_as_drawn_and_anywhere_at_random() -> None:
     distractor = int(BANK.distractors[0])
     shares = {}
