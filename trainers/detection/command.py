@@ -1,7 +1,7 @@
 """The command line that the detection trainers share."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import tyro
@@ -46,7 +46,8 @@ def main(
     config: ConfigType,
     read: Read[ConfigType],
     layout: Layout,
+    run: Callable[[ConfigType, Read[ConfigType], Layout], None] = experiment.run,
 ) -> None:
     """Run an experiment; an error that the user can fix is one line, not a traceback."""
     with one_line(TargetError, WeightsError):
-        experiment.run(config, read, layout)
+        run(config, read, layout)

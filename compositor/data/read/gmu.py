@@ -63,8 +63,8 @@ def photographs(
     Raises:
         DataError: A scene is missing or has no picture, or the fold is unknown.
     """
-    tested = _tested(folder, fold)
-    scenes = [scene for scene in SCENES if (scene in tested) == (split == "test")]
+    held_out = tested(folder, fold)
+    scenes = [scene for scene in SCENES if (scene in held_out) == (split == "test")]
     classes = (BACKGROUND, *names)
     records, lost = [], []
     for scene in scenes:
@@ -98,7 +98,8 @@ def _load(
         yield Photograph(name, photograph.image, Annotation(found.boxes, found.labels, ignore))
 
 
-def _tested(folder: Path, fold: int) -> tuple[str, ...]:
+def tested(folder: Path, fold: int) -> tuple[str, ...]:
+    """The scenes that a fold is tested on; see :func:`photographs`."""
     path = folder / "folds.txt"
     folds = [tuple(line.split()) for line in lines(path)] if path.is_file() else [FIRST_FOLD]
     if not 1 <= fold <= len(folds):
