@@ -127,6 +127,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "seeds": SEEDS,
     **dict.fromkeys(("cycles", "images_per_cycle", "tries", "max_passes", "judged"), AT_LEAST_1),
     "hard": AT_LEAST_0,
+    "hard_share": PART,
     "size": AT_LEAST_1,
     "artefacts": PART,
     "side_by_side": AT_LEAST_1,
@@ -194,6 +195,9 @@ class Config:
     hard ones."""
     hard: float = HARD
     """A composite is hard if T's confidence for its object is below this (supplement A.2)."""
+    hard_share: float | None = None
+    """Instead of `hard`: the limit is T's confidence that so large a share of random placements do
+    not exceed, measured anew each cycle on `judged` of them. For a T that is seldom sure."""
     tries: int = TRIES
     """Most placements that foreground_hard tries for each object."""
     max_passes: int = 50_000

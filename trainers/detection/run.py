@@ -126,17 +126,16 @@ class DetectionRun(Loop):
         config = self.config
         if self.synthesizer is not None:
             self._train_synthesizer()
-        batch = -(-config.synthesizer.batch // self._process[1])
+        counts = config.synthesizer.batch, config.judged, config.images_per_cycle, config.max_passes
+        batch, judged, share, passes = (-(-count // self._process[1]) for count in counts)
+        target = self.target.network
         found = search(
-            self.way, config, self.scenes, self._place, self.target.network, self._device, batch
+            self.way, config, self.scenes, self._place, target, self._device, batch, judged
         )
+        self._record["hard"] = found.hard
         if not self.way.endswith("_hard"):
-            count = -(-config.judged // self._process[1])
-            self._record["confidences"] = judge(found, self.target.network, count)
+            self._record["confidences"] = judge(found, target, judged)
         self.cache.open(config.images_per_cycle)
-        share, passes = (
-            -(-n // self._process[1]) for n in (config.images_per_cycle, config.max_passes)
-        )
         kept = [proposals.recipes() for proposals in self._bar(found.fill(share, passes), share)]
         self._keep(found.tally, Recipes.cat(kept) if kept else None)
 

@@ -1,8 +1,10 @@
 """Ways of finding composites: random ones, only the hard ones of these, and the synthesizer's."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor, nn
@@ -141,8 +143,9 @@ def search(
     target: nn.Module,
     device: torch.device,
     batch: int,
+    judged: int,
 ) -> Search[Batch]:
-    """Make the search of a way.
+    """Make the search of a way; if the limit is a share, ask T about random placements first.
 
     Args:
         way: The way.
@@ -152,6 +155,7 @@ def search(
         target: T, frozen.
         device: Where to make composites.
         batch: Pairs at a time.
+        judged: How many random placements to ask T about, in each process.
     """
 
     def draw(count: int) -> Batch:
@@ -162,14 +166,24 @@ def search(
     def score(images: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
         return pasted_confidences(target, images, boxes, labels)
 
-    return Search(
+    asks = way != "random" and way not in LAWS
+    found = Search(
         draw,
         _proposing(way, config, place),
-        None if way == "random" or way in LAWS else score,
+        score if asks else None,
         tries=config.tries if way == "foreground_hard" else 1,
         batch=batch,
         hard=config.hard,
     )
+    if asks and config.hard_share is not None:
+        anywhere = Search(draw, _proposing("random", config, place), None, batch=batch)
+        known = judge(anywhere, target, judged)["object"]
+        found.tally.passes += judged
+        if known:
+            limit = np.quantile(known, config.hard_share, method="inverted_cdf")
+            # That share lies at it or below, and hard is what lies below.
+            found.hard = float(np.nextafter(limit, math.inf))
+    return found
 
 
 def _proposing(way: Way, config: Config, place: Place) -> Propose:

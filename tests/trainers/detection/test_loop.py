@@ -17,6 +17,7 @@ from compositor.scenes.placement import Range, Visibility
 from detection.tiny_scenes import SIZE, Pictures, scenes
 from trainers.checkpoint import OtherRunError
 from trainers.detection import run as phases
+from trainers.detection import synthesis
 from trainers.detection.config import Config, DiscriminatorConfig, Way
 from trainers.detection.run import DetectionRun
 from trainers.detection.scales import small
@@ -121,6 +122,25 @@ def test_nothing_is_hard_for_a_target_that_is_sure(tmp_path: Path) -> None:
     assert record["added"] == 0
     assert record["search"]["shortfall"] == 5
     assert record["search"]["passes"] > 0
+
+
+@pytest.mark.parametrize("way", ["random_hard", "synthesizer"])
+def test_a_share_of_ts_own_confidences_is_hard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Way
+) -> None:
+    """T is as sure as a number that counts up: of the first 20, a quarter are below 0.05."""
+    sure = iter(n / 100 for n in range(10**6))
+
+    def confidences(found: Any, boxes: Tensor, labels: Tensor) -> Tensor:
+        return torch.tensor([next(sure) % 0.2 for _ in boxes])
+
+    monkeypatch.setattr(synthesis, "confidences", confidences)
+    ours = config(tmp_path, hard_share=0.25, judged=20, max_passes=400)
+    record = DetectionRun(ours, way, 0, data()).run(1)[1]
+    assert record["hard"] == pytest.approx(0.04)
+    assert record["added"] == 5
+    search = record["search"]
+    assert search["passes"] == 20 + search["proposed"] - search["invalid"]
 
 
 def test_the_start_is_taken_only_from_the_same_pictures(tmp_path: Path) -> None:
