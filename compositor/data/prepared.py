@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -20,6 +21,10 @@ FILL = 0.7
 class Prepared(Dataset[Any]):
     """The common part of both kinds, opened from the folder that preparing filled.
 
+    Args:
+        folder: The folder.
+        rows: Which of its items, in this order; None: all.
+
     Attributes:
         names: The items' names.
         classes: Names by label; index 0 is ``__background__``.
@@ -29,11 +34,13 @@ class Prepared(Dataset[Any]):
         ignored: The kind of objects that annotations say to ignore.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, rows: Sequence[int] | None = None) -> None:
+        self.folder, self._rows = folder, rows
         content = storage.Content.read(folder)
         self.classes, self.source = content.classes, content.source
         self.items, self.left_out = content.items, content.left_out
+        if rows is not None:
+            self.items = [self.items[row] for row in rows]
         self.ignored = content.ignored
         self.names: list[str] = [item["name"] for item in self.items]
         self._images = content.images
@@ -44,7 +51,12 @@ class Prepared(Dataset[Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process maps the file itself instead of receiving gigabytes.
-        return type(self), (self.folder,)
+        return type(self), (self.folder, self._rows)
+
+    def only(self, indices: Sequence[int]) -> Self:
+        """The same with these items alone, in their order."""
+        rows = indices if self._rows is None else [self._rows[index] for index in indices]
+        return type(self)(self.folder, rows)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -72,7 +84,8 @@ class Prepared(Dataset[Any]):
 
     def image(self, index: int) -> Tensor:
         """The image alone: (C, H, W) uint8."""
-        return torch.from_numpy(self._images[index].transpose(2, 0, 1).copy())
+        row = index if self._rows is None else self._rows[index]
+        return torch.from_numpy(self._images[row].transpose(2, 0, 1).copy())
 
 
 class Photographs(Prepared):
@@ -85,8 +98,8 @@ class Photographs(Prepared):
         targets: The targets of all images, for uses that need no image.
     """
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, rows: Sequence[int] | None = None) -> None:
+        super().__init__(folder, rows)
         self.targets: list[dict[str, Tensor]] = [
             {
                 "boxes": torch.tensor(item["boxes"], dtype=torch.float32).reshape(-1, 4),
@@ -112,8 +125,8 @@ class Cutouts(Prepared):
         labels: (n,) int64, the labels of all objects.
     """
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, rows: Sequence[int] | None = None) -> None:
+        super().__init__(folder, rows)
         self.labels: Tensor = torch.tensor([item["label"] for item in self.items])
 
     def _labels(self) -> Tensor:

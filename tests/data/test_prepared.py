@@ -323,3 +323,18 @@ def test_worker_processes_map_the_file_themselves(tmp_path: Path) -> None:
     assert same(pickle.loads(sent), photographs)
     loader = DataLoader(photographs, batch_size=None, num_workers=1, multiprocessing_context="fork")
     assert [int(image[0, 0, 0]) for image, _ in loader] == [0, 20, 40, 60, 80, 100, 140, 160, 180]
+
+
+def test_only_some_items(tmp_path: Path) -> None:
+    """In the order asked for, again of these, and as a worker gets them."""
+    whole = prepared.prepare_photographs(source(tmp_path / "data"), tmp_path / "cache", SIZE)
+    some = whole.only([7, 0, 3]).only([2, 0])
+    assert some.names == [whole.names[3], whole.names[7]]
+    for found in (some, pickle.loads(pickle.dumps(some))):
+        assert len(found) == 2
+        for index, other in enumerate((3, 7)):
+            assert torch.equal(found.image(index), whole.image(other))
+            wanted = whole.targets[other]["boxes"]
+            assert torch.equal(found.targets[index]["boxes"], wanted)
+    assert some.summary["pictures"] == 2
+    assert len({whole.fingerprint, some.fingerprint, whole.only([7, 3]).fingerprint}) == 3

@@ -18,8 +18,9 @@ ConfigType = TypeVar("ConfigType", bound=Config)
 SCALES = """
 
 Repeat the command to resume a run that was stopped. --scale NAME comes first and sets the defaults
-below: full (the default, the paper's setting), small (small pictures and light networks, for a CPU)
-or quick (the same in minutes: one seed, one cycle, two ways)."""
+below: full (the default, the paper's setting), small (small pictures and light networks, for a
+CPU), quick (the same in minutes: one seed, one cycle, two ways) or nanodet (as small, but T is
+NanoDet at 256 x 256, whose weights --target.weights FOLDER names)."""
 
 
 def parse(

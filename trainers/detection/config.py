@@ -125,7 +125,9 @@ AT_LEAST_0, AT_LEAST_1, AT_LEAST_2 = (0, math.inf), (1, math.inf), (2, math.inf)
 PART = (0, 1)
 LIMITS: dict[str, tuple[float, float]] = {
     "seeds": SEEDS,
-    **dict.fromkeys(("cycles", "images_per_cycle", "tries", "max_passes", "judged"), AT_LEAST_1),
+    **dict.fromkeys(
+        ("cycles", "images_per_cycle", "tries", "max_passes", "judged", "pictures"), AT_LEAST_1
+    ),
     "hard": AT_LEAST_0,
     "hard_share": PART,
     "size": AT_LEAST_1,
@@ -205,6 +207,9 @@ class Config:
     judged: int = 128
     """How many proposals per cycle, random or S's, to record the hardness of, hard or not: for the
     object, as in the search for hard ones, and for the picture, as in figure 8."""
+    pictures: int | None = None
+    """How many of the real pictures T learns from, drawn by each seed, with the cut-outs that are
+    out of these; None: all. A larger number has a smaller one's pictures, and more."""
     size: tuple[int, int] = (300, 300)
     """Height and width in pixels to which all pictures are stretched."""
     artefacts: float = 0.5

@@ -106,7 +106,10 @@ def _run(worker: _Worker[Any], job: Job, cycles: int | None = None) -> History:
     """Run for so many cycles, or all."""
     name, seed = job
     way, config = worker.columns[name]
-    run = DetectionRun(config, way, seed, worker.data(name), name, worker.line)
+    data = worker.data(name)
+    if config.pictures is not None:
+        data = data.of(config.pictures, seed)
+    run = DetectionRun(config, way, seed, data, name, worker.line)
     if cycles is not None:
         return run.run(cycles)[: cycles + 1]
     history = run.run(config.cycles)[: config.cycles + 1]

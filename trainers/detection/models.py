@@ -21,6 +21,7 @@ def leave(run: DetectionRun, name: str) -> None:
     state, frozen_norms = detector.weights()
     trained_on = {
         "data": run.data.sources,
+        "pictures": len(run.data.scenes.real),
         "way": run.way,
         "seed": run.seed,
         "cycles": len(run.history) - 1,

@@ -7,6 +7,7 @@ from compositor.data.cleanup import CleanUp
 from compositor.scenes.placement import Range
 from trainers.detection.config import Config, DiscriminatorConfig, SynthesizerConfig, TargetConfig
 from trainers.detectors.light import LIGHT
+from trainers.detectors.nanodet import NANODET
 
 EVERYTHING = CleanUp(min_iou=0, min_side=0, min_piece=0, max_cut=4)
 """No clean-up: keeps any mask that is not empty (table 2)."""
@@ -60,9 +61,14 @@ def scales(full: ConfigType, light: ConfigType | None = None) -> dict[str, Confi
     """
     beside = {
         name: replace(light or full, output=full.output.with_name(f"{full.output.name}_{name}"))
-        for name in ("small", "quick")
+        for name in ("small", "quick", "nanodet")
     }
-    return {"full": full, "small": small(beside["small"]), "quick": quick(beside["quick"])}
+    return {
+        "full": full,
+        "small": small(beside["small"]),
+        "quick": quick(beside["quick"]),
+        "nanodet": nanodet(beside["nanodet"]),
+    }
 
 
 def quick(config: ConfigType) -> ConfigType:
@@ -75,4 +81,22 @@ def quick(config: ConfigType) -> ConfigType:
         cycles=1,
         images_per_cycle=120,
         target=replace(config.target, start_iterations=200, iterations=60, averaged=30),
+    )
+
+
+def nanodet(config: ConfigType) -> ConfigType:
+    """The small experiment with a strong T: NanoDet at 256 x 256."""
+    config = small(config)
+    return replace(
+        config,
+        size=(256, 256),
+        hard=0.5,
+        target=replace(
+            config.target,
+            network=NANODET,
+            optimizer="adamw",
+            learning_rate=2e-4,
+            weight_decay=0.05,
+            start_iterations=240,
+        ),
     )

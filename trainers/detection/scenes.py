@@ -159,21 +159,21 @@ class Scenes:
             )
         self.real, self.backgrounds, self.cutouts = real, backgrounds, cutouts
         self.size, self.classes = real.size, real.classes
-        self._artefacts = artefacts
+        self.artefacts = artefacts
         self._limits, self._rules = Range(), PlacementRules(overlap=CLEAR)
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> Recipes:
         """Pair objects with backgrounds at random; theta is the identity for now."""
         background = torch.randint(len(self.backgrounds), (count,), generator=generator)
         foreground = torch.randint(len(self.cutouts), (count,), generator=generator)
-        return self._with_artefacts(background, foreground, self._artefacts, generator)
+        return self._with_artefacts(background, foreground, self.artefacts, generator)
 
     def draw_real(
         self, index: Tensor, generator: torch.Generator | None = None, plain: bool = False
     ) -> Recipes:
         """Real pictures by index (n,), all plain or some with an artefact."""
         nothing = torch.full_like(index, NOTHING)
-        part = 0.0 if plain else self._artefacts
+        part = 0.0 if plain else self.artefacts
         return self._with_artefacts(len(self.backgrounds) + index, nothing, part, generator)
 
     def load(self, recipes: Recipes) -> Batch:

@@ -1,11 +1,14 @@
 """The data that a detection run reads, and its summary."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from compositor import files
 from compositor.data.prepared import Photographs, Prepared
+from compositor.files import DataError
 from trainers.detection.scenes import Scenes
 
 
@@ -51,6 +54,32 @@ class Data:
     def fingerprints(self) -> dict[str, str]:
         """A fingerprint of each part's content."""
         return {name: part.fingerprint for name, part in self.parts.items()}
+
+    def of(self, pictures: int, seed: int) -> "Data":
+        """The same with so many of the real pictures, and of the cut-outs those out of these alone.
+
+        A seed's fewer pictures are among its more. Backgrounds that are real pictures too are left
+        out with them.
+
+        Raises:
+            DataError: There are fewer pictures, or none of the cut-outs is out of these.
+        """
+        real, cutouts, backgrounds = self.scenes.real, self.scenes.cutouts, self.scenes.backgrounds
+        if pictures > len(real):
+            raise DataError(f"pictures: got {pictures}, but {real.source} has {len(real)}")
+        order = torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))
+        chosen = real.only(sorted(order[:pictures].tolist()))
+        names = {item["record"] for item in chosen.items}
+        others = {item["record"] for item in real.items} - names
+        ours = [i for i, item in enumerate(cutouts.items) if item["record"] in names]
+        under = [i for i, item in enumerate(backgrounds.items) if item["record"] not in others]
+        if not ours:
+            raise DataError(
+                f"pictures: got {pictures}, seed {seed}, but no cut-out of {cutouts.source} is out"
+                " of these"
+            )
+        scenes = Scenes(chosen, backgrounds.only(under), cutouts.only(ours), self.scenes.artefacts)
+        return replace(self, scenes=scenes)
 
     def tell(self, folder: Path) -> None:
         """Write data.json to a folder, and print how many objects each class has."""

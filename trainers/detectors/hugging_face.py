@@ -19,6 +19,8 @@ from trainers.detectors.stretching import stretched
 PREFIX = "hf:"
 BACKBONE = "model.backbone."
 """Where the family's models have theirs."""
+STRIDE = 32
+"""Of the coarsest map, which RT-DETR wants to divide a picture's sides."""
 
 
 class HuggingFaceTarget(TrainableDetector):
@@ -31,7 +33,7 @@ class HuggingFaceTarget(TrainableDetector):
         network: An ``AutoModelForObjectDetection``.
         processor: Its ``AutoImageProcessor``.
         options: Its configuration and its processor's, plain values.
-        size: (H, W) in pixels to which pictures of another size are stretched.
+        size: (H, W) in pixels; pictures are stretched to its next multiples of :data:`STRIDE`.
     """
 
     loss_in_eval = True
@@ -40,7 +42,8 @@ class HuggingFaceTarget(TrainableDetector):
         self, network: Any, processor: Any, options: Mapping[str, Any], size: tuple[int, int]
     ) -> None:
         super().__init__()
-        self.network, self.options, self.size = network, options, size
+        self.network, self.options = network, options
+        self._size = (-(-size[0] // STRIDE) * STRIDE, -(-size[1] // STRIDE) * STRIDE)
         self._processor = processor
 
     def loss(self, images: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
@@ -72,7 +75,7 @@ class HuggingFaceTarget(TrainableDetector):
         return self.network.state_dict(), False
 
     def _levels(self, images: Sequence[Tensor] | Tensor) -> Tensor:
-        levels, how = stretched(images, self.size), self._processor
+        levels, how = stretched(images, self._size), self._processor
         if how.do_rescale:
             levels = levels * (255 * how.rescale_factor)
         if how.do_normalize:

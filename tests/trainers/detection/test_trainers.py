@@ -395,7 +395,7 @@ def test_settings_that_cannot_be_run_are_refused(
 
 
 def test_the_papers_settings_are_the_full_scales() -> None:
-    full, _ = voc_person.SCALES.values()
+    full = voc_person.SCALES["full"]
     assert voc_person.command.parse("voc", "", voc_person.SCALES, []) == full
     assert full.size == (300, 300)
     assert (full.cycles, full.synthesizer.steps, full.synthesizer.batch) == (5, 1000, 16)

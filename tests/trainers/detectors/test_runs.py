@@ -1,0 +1,41 @@
+"""Detectors of every kind in a run: S trains against it, and what is left detects as it did."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.trainers.detection.test_trainers import arguments, people
+from tests.trainers.detectors import own
+from tests.trainers.detectors.test_hugging_face import folder
+from trainers import detectors, voc_person
+from trainers.detection import run as phases
+
+
+@pytest.mark.parametrize("kind", ["nanodet", "RTDetr", "own"])
+def test_a_run_leaves_what_it_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    name = {"nanodet": "nanodet", "own": f"{own.__name__}:detector"}.get(kind)
+    weights = "none" if name else "default"
+    name = name or folder(tmp_path / "hf", kind)
+    people(tmp_path)
+    seen: list[Any] = []
+    detect_all = phases.detect_all
+
+    def watched(network: Any, photographs: Any, *others: Any) -> Any:
+        seen.append((photographs, detect_all(network, photographs, *others)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(phases, "detect_all", watched)
+    line = ("--target.network", name, "--target.weights", weights, "--target.optimizer", "adamw")
+    voc_person.main(arguments(tmp_path, tmp_path / "out", "--ways", "synthesizer", *line))
+
+    loaded = detectors.load(tmp_path / "out" / "models" / "synthesizer-seed0" / "model.pt")
+    assert loaded.classes == ("__background__", "person")
+    photographs, wanted = seen[-1]
+    found = loaded.predict(torch.stack([photographs.image(i) for i in range(2)]).float() / 255)
+    assert kind == "nanodet" or sum(len(one["boxes"]) for one in wanted) > 0
+    for one, other in zip(found, wanted, strict=True):
+        assert all(torch.equal(one[key], value) for key, value in other.items())
