@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from detection.test_trainers import arguments, people, person
+from detection.tiny_runs import arguments, people, person
 from tests.data import tiny_data
 from trainers import coco, gmu_kitchen, voc_person
 from trainers.config import flatten, plain

@@ -9,7 +9,7 @@ import pytest
 
 from compositor.data.read import coco_layouts
 from compositor.files import DataError
-from detection.test_trainers import arguments, person
+from detection.tiny_runs import arguments, person
 from tests.data import tiny_data
 from trainers import coco as trainer
 from trainers.config import ConfigError

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from compositor.scenes.law import MATCHED, PLAIN, Law
-from tests.trainers.detection.tiny_scenes import SIZE, Objects, Pictures, scenes
+from detection.tiny_scenes import SIZE, Objects, Pictures, scenes
 from trainers.detection.drawn import DrawnScenes
 from trainers.detection.scenes import NOTHING, Scenes
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from detection.tiny_runs import arguments
 from tests.data import tiny_data
-from tests.trainers.detection.test_trainers import arguments
 from trainers import gmu_kitchen
 from trainers.config import ConfigError
 from trainers.detection import folds

@@ -1,4 +1,4 @@
-"""The three trainers as users run them, on tiny data in the layouts on disk."""
+"""The trainers as users run them, on tiny data in the layouts on disk."""
 
 import json
 from pathlib import Path
@@ -10,64 +10,12 @@ import torch
 import torchvision
 from PIL import Image
 
-from compositor.data.read import bigbird, folder
-from compositor.scenes.placement import Range, Visibility
-from compositor.scenes.random_placement import PlacementRules
-from tests.data import tiny_data
+from detection.tiny_runs import arguments, people, same, state
 from trainers import coco, gmu_kitchen, voc_person
 from trainers.detection import experiment
 from trainers.detection import run as phases
 from trainers.detection.config import WAYS
 from trainers.detection.paper import SWITCHES
-
-TINY = (
-    "--scale small --cpu --judged 4 --size 112 112 --seeds 0 --cycles 1 --images-per-cycle 3 "
-    "--tries 2 --max-passes 24 --hard 1.1 --target.batch 4 --target.start-iterations 2 "
-    "--target.iterations 2 --target.averaged 1 --synthesizer.steps 2 --synthesizer.batch 4 "
-    "--discriminator.width 2 --side-by-side 1"
-)
-
-
-def people(folder: Path, count: int = 6) -> None:
-    """VOC and COCO's backgrounds."""
-    voc = folder / "VOCdevkit" / "VOC2007"
-    identifiers = [f"{n:06}" for n in range(count)]
-    for n, identifier in enumerate(identifiers):
-        box = (20.0 + n, 10.0, 80.0, 75.0)
-        mask = {1: tiny_data.rectangle(90, 120, [int(v) for v in box])}
-        tiny_data.voc_image(voc, identifier, [("person", box, 0)], mask)
-    sets = {"Main_trainval": identifiers[2:], "Main_test": identifiers[:2]}
-    tiny_data.voc_sets(voc, Segmentation_trainval=identifiers[2:], **sets)
-    tiny_data.coco(folder / "coco", {f"{n}.jpg": [] for n in range(3)} | {"p.jpg": [person()]})
-
-
-def person(x: float = 30) -> dict[str, Any]:
-    polygon = [x, 10, x + 40, 10, x + 40, 70, x, 70]
-    return {"category_id": 3, "bbox": [x, 10, 40, 60], "segmentation": [polygon]}
-
-
-def arguments(data: Path, output: Path, *more: str) -> list[str]:
-    line = f"{TINY} --data {data} --output {output} --cache {output.parent / 'prepared'}"
-    return [*line.split(), *more]
-
-
-def state(path: Path) -> dict[str, Any]:
-    """A checkpoint without the times it took."""
-    content: dict[str, Any] = torch.load(path, weights_only=True)
-    for record in content["header"]["history"]:
-        record.pop("seconds", None)
-    return content
-
-
-def same(first: Any, second: Any) -> bool:
-    """Whether two checkpoints are the same, tensors by bits."""
-    if isinstance(first, torch.Tensor):
-        return torch.equal(first, second)
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
-    if isinstance(first, list | tuple):
-        return len(first) == len(second) and all(map(same, first, second))
-    return bool(first == second)
 
 
 def test_voc_person_leaves_every_file(
@@ -253,111 +201,6 @@ def test_the_ablation_turns_its_switches_one_by_one(
     printed = capsys.readouterr().out
     assert all(switch in printed for switch in SWITCHES)
     assert "on clean-up True" in printed
-
-
-def test_gmu_kitchen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    classes = ("hunts_sauce", "red_bull")
-    tiny_data.gmu(tmp_path, pictures=1)
-    tiny_data.bigbird(tmp_path / "bigbird", classes)
-    tiny_data.uw(tmp_path / "rgbd-scenes-v2")
-    line = ("--classes", *classes, "--ways", "random", "synthesizer")
-    gmu_kitchen.main(arguments(tmp_path, tmp_path / "out", *line))
-    assert "the paper's table 3" in capsys.readouterr().out
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert list(results["ap"]["synthesizer"]["per_class"]) == list(classes)
-    assert results["cycles"]["synthesizer"]["0"][1]["added"] == 3
-
-
-def test_gmu_kitchens_stand_in_is_called_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gmu_kitchen.stand_in, "PICTURES", 4)
-    tiny_data.bigbird(tmp_path / "objects", ("cup", "pear"), views=5, own=False)
-    for n in range(4):
-        tiny_data.save(tmp_path / "grounds" / f"{n}.jpg", tiny_data.picture(60, 80, n))
-    where = f"--objects {tmp_path / 'objects'} --backgrounds {tmp_path / 'grounds'} --stand-in"
-    line = arguments(tmp_path, tmp_path / "out", *where.split(), "--plain-backgrounds")
-    config = gmu_kitchen.command.parse("gmu", "", gmu_kitchen.SCALES, line)
-    data = gmu_kitchen.read(config)
-    assert data.sources["test"].startswith("stand-in for GMU Kitchen: ")
-    assert data.test.classes == ("__background__", "cup", "pear")
-    assert (len(data.scenes.real), len(data.test)) == (6 * 4, 3 * 4)
-    assert data.scenes.cutouts.names == [
-        "cup/NP2_3", "cup/NP3_6", "cup/NP4_9", "pear/NP1_0", "pear/NP2_3", "pear/NP3_6",
-        "pear/NP5_12",
-    ]  # fmt: skip
-    assert data.scenes.backgrounds.names == ["0.jpg", "2.jpg"]
-    boxes = torch.cat([target["boxes"] for target in data.test.targets])
-    assert len(boxes) > 12
-    assert (boxes[:, 2:] > boxes[:, :2]).all()
-    # Made once.
-    again = gmu_kitchen.read(config)
-    assert again.test.folder == data.test.folder
-    # Another photograph makes other scenes.
-    tiny_data.save(tmp_path / "grounds" / "1.jpg", tiny_data.picture(60, 80, 9))
-    changed = gmu_kitchen.read(config)
-    assert changed.test.folder != data.test.folder
-    assert changed.fingerprints["test"] != data.fingerprints["test"]
-
-
-def test_the_stand_in_is_made_anew_by_other_rules(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made, stand_in = tmp_path / "made", gmu_kitchen.stand_in
-    # A scene to learn from and one to test on.
-    monkeypatch.setattr(stand_in.gmu, "SCENES", stand_in.gmu.SCENES[:2])
-    monkeypatch.setattr(stand_in, "PICTURES", 1)
-    tiny_data.bigbird(tmp_path / "objects", ("cup",), views=5, own=False)
-    for n in range(2):
-        tiny_data.save(tmp_path / "grounds" / f"{n}.jpg", tiny_data.picture(60, 80, n))
-    objects = bigbird.cutouts(tmp_path / "objects")
-    sources = made, objects, folder.backgrounds(tmp_path / "grounds")
-    folders = [stand_in.make(*sources)]
-    for name, other in {
-        "VERSION": stand_in.VERSION + 1,
-        "SIZE": (120, 160),
-        "PICTURES": 2,
-        "OBJECTS": (1, 2),
-        "TEST_VIEWS": 3,
-        "LIMITS": Range(scale=(0.3, 0.6)),
-        "RULES": PlacementRules(overlap=0.2),
-        "VISIBILITY": Visibility(covered=0.5),
-        "LIGHT": (1.0, 1.0),
-        "FILL": 0.6,
-        "SEED": 1,
-    }.items():
-        with monkeypatch.context() as changed:
-            changed.setattr(stand_in, name, other)
-            folders.append(stand_in.make(*sources))
-    assert len(set(folders)) == 12
-    assert stand_in.make(*sources) == folders[0]
-    pictures = [
-        (root / "gmu_scene_001/Images/rgb_1.png").read_bytes() for root in (folders[0], folders[-1])
-    ]
-    assert pictures[0] != pictures[1]
-
-
-@pytest.mark.parametrize("own", [True, False])
-def test_coco(tmp_path: Path, own: bool) -> None:
-    """Pasted on its own pictures, or on a folder's; every fifth picture held out."""
-    dog = person(60) | {"category_id": 6}
-    images = {f"{n:02}.jpg": [person(10 + n), dog] for n in range(10)}
-    tiny_data.coco(tmp_path / "data", images)
-    tiny_data.coco(tmp_path / "other", {f"{n}.jpg": [] for n in range(2)})
-    more = () if own else ("--backgrounds", str(tmp_path / "other" / "images"))
-    line = ("--ways", "random_hard", "--names", "dog", "person", *more)
-    coco.main(arguments(tmp_path / "data", tmp_path / "out", *line))
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert list(results["ap"]["random_hard"]["per_class"]) == ["dog", "person"]
-    assert (results["config"]["points"], results["ignored"]) == (101, "crowd")
-    config = coco.command.parse("coco", "", coco.SCALES, arguments(
-        tmp_path / "data", tmp_path / "out", *line))  # fmt: skip
-    data = coco.read(config)
-    assert data.test.names == ["04.jpg", "09.jpg"]
-    assert len(data.scenes.real) == 8
-    assert not {name.split("/")[0] for name in data.scenes.cutouts.names} & set(data.test.names)
-    assert len(data.scenes.backgrounds) == (8 if own else 2)
-    assert data.scenes.classes == ("__background__", "dog", "person")
 
 
 @pytest.mark.parametrize(

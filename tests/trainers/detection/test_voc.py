@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from detection.tiny_runs import arguments
 from tests.data import tiny_data
-from tests.trainers.detection.test_trainers import arguments
 from trainers import voc
 from trainers.config import ConfigError
 
