@@ -176,12 +176,15 @@ def top_layers(channels: list[int], classes: int) -> Iterator[nn.Conv2d]:
 
 def flat(heads: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Grid]:
     """Class logits (N, n, C) and bins (N, n, 4, 11) of all cells, float32, and the cells."""
-    logits = torch.cat([one.flatten(2) for one, _ in heads], 2).mT.float()
-    bins = torch.cat([one.flatten(2) for _, one in heads], 2).mT.float()
+    logits, bins = (
+        torch.cat([maps.flatten(2) for maps in each], 2).transpose(1, 2).float()
+        for each in zip(*heads, strict=True)
+    )
     centres = []
     for stride, (one, _) in zip(STRIDES, heads, strict=True):
-        y, x = (torch.arange(side, device=one.device) + 0.5 for side in one.shape[-2:])
-        centres.append(torch.cartesian_prod(y, x).flip(1) * stride)
+        sides = [torch.arange(side, device=one.device) + 0.5 for side in one.shape[-2:]]
+        y, x = torch.meshgrid(sides, indexing="ij")
+        centres.append(torch.stack((x, y), 2).flatten(0, 1) * stride)
     counts = [len(one) for one in centres]
     strides = torch.tensor(STRIDES, device=bins.device).repeat_interleave(
         torch.tensor(counts, device=bins.device)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainers.detectors import TrainableDetector, build, load, model_file, nanodet
+from trainers.detectors import TrainableDetector, build, load, model_file, nanodet, onnx
 from trainers.detectors.backbones import WeightsError
 from trainers.detectors.base import detect, giving_losses, training_loss
 from trainers.detectors.model_file import Model
@@ -198,3 +198,10 @@ def test_a_folders_class_logits_are_cocos(monkeypatch: pytest.MonkeyPatch, tmp_p
     rows = detector.network.heads[2][2].weight[:, 0, 0, 0].tolist()
     assert rows == [41, 0, *range(80, 124)]
     assert torch.equal(detector.network.trunk.stem.weight, layers[0].weight)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_onnx_finds_the_same(tmp_path: Path, name: str) -> None:
+    """Export compares the boxes itself, on another picture than was traced."""
+    path = written(tmp_path / "model.pt", seeing(made(name)), name)
+    assert onnx.export(load(path), tmp_path / "model.onnx") < 1e-3
