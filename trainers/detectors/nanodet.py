@@ -133,13 +133,19 @@ def _by_name(
     network: Network, state: dict[str, Tensor], known: Sequence[str], classes: Sequence[str]
 ) -> dict[str, Tensor]:
     """A state dict whose class logits are for ``classes``, those of the network where not known."""
-    rows = {name.casefold(): row for row, name in enumerate(known)}
-    wanted = [rows.get(name.casefold()) for name in classes[1:]]
+    rows = {_plain(name): row for row, name in enumerate(known)}
+    wanted = [rows.get(_plain(name)) for name in classes[1:]]
     own, state = network.state_dict(), dict(state)
     for name in LAST:
         value = state.get(name)
-        if value is None or not known and value.shape == own[name].shape:
+        if value is None or value.shape[1:] != own[name].shape[1:]:
+            continue  # of another network, as loading it says
+        if not known and len(value) == len(own[name]):
             continue
         logits = own[name][: -4 * BINS] if None in wanted or not known else value[wanted]
         state[name] = torch.cat((logits, value[-4 * BINS :]))
     return state
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ").casefold()
