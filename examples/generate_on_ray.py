@@ -11,6 +11,7 @@ It joins the cluster that RAY_ADDRESS names, or starts one on this machine.
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
@@ -62,7 +63,8 @@ def generate(config: Config) -> None:
                 num_gpus=1 if config.detector and cuda.is_available() else 0,
             )
             print(f"made {sum(row['pictures'] for row in made.take_all())} pictures")
-        with Workers(Job(config, sources, shards)) as workers:
+        # In this process alone: Ray's driver must not be forked.
+        with Workers(Job(replace(config, workers=1), sources, shards)) as workers:
             finish.write(workers)
 
 

@@ -14,7 +14,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 import compositor
-from compositor import _pasting
+from compositor import _pasting, _targets
 from compositor.transforms import CopyPaste
 
 EXACT = {"scale": (1, 1), "sigma": (0, 0), "flip": 0, "truncation": 0}
@@ -108,6 +108,16 @@ def test_an_object_is_dropped_below_the_least_visible_share(places, visible, lef
     places(10, 30)  # own keeps 10 x 20 of 40
     _, (target,) = CopyPaste(bank, objects=(1, 1), visible=visible, **EXACT)([own[0]], [own[1]])
     assert target["boxes"].tolist() == [[0, 30, 10, 50]] * left + [[10, 30, 50, 50]]
+
+
+def test_objects_that_no_layer_meets_are_not_measured():
+    pair = sample((40, 60), (5, 5, 15, 15), (40, 20, 50, 30), (15, 5, 25, 15))
+    pictures = _targets.read(("images[{}]", "targets[{}]"), [pair], _targets.NEEDED)
+    layer = _pasting.Layer(0, pictures[0].objects[1], (8, 8, 7.0, 10.0), False, 0.0)
+    (scene,) = _pasting.seen(pictures, _pasting.paste(pictures, pictures, [layer]))
+    # 7 x 7 pixels of the first are hidden; the last only touches.
+    assert scene.areas == [(51, 100), None, None]
+    assert [int(part.mask.sum()) for part in scene.parts] == [51, 100, 100]
 
 
 def test_stripes_that_shrink_show_their_mean(places):
