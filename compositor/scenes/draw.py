@@ -162,9 +162,8 @@ def draw(
         centre, box = place
         taken = np.concatenate((taken, box[None]))
         layers.append(_coloured(law, Layer(index, angle, scale, centre), random))
-    artefact = None
-    if choice.other is not None:
-        artefact = _artefact(law, bank, choice.other, size, taken, random)
+    other = choice.other
+    artefact = None if other is None else _artefact(law, bank, other, size, taken, random)
     if law.placement.order == "random":
         layers = [layers[k] for k in random.permutation(len(layers))]
     elif law.placement.order == "size":
@@ -198,8 +197,8 @@ def _one(values: NDArray[np.integer[Any]], random: np.random.Generator) -> int:
 def _object(law: Law, bank: Bank, random: np.random.Generator) -> int:
     if law.placement.classes == "given":
         return _one(bank.objects, random)
-    labels = list(bank.by_label)
-    return _one(bank.by_label[labels[int(random.integers(len(labels)))]], random)
+    classes = list(bank.by_label.values())
+    return _one(classes[int(random.integers(len(classes)))], random)
 
 
 def _shape(
