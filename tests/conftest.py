@@ -12,7 +12,7 @@ import torch
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is imported: after this
 
-from compositor.ops import functional, registration
+from compositor.ops import functional, layers_registration, registration
 from tests.ops import emulation
 from tests.ops.cases import device_of
 
@@ -23,6 +23,7 @@ if torch.cuda.is_available():
 
 # The CUDA kernels' programs on the host as one more backend, for tests alone.
 registration._register_backend(".emulated", emulation)
+layers_registration._register_backend(".emulated", emulation.render, emulation.render_backward)
 _select = functional.select
 
 

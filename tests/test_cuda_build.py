@@ -18,7 +18,7 @@ from tests import sass
 
 ROOT = Path(__file__).parents[1]
 NVCC = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
-SOURCES = ("forward", "backward", "gather")
+SOURCES = ("forward", "backward", "gather", "render", "render_backward", "send")
 ARCHITECTURES = ("sm_80", "sm_90")
 
 
@@ -57,9 +57,48 @@ BUDGETS = {
     ),
     "image_kernel": Budget(128, 0),
     "theta_kernel": Budget(40, 0),
-    "taps_kernel": Budget(10, 0),
+    "render_kernel": Budget(
+        64,
+        0,
+        (
+            ({"LDG": 4, "STS": 1}, 51),  # a sample of a layer's mask, as the forward's
+            ({"LDG": 12, "STS": 3}, 100),  # a layer's pixel: four corners a channel
+            ({"LDG": 12, "STS": 3, "STG": 1}, 124),  # the same where it becomes the owner
+        ),
+    ),
+    "walk_kernel": Budget(
+        80,
+        0,
+        (
+            ({"LDG": 4, "STS": 1}, 51),  # a sample of a layer's mask
+            ({"LDG": 16, "STS": 3}, 160),  # a layer's pixel, with dL/dalpha
+            ({"LDG": 2, "STG": 2, "STS": 1}, 44),  # the same on the way down
+        ),
+    ),
+    "pull_kernel": Budget(
+        80,
+        0,
+        (
+            ({"LDG": 1, "STS": 1, "LDS": 0}, 30),  # dL/dalpha of a pixel, to be blurred
+            ({"LDG": 4, "STG": 1}, 82),  # what the mask pulls
+            ({"LDG": 16}, 128),  # what the colours do
+        ),
+    ),
+    "layer_sums_kernel": Budget(40, 0),
+    "cut_out_kernel": Budget(128, 0),
+    "place_kernel": Budget(80, 0),
+    "label_kernel": Budget(48, 0),
+    "send_kernel": Budget(32, 0),
 }
-COUNTED = "IfiLi3E"  # mangled template arguments: float32, 32-bit indices, radius 3
+# Mangled template arguments: float32, 32-bit indices, radius 3; of render any.
+COUNTED = {
+    "forward": "IfiLi3E",
+    "backward": "IfiLi3E",
+    "render": "IfiE",
+    "walk": "IfiE",
+    "pull": "IfiE",
+}
+COMPILED_FROM = {"walk": "render_backward", "pull": "render_backward"}
 MOST_REGISTERS_WIDE = 128  # with 64-bit indices, as float64 always has, 2 blocks
 MOST_SHARED = 48 * 1024  # what every device gives a block that asks for nothing
 
@@ -108,28 +147,30 @@ def test_kernels_compile_and_keep_within_registers_and_shared_memory(compiled):
         spilt = max(int(kernel["stores"]), int(kernel["loads"]))
         assert spilt <= BUDGETS[kind].spills, f"{name} spills {spilt} bytes"
         # Mangled template arguments: the storage type, then the index, int64 being `l`, then the
-        # radius, -1 being `n1`; 2 blocks of the backward where it is any.
-        wide = re.search(rf"{kind}I(\w+)lLi", name) or re.search("backward.*Lin1E", name)
+        # radius, -1 being `n1`; 2 blocks of the backward where it is any. render has no radius.
+        wide = re.search(rf"{kind}I(\w+)l(Li|E)", name) or re.search("backward.*Lin1E", name)
         most = MOST_REGISTERS_WIDE if wide else BUDGETS[kind].registers
         # float64, which tests the others' code, has the backward alone on an SM.
-        most = 256 if re.search("backward_kernelId", name) else most
+        most = 256 if re.search("(backward|walk|pull)_kernelId", name) else most
         assert int(kernel["registers"]) <= most, f"{name}: {kernel['registers']} registers"
         shared = re.search(r"(\d+) bytes smem", kernel["rest"])
         assert not shared or int(shared[1]) <= MOST_SHARED, f"{name}: {shared[0]}"
     kernels = {"forward_kernel": 10, "backward_kernel": 10, "image_kernel": 4}
-    kernels |= {"theta_kernel": 1, "taps_kernel": 2}
+    kernels |= {"theta_kernel": 1, "send_kernel": 1}
+    kernels |= {"render_kernel": 9, "place_kernel": 2, "label_kernel": 2}
+    kernels |= {"walk_kernel": 7, "pull_kernel": 7, "layer_sums_kernel": 1, "cut_out_kernel": 4}
     for kind, count in kernels.items():
         for architecture in ARCHITECTURES:
             assert len(seen[kind, architecture]) == count, (kind, architecture)
 
 
 @needs_nvcc
-@pytest.mark.parametrize("source", ["forward", "backward"])
-def test_loops_keep_within_their_instructions(compiled, source):
+@pytest.mark.parametrize("name", COUNTED)
+def test_loops_keep_within_their_instructions(compiled, name):
     folder, _ = compiled
-    kind = f"{source}_kernel"
-    named = sass.kernels(folder / f"{source}.sm_90.cubin")
-    (code,) = (code for name, code in named.items() if kind + COUNTED in name)
+    kind = f"{name}_kernel"
+    named = sass.kernels(folder / f"{COMPILED_FROM.get(name, name)}.sm_90.cubin")
+    (code,) = (code for mangled, code in named.items() if kind + COUNTED[name] in mangled)
     for issues, most in BUDGETS[kind].loops:
         turn = sass.instructions_a_turn(code, issues)
         assert turn is not None, f"{kind}: no loop issues {issues}: its budget needs a new row"

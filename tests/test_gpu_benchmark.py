@@ -13,7 +13,7 @@ import torch
 import compositor
 from benchmarks import machine
 from benchmarks.gpu import __main__ as command
-from benchmarks.gpu import peers, report, scenes, timing
+from benchmarks.gpu import layers, peers, report, scenes, timing
 from benchmarks.gpu.timing import Time
 
 SHAPE = (2, 3, 60, 80)
@@ -50,6 +50,19 @@ def test_object_everywhere_is_everywhere(few_copies):
         )
         # The corners of the canvas may come within the blur of the frame's.
         assert (alpha == 1).float().mean() > 0.99
+
+
+def test_layers_by_render_and_by_a_chain_are_the_same(few_copies):
+    made = scenes.make_scenes((2, 3, 60, 80), 0.1, "cpu")
+    results = {}
+    for peer, mode, call in layers.calls(made):
+        results.setdefault(mode, {})[peer] = call(made[0])
+    assert set(results) == {layers.LAYERS_FORWARD, layers.LAYERS_BACKWARD}
+    assert len(results[layers.LAYERS_BACKWARD]["cuda"]) == 2 * layers.LAYERS
+    for by_peer in results.values():
+        scale = by_peer["chain"].abs().max().item()
+        # float32 sums of some hundreds of pixels
+        torch.testing.assert_close(by_peer["cuda"], by_peer["chain"], rtol=0, atol=1e-3 * scale)
 
 
 def test_copies_exceed_the_cache():

@@ -17,7 +17,7 @@ import torch
 
 import compositor
 from benchmarks import machine
-from benchmarks.gpu import peers, report
+from benchmarks.gpu import layers, peers, report
 from benchmarks.gpu.peers import BACKWARD, BOTH, FORWARD, OURS
 from benchmarks.gpu.report import Row
 from benchmarks.gpu.scenes import COVERAGES, SHAPES, make_scenes
@@ -44,6 +44,7 @@ def _calls(shape: Shape, scenes: list[Scene]) -> Iterator[tuple[str, str, peers.
         label = {"eager": "compiled"}.get(name, f"{name} compiled")
         for mode in (FORWARD, BOTH):
             yield label, mode, peers.prepare(peers.compiled(name, shape), mode)
+    yield from layers.calls(scenes)
 
 
 def _measure(shape: Shape, coverage: float) -> Iterator[Row]:
@@ -56,7 +57,7 @@ def _measure(shape: Shape, coverage: float) -> Iterator[Row]:
         try:
             time = measure(call, scenes)
         except Exception as error:  # a peer may fail: say why and leave its row out
-            if peer.startswith("cuda"):
+            if peer.startswith(("cuda", "chain")):
                 raise
             print(f"{peer}, {mode}, {shape}: {str(error).splitlines()[0]}", file=sys.stderr)
             continue

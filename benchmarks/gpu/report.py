@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from benchmarks.gpu.layers import LAYERS_BACKWARD, LAYERS_FORWARD
 from benchmarks.gpu.peers import BACKWARD, BOTH, FORWARD
 from benchmarks.gpu.scenes import EVERYWHERE
 from benchmarks.gpu.timing import Time
@@ -14,12 +15,23 @@ from benchmarks.promise import Floor
 from benchmarks.scenes import Shape
 
 PROMISED: tuple[Shape, ...] = ((64, 3, 300, 300), (16, 3, 1080, 1920))
-PEERS = ("cuda", "cuda graph", "triton", "copy", "eager", "compiled", "kornia", "kornia compiled")
+PEERS = (
+    "cuda",
+    "cuda graph",
+    "triton",
+    "copy",
+    "eager",
+    "compiled",
+    "kornia",
+    "kornia compiled",
+    "chain",
+)
 METHOD = (
     "ms: median of single calls between CUDA events, each queued while the device waits, so that"
     " the host's time is not in it, on inputs that take turns so that each has left the cache."
     " copy: a copy of as many bytes as the op must move, (3 C + 1)"
     " values per pixel, and as many again backward. (x): as a multiple of the CUDA kernel's time."
+    " layers: so many objects on each canvas by render, and by a chain of blends."
     " backward: theta's gradient only. object: the masks' share of the canvas."
 )
 
@@ -57,6 +69,9 @@ def check(rows: Sequence[Row]) -> list[Floor]:
             add(what, 0.6, key(mode, "cuda"), key(mode, "triton"))
             what = f"{name}, {mode}: times faster at a tenth coverage than everywhere"
             add(what, 1.0, key(mode, "cuda"), key(mode, "cuda", 0.1))
+        for mode in (LAYERS_FORWARD, LAYERS_BACKWARD):
+            what = f"{name}, {mode}: times faster than a chain of blends"
+            add(what, 5.0, key(mode, "chain", 0.1), key(mode, "cuda", 0.1))
         for peer, times in (("eager", 10.0), ("compiled", 3.0)):
             what = f"{name}, {BOTH}: times faster than {peer}"
             add(what, times, key(BOTH, peer), key(BOTH, "cuda"))

@@ -137,7 +137,7 @@ def blend(
                     " returns labels"
                 )
             # One layer each.
-            each = torch.arange(len(theta), device=theta.device)
+            each = torch.arange(len(theta), device="cpu")
             in_levels: Tensor = getattr(layers_registration.render, overload)(
                 [foreground],
                 None if mask is None else [mask],

@@ -150,16 +150,14 @@ def _widened(value: Any, background: Tensor) -> Any:
     return value.to(torch.promote_types(value.dtype, torch.float32))
 
 
-def index(
-    name: str, value: Any, what: str, count: int, layers: int, device: torch.device
-) -> Tensor:
+def index(name: str, value: Any, what: str, count: int, layers: int) -> Tensor:
     """The canvas or cut-out of each layer, (L,); without one, each layer's own."""
     if value is None:
         if layers != count:
             raise ValueError(
                 f"{name}: got None for {layers} layers and {count} {what}, wanted one index a layer"
             )
-        return torch.arange(layers, device=device)
+        return torch.arange(layers, device="cpu")
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: got {type(value).__name__}, wanted an int64 tensor")
     if value.dtype != torch.int64:
@@ -168,7 +166,7 @@ def index(
         raise ValueError(
             f"{name}: got shape {tuple(value.shape)}, wanted ({layers},), one for each layer"
         )
-    # Elsewhere a look at the values would wait for the device; the kernels check them too.
+    # On a device a look at the values waits for it: the kernels look once.
     if layers and value.device.type == "cpu" and not torch.compiler.is_compiling():
         indices = value.tolist()
         least, most = min(indices), max(indices)

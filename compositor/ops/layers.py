@@ -102,7 +102,8 @@ def render(
             bool, too. None: each whole frame.
         theta: Affine maps, (L, 2, 3), float32 or float64, layer by layer, from the canvas to the
             frame of its cut-out, as ``blend`` takes them.
-        image: (L,) int64: the canvas of each layer. None: one each, in order.
+        image: (L,) int64: the canvas of each layer. None: one each, in order. On the CPU, as
+            ``source`` and ``sigma`` best are: from a GPU they are fetched, which waits for it.
         source: (L,) int64: the cut-out of each layer. None: one each, in order.
         gain: (L, C), float32 or float64, of each layer's colours f: what is pasted is
             ``gain * f + bias``. None: 1.
@@ -129,10 +130,10 @@ def render(
     background = layer_arguments.picture("background", background)
     foregrounds, masks = layer_arguments.cutouts(foreground, mask, background)
     theta = layer_arguments.maps(theta, background)
-    layers, device = len(theta), background.device
+    layers = len(theta)
     cutouts = sum(stack.shape[0] for stack in foregrounds)
-    image = layer_arguments.index("image", image, "canvases", len(background), layers, device)
-    source = layer_arguments.index("source", source, "cut-outs", cutouts, layers, device)
+    image = layer_arguments.index("image", image, "canvases", len(background), layers)
+    source = layer_arguments.index("source", source, "cut-outs", cutouts, layers)
     gain = layer_arguments.tone("gain", gain, layers, background)
     bias = layer_arguments.tone("bias", bias, layers, background)
     threshold = _arguments.threshold(threshold, compute_dtype(background.dtype))

@@ -145,11 +145,13 @@ def _register(
     return op
 
 
-def _register_backend(overload: str, blend: Any, blend_backward: Any) -> None:
+def _register_backend(
+    overload: str, render: Callable[..., Any], render_backward: Callable[..., Any]
+) -> None:
     backward_op = _register(
         f"render_backward{overload}",
         schemas.RENDER_BACKWARD,
-        chain.render_backward_by(blend, blend_backward),
+        render_backward,
         _fake_render_backward,
     )
 
@@ -183,8 +185,12 @@ def _register_backend(overload: str, blend: Any, blend_backward: Any) -> None:
         spread = zip(ctx.arguments.spread(grads), ctx.needs_input_grad[1:], strict=True)
         return None, *(grad if need else None for grad, need in spread)
 
-    _register(
-        f"render{overload}", schemas.RENDER, chain.render_by(blend), _fake_render, save, backward
+    _register(f"render{overload}", schemas.RENDER, render, _fake_render, save, backward)
+
+
+def _register_chain(overload: str, blend: Any, blend_backward: Any) -> None:
+    _register_backend(
+        overload, chain.render_by(blend), chain.render_backward_by(blend, blend_backward)
     )
 
 
@@ -193,8 +199,8 @@ _ops = torch.ops.compositor
 if not hasattr(_ops, "render_backward") or not hasattr(_ops.render, "reference"):
     _library = torch.library.Library("compositor", "FRAGMENT")
     # Without an extension, registration has defined them.
-    _register_backend("", registration.blend.default, _ops.blend_backward.default)
-    _register_backend(".reference", reference.blend, reference.blend_backward)
-    _register_backend(".triton", triton.blend, triton.blend_backward)
+    _register_chain("", registration.blend.default, _ops.blend_backward.default)
+    _register_chain(".reference", reference.blend, reference.blend_backward)
+    _register_chain(".triton", triton.blend, triton.blend_backward)
 
 render = _ops.render

@@ -2,7 +2,6 @@
 // use them.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -66,24 +65,25 @@ COMPOSITOR_HOST_DEVICE static inline AffineMap<T> make_map(const double* theta, 
 // How far the blur has to reach, if that is less than the radius: from any canvas pixel to any
 // sample that can touch the frame. Taps beyond meet zeros only. Computed only for a blur wider than
 // the canvas, and unknown for a map that is nearly singular.
-inline int64_t reach_of(const double* theta, Sizes size, int64_t radius) {
-  if (radius <= std::max(size.height, size.width)) return radius;
+COMPOSITOR_HOST_DEVICE inline int64_t reach_of(const double* theta, Sizes size, int64_t radius) {
+  if (radius <= size.height || radius <= size.width) return radius;
+  const auto absolute = [](double x) { return x < 0 ? -x : x; };
   const AffineMap<double> map = make_map<double>(theta, size);
   const double far_x = map.centre_x + radius, far_y = map.centre_y + radius;
   // The frame with a pixel around it, seen from the canvas's centre, and room for rounding.
   const auto farthest = [&](double a, double b, double c, int64_t length) {
     const double middle = static_cast<double>(length - 1) / 2;
-    return std::abs(c - middle) + middle + 1 +
-           1e-5 * (std::abs(a) * far_x + std::abs(b) * far_y + std::abs(c) + middle);
+    return absolute(c - middle) + middle + 1 +
+           1e-5 * (absolute(a) * far_x + absolute(b) * far_y + absolute(c) + middle);
   };
   const double u = farthest(map.au, map.bu, map.cu, size.w);
   const double v = farthest(map.av, map.bv, map.cv, size.h);
   const double left = map.au * map.bv, right = map.bu * map.av;
-  const double determinant = std::abs(left - right);
-  if (!(determinant > 1e-4 * (std::abs(left) + std::abs(right)))) return radius;
-  const double x = (std::abs(map.bv) * u + std::abs(map.bu) * v) / determinant + map.centre_x;
-  const double y = (std::abs(map.av) * u + std::abs(map.au) * v) / determinant + map.centre_y;
-  const double reach = 1.01 * std::max(x, y) + 2;
+  const double determinant = absolute(left - right);
+  if (!(determinant > 1e-4 * (absolute(left) + absolute(right)))) return radius;
+  const double x = (absolute(map.bv) * u + absolute(map.bu) * v) / determinant + map.centre_x;
+  const double y = (absolute(map.av) * u + absolute(map.au) * v) / determinant + map.centre_y;
+  const double reach = 1.01 * (x < y ? y : x) + 2;
   return reach < static_cast<double>(radius) ? static_cast<int64_t>(reach) : radius;
 }
 

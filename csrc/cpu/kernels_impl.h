@@ -8,6 +8,7 @@ namespace {
 // clang-format off
 #include "../common/scalar.h"
 #include "../common/pixel.h"
+#include "../common/footprint.h"
 #include "spans.h"
 #include "sample.h"
 #ifdef COMPOSITOR_AVX2

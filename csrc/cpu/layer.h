@@ -1,42 +1,6 @@
 // One layer of a canvas, row by row: its alpha, and its colours blended into a row. Included once
 // per instruction set.
 
-// Canvas rows and columns [y0, y1) x [x0, x1) outside which a layer's alpha is 0. The mask's box is
-// widened by more than rounding can move a coordinate and carried through the inverse map.
-template <typename T>
-inline Box reach_on_canvas(const AffineMap<T>& map, const Box& box, int height, int width,
-                           int radius) {
-  const double au = map.au, bu = map.bu, cu = map.cu, av = map.av, bv = map.bv, cv = map.cv;
-  const double across = width / 2.0 + radius, down = height / 2.0 + radius;
-  const double epsilon = sizeof(T) == 8 ? 0x1p-52 : 0x1p-23;
-  const auto slack = [&](double a, double b, double c, int side) {
-    return 16 * epsilon *
-           (1 + __builtin_fabs(a) * across + __builtin_fabs(b) * down + __builtin_fabs(c) + side);
-  };
-  const double slack_u = slack(au, bu, cu, box.x1), slack_v = slack(av, bv, cv, box.y1);
-  const double u[2] = {box.x0 - 1 - slack_u, box.x1 + slack_u};
-  const double v[2] = {box.y0 - 1 - slack_v, box.y1 + slack_v};
-  const double determinant = au * bv - bu * av;
-  const double huge = __builtin_huge_val();
-  double x[2] = {huge, -huge}, y[2] = {huge, -huge};
-  for (int corner = 0; corner < 4; ++corner) {
-    const double du = u[corner & 1] - cu, dv = v[corner >> 1] - cv;
-    const double at_x = (bv * du - bu * dv) / determinant;
-    const double at_y = (au * dv - av * du) / determinant;
-    // A map without an inverse: anywhere.
-    if (!(at_x - at_x == 0 && at_y - at_y == 0)) return {0, 0, height, width};
-    x[0] = at_x < x[0] ? at_x : x[0], x[1] = at_x > x[1] ? at_x : x[1];
-    y[0] = at_y < y[0] ? at_y : y[0], y[1] = at_y > y[1] ? at_y : y[1];
-  }
-  const double grown = radius + 1;
-  const auto clipped = [](double at, int side) {
-    return at > 0 ? (at < side ? static_cast<int>(at) : side) : 0;
-  };
-  return {clipped(y[0] + map.centre_y - grown, height), clipped(x[0] + map.centre_x - grown, width),
-          clipped(y[1] + map.centre_y + grown + 1, height),
-          clipped(x[1] + map.centre_x + grown + 1, width)};
-}
-
 // Where a layer is looked for: what all kinds of sweep share.
 template <typename T>
 struct Reach {
@@ -78,7 +42,7 @@ Reach<typename Compute<S>::type> find_reach(const Layer& layer, int first, int l
   const Sizes& size = layer.size;
   const Box box = nonzero_box<S, kUnit>(whole ? View{} : layer.mask, 0, size.h, size.w);
   AffineMap<T> map = make_map<T>(layer.theta, size);
-  Box canvas;
+  Box canvas{};
   if (!box.empty()) {
     canvas = reach_on_canvas(map, box, size.height, size.width, layer.radius);
     canvas.y0 = max_of(canvas.y0, first), canvas.y1 = min_of(canvas.y1, last);

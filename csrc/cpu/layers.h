@@ -1,15 +1,12 @@
-// The layers of a call as the kernels see them, sorted by canvas, with what they point to kept
-// alive; checks that the arguments fit together.
+// The layers of a call as the kernels see them, with what they point to kept alive.
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <map>
-#include <utility>
 #include <vector>
 
-#include "../common/tensors.h"
+#include "../common/layers.h"
 #include "kernels.h"
 
 namespace compositor::cpu {
@@ -20,59 +17,38 @@ class Layers {
          const Tensor& background, const Tensor& theta, const Tensor& image, const Tensor& source,
          const std::optional<Tensor>& gain, const std::optional<Tensor>& bias, const Tensor& sigma,
          int64_t radius, double threshold, bool straight_through)
-      : count_(theta.size(0)) {
-    STD_TORCH_CHECK(background.dim() == 4 && theta.dim() == 3,
-                    "compositor.render: wanted (N, C, H, W) canvases and (L, 2, 3) theta");
-    canvases_ = background.size(0);
-    channels_ = background.size(1);
-    STD_TORCH_CHECK(std::min({channels_, background.size(2), background.size(3)}) > 0,
-                    "compositor.render: wanted no empty dimension but N");
-    const Scalar scalar = scalar_of(background);
-    const double one = scalar == Scalar::kByte ? 255 : 1;
-    theta_ = doubles(theta, {count_, 2, 3}, "theta");
-    sigma_ = doubles(sigma, {count_}, "sigma");
-    image_ = integers(image, "image");
-    source_ = integers(source, "source");
+      : list_(foreground, mask, background, theta, image, source, sigma, radius),
+        channels_(background.size(1)),
+        theta_(doubles(theta)) {
+    const double one = scalar_of(background) == Scalar::kByte ? 255 : 1;
     if (gain || bias) {
-      tones_.resize(2 * count_ * channels_);
-      fill_tones(gain, 1.0, 1.0, 0, "gain");
-      fill_tones(bias, 0.0, one, count_ * channels_, "bias");
+      tones_.resize(2 * count() * channels_);
+      fill_tones(gain, background, 1.0, 1.0, 0, "gain");
+      fill_tones(bias, background, 0.0, one, count() * channels_, "bias");
     }
-    const std::vector<Layer> cut_outs = planes(foreground, mask, background);
-    const int64_t* images = image_.const_data_ptr<int64_t>();
-    const int64_t* sources = source_.const_data_ptr<int64_t>();
-    const double* sigmas = sigma_.const_data_ptr<double>();
-
-    begins_.assign(canvases_ + 1, 0);
-    for (int64_t l = 0; l < count_; ++l) {
-      STD_TORCH_CHECK(images[l] >= 0 && images[l] < canvases_, "compositor.render: image: got ",
-                      images[l], ", wanted 0 to ", canvases_ - 1);
-      STD_TORCH_CHECK(sources[l] >= 0 && sources[l] < static_cast<int64_t>(cut_outs.size()),
-                      "compositor.render: source: got ", sources[l], ", wanted 0 to ",
-                      cut_outs.size() - 1);
-      ++begins_[images[l] + 1];
-    }
-    for (int64_t n = 0; n < canvases_; ++n) begins_[n + 1] += begins_[n];
-    layers_.resize(count_);
-    std::vector<int64_t> next(begins_.begin(), begins_.end() - 1);
-    for (int64_t l = 0; l < count_; ++l) {
-      Layer layer = cut_outs[sources[l]];
+    for (int64_t l : list_.order()) {
+      const CutOut& cut_out = list_.cut_outs()[list_.source()[l]];
+      const std::vector<double>& taps = list_.taps()[list_.taps_of()[l]];
+      Layer layer{};
+      layer.size = {cut_out.h, cut_out.w, background.size(2), background.size(3)};
+      layer.foreground = cut_out.foreground;
+      layer.mask = cut_out.mask;
       layer.theta = theta_.const_data_ptr<double>() + 6 * l;
       layer.number = static_cast<int32_t>(l);
-      const int64_t reach = radius_of(sigmas[l], radius);
-      layer.radius = static_cast<int>(reach_of(layer.theta, layer.size, reach));
-      layer.taps = taps(sigmas[l], reach, scalar == Scalar::kFloat64 ? 53 : 24);
+      layer.radius = static_cast<int>(
+          reach_of(layer.theta, layer.size, static_cast<int64_t>(taps.size()) - 1));
+      layer.taps = taps.data();
       layer.gain = tones_.empty() ? nullptr : tones_.data() + l * channels_;
-      layer.bias = tones_.empty() ? nullptr : layer.gain + count_ * channels_;
-      layers_[next[images[l]]++] = layer;
+      layer.bias = tones_.empty() ? nullptr : layer.gain + count() * channels_;
+      layers_.push_back(layer);
     }
 
     params_.channels = channels_;
     params_.height = background.size(2);
     params_.width = background.size(3);
     params_.layers = layers_.data();
-    params_.begins = begins_.data();
-    params_.layer_count = count_;
+    params_.begins = list_.begins().data();
+    params_.layer_count = count();
     params_.threshold = threshold * one;
     params_.straight_through = straight_through;
     params_.background = view_of(background);
@@ -80,7 +56,7 @@ class Layers {
   Layers(const Layers&) = delete;
   Layers& operator=(const Layers&) = delete;
 
-  int64_t count() const { return count_; }
+  int64_t count() const { return list_.count(); }
   // What the kernels are given, without results.
   const RenderParams& params() const { return params_; }
 
@@ -94,9 +70,8 @@ class Layers {
           planes.push_back(static_cast<char*>(stack.mutable_data_ptr()) + i * bytes);
         }
       }
-      const int64_t* sources = source_.const_data_ptr<int64_t>();
       for (Layer& layer : layers_) {
-        if (!planes.empty()) layer.*sums = planes[sources[layer.number]];
+        if (!planes.empty()) layer.*sums = planes[list_.source()[layer.number]];
       }
     };
     fill(foreground, &Layer::grad_foreground);
@@ -105,11 +80,10 @@ class Layers {
 
   // Whether layers of different canvases have a cut-out in common.
   bool share_cut_outs() const {
-    const int64_t* sources = source_.const_data_ptr<int64_t>();
-    const int64_t* images = image_.const_data_ptr<int64_t>();
     std::map<int64_t, int64_t> canvas_of;
-    for (int64_t l = 0; l < count_; ++l) {
-      if (canvas_of.try_emplace(sources[l], images[l]).first->second != images[l]) return true;
+    for (int64_t l = 0; l < count(); ++l) {
+      const int64_t canvas = list_.image()[l];
+      if (canvas_of.try_emplace(list_.source()[l], canvas).first->second != canvas) return true;
     }
     return false;
   }
@@ -128,93 +102,29 @@ class Layers {
   }
 
  private:
-  static Tensor doubles(const Tensor& tensor, std::vector<int64_t> sizes, const char* name) {
-    bool fits = tensor.dim() == static_cast<int64_t>(sizes.size());
-    for (size_t k = 0; fits && k < sizes.size(); ++k) fits = tensor.size(k) == sizes[k];
-    STD_TORCH_CHECK(fits, "compositor.render: ", name, " does not fit the other arguments");
+  static Tensor doubles(const Tensor& tensor) {
     return torch::stable::contiguous(torch::stable::to(tensor, ScalarType::Double));
   }
 
-  Tensor integers(const Tensor& tensor, const char* name) const {
-    STD_TORCH_CHECK(
-        tensor.dim() == 1 && tensor.size(0) == count_ && tensor.scalar_type() == ScalarType::Long,
-        "compositor.render: ", name, ": wanted int64, one for each layer");
-    return torch::stable::contiguous(tensor);
-  }
-
-  void fill_tones(const std::optional<Tensor>& given, double otherwise, double unit, int64_t at,
-                  const char* name) {
-    const int64_t numbers = count_ * channels_;
+  void fill_tones(const std::optional<Tensor>& given, const Tensor& background, double otherwise,
+                  double unit, int64_t at, const char* name) {
+    const int64_t numbers = count() * channels_;
     if (!given) {
       std::fill_n(tones_.begin() + at, numbers, otherwise);
       return;
     }
-    const Tensor values = doubles(*given, {count_, channels_}, name);
+    LayerList::check_numbers(*given, {count(), channels_}, background, name);
+    const Tensor values = doubles(*given);
     const double* from = values.const_data_ptr<double>();
     for (int64_t k = 0; k < numbers; ++k) tones_[at + k] = from[k] * unit;
   }
 
-  // One for each cut-out of all stacks.
-  std::vector<Layer> planes(const std::vector<Tensor>& foreground,
-                            const std::optional<std::vector<Tensor>>& mask,
-                            const Tensor& background) const {
-    STD_TORCH_CHECK(!mask || mask->size() == foreground.size(),
-                    "compositor.render: wanted a stack of masks for each of foregrounds");
-    std::vector<Layer> cut_outs;
-    for (size_t k = 0; k < foreground.size(); ++k) {
-      const Tensor& colours = foreground[k];
-      const std::optional<Tensor> cover = mask ? std::optional<Tensor>((*mask)[k]) : std::nullopt;
-      check_stack(colours, channels_, background);
-      if (cover) check_stack(*cover, 1, background);
-      STD_TORCH_CHECK(
-          !cover || (cover->size(0) == colours.size(0) && cover->size(2) == colours.size(2) &&
-                     cover->size(3) == colours.size(3)),
-          "compositor.render: a mask does not fit its foreground");
-      Layer layer{};
-      layer.size = {colours.size(2), colours.size(3), background.size(2), background.size(3)};
-      const View view = view_of(colours), cover_view = view_of(cover);
-      for (int64_t i = 0; i < colours.size(0); ++i) {
-        layer.foreground = offset(view, i, colours.element_size());
-        if (cover) layer.mask = offset(cover_view, i, colours.element_size());
-        cut_outs.push_back(layer);
-      }
-    }
-    return cut_outs;
-  }
-
-  static void check_stack(const Tensor& stack, int64_t channels, const Tensor& background) {
-    const int64_t most = std::numeric_limits<int32_t>::max() / 4;
-    STD_TORCH_CHECK(stack.dim() == 4 && stack.size(1) == channels &&
-                        stack.scalar_type() == background.scalar_type() &&
-                        stack.device() == background.device() &&
-                        std::min(stack.size(2), stack.size(3)) > 0 &&
-                        std::max(stack.size(2), stack.size(3)) <= most,
-                    "compositor.render: a cut-out does not fit the background");
-  }
-
-  static View offset(View view, int64_t image, int64_t bytes) {
-    view.data = static_cast<char*>(view.data) + image * view.n * bytes;
-    return view;
-  }
-
-  const double* taps(double sigma, int64_t radius, int digits) {
-    auto [found, made] = taps_.try_emplace({sigma, radius});
-    if (made) found->second = gaussian_taps(sigma, radius, digits);
-    return found->second.data();
-  }
-
-  static int64_t radius_of(double sigma, int64_t radius) {
-    if (sigma == 0) return 0;
-    return radius >= 0 ? radius : static_cast<int64_t>(std::ceil(3 * sigma));
-  }
-
-  int64_t count_, canvases_ = 0, channels_ = 0;
+  const LayerList list_;
+  const int64_t channels_;
+  const Tensor theta_;
   RenderParams params_{};
-  Tensor theta_, sigma_, image_, source_;
   std::vector<double> tones_;  // gains, then biases
-  std::map<std::pair<double, int64_t>, std::vector<double>> taps_;
   std::vector<Layer> layers_;
-  std::vector<int64_t> begins_;
 };
 
 }  // namespace compositor::cpu

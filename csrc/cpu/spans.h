@@ -18,13 +18,6 @@ inline Span hull(Span a, Span b) {
   return {min_of(a.begin, b.begin), max_of(a.end, b.end)};
 }
 
-// Rows and columns [y0, y1) x [x0, x1) of a plane.
-struct Box {
-  int y0 = 0, x0 = 0, y1 = 0, x1 = 0;
-  bool empty() const { return y0 >= y1 || x0 >= x1; }
-  int64_t area() const { return empty() ? 0 : int64_t{x1 - x0} * (y1 - y0); }
-};
-
 // The map along one canvas row: u(j) = au (j - centre_x) + u0.
 template <typename T>
 struct RowMap {

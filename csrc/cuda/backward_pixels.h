@@ -39,7 +39,7 @@ class BackwardPixels {
         w_(p.size.w),
         height_(p.size.height),
         width_(p.size.width),
-        ramp_(p),
+        ramp_(p.ramp),
         mask_(image_of<const S, I>(p.mask, n_)),
         colours_{image_of<const S, I>(p.foreground, n_), image_of<const S, I>(p.background, n_),
                  image_of<const S, I>(p.grad_composite, n_), p.channels} {}
@@ -224,7 +224,7 @@ class BackwardPixels {
   const int row_, column_;
   const AffineMap<T> map_;
   const int h_, w_, height_, width_;
-  const Ramp<T> ramp_;
+  const Ramp<S> ramp_;
   const Image<const S, I> mask_;
   const ColourPull<S, I> colours_;
 };

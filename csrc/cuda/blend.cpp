@@ -1,32 +1,18 @@
 // compositor::blend and its backward on CUDA tensors: checks, outputs, launches. LibTorch stable
 // ABI. Nothing here waits for the device unless the blur is wider than the canvas (batch_reach), so
 // a CUDA graph can hold all of it.
-#include <cuda_runtime_api.h>
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
-#include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
 #include <tuple>
 #include <vector>
 
-#include "../common/tensors.h"
+#include "bytes.h"
+#include "device.h"
 #include "kernels.h"
 
 namespace compositor::cuda {
 namespace {
-
-Theta theta_of(const Tensor& theta) {
-  const auto strides = theta.strides();
-  return {theta.data_ptr(), theta.scalar_type() == ScalarType::Double, strides[0], strides[1],
-          strides[2]};
-}
-
-cudaStream_t current_stream(const Tensor& tensor) {
-  void* stream = nullptr;
-  TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream));
-  return static_cast<cudaStream_t>(stream);
-}
 
 // reach_of for the whole batch. This waits for theta, which fails while a CUDA graph is captured.
 int64_t batch_reach(const Tensor& theta, const Sizes& size, int64_t radius) {
@@ -70,7 +56,7 @@ struct Arguments {
     params.theta = theta_of(theta);
     radius_ = radius;
     params.radius = static_cast<int>(batch_reach(theta, shapes.size, radius));
-    params.set_threshold(threshold, scalar == Scalar::kFloat64);
+    params.ramp = RampParams::of(threshold, scalar);
     params.straight_through = straight_through;
   }
 
@@ -83,13 +69,12 @@ struct Arguments {
   // Whether 32 bits can index every image. Outputs are laid out like the inputs, or are dense.
   bool narrow() const {
     const Sizes& size = params.size;
-    constexpr int64_t most = std::numeric_limits<int32_t>::max();
-    // With room for a row and a column before and after: such addresses are formed, but not read.
-    const auto fits = [&](const View& view, int64_t c, int64_t y, int64_t x) {
-      return c * view.c + (y + 1) * view.y + (x + 1) * view.x <= most;
-    };
     const int64_t c = shapes.channels;
-    return c * (size.height + 1) * (size.width + 1) <= most &&
+    const auto fits = [](const View& view, int64_t channels, int64_t y, int64_t x) {
+      return is_narrow(view.c, view.y, view.x, channels, y, x);
+    };
+    return is_narrow((size.height + 1) * (size.width + 1), size.width + 1, 1, c, size.height,
+                     size.width) &&
            fits(params.foreground, c, size.h, size.w) && fits(params.mask, 1, size.h, size.w) &&
            fits(params.background, c, size.height, size.width) &&
            fits(params.grad_composite, c, size.height, size.width) &&
@@ -103,10 +88,11 @@ struct Arguments {
     for (int k = 0; k <= std::min(kFixedRadius, params.radius); ++k)
       params.taps[k] = static_cast<float>(taps[k]);
     if (has_fixed_kernel(scalar, narrow(), params.radius)) return;
-    const int64_t count = params.radius + 1;
-    far_taps = scratch({count});
+    Bytes bytes;
+    append_as(bytes, taps, params.radius + 1, wide);
+    far_taps = scratch({params.radius + 1});
     params.far_taps = far_taps.data_ptr();
-    write_taps(taps.data(), count, wide, far_taps.data_ptr(), stream);
+    send(bytes.data(), bytes.size(), far_taps.data_ptr(), stream);
   }
 
  private:

@@ -3,10 +3,10 @@
 // With a radius known at compile time, the grown tile is one piece. With any other it is taken in
 // chunks of one size, whose sums add up, so that no radius is too large for shared memory.
 
-template <typename T, int kRadius>
+template <typename T, int kRadius, int kRows = (sizeof(T) == 8 ? 16 : 32)>
 struct Tile {
   static constexpr bool kFixed = kRadius >= 0;
-  static constexpr int kWidth = 64, kHeight = sizeof(T) == 8 ? 16 : 32;
+  static constexpr int kWidth = 64, kHeight = kRows;
   static constexpr int kPixels = kWidth * kHeight;
   static constexpr int kChunkWidth = kFixed ? kWidth + 2 * kRadius : 96;
   static constexpr int kChunkHeight = kFixed ? kHeight + 2 * kRadius : kHeight;
@@ -30,6 +30,12 @@ struct Taps {
   explicit COMPOSITOR_DEVICE_INLINE Taps(const BlendParams& p)
       : far(static_cast<const T*>(p.far_taps)), radius(p.radius) {
     for (int k = 0; k <= kFixedRadius; ++k) near[k] = static_cast<T>(p.taps[k]);
+  }
+  // Of one layer, in device memory.
+  template <int kRadius>
+  COMPOSITOR_DEVICE_INLINE Taps(const T* taps, std::integral_constant<int, kRadius>, int reach)
+      : far(taps), radius(reach) {
+    for (int k = 0; k <= kRadius; ++k) near[k] = fetch(taps + k);
   }
   COMPOSITOR_DEVICE_INLINE T operator[](int k) const { return fetch(far + (k < 0 ? -k : k)); }
 };

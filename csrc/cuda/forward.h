@@ -77,7 +77,7 @@ COMPOSITOR_DEVICE_INLINE void blend_channels(const Image<const S, I>& foreground
       colour[k] = sample_colour(foreground, corners, channel + k).value;
     }
 #pragma unroll
-    for (int k = 0; k < kGroup; ++k) store(behind[k], mix(alpha, colour[k], load(behind[k])));
+    for (int k = 0; k < kGroup; ++k) store(behind[k], blended(alpha, colour[k], load(behind[k])));
   }
 #pragma unroll
   for (int k = 0; k < kGroup; ++k) *composite.at(channel + k, i, j) = behind[k];
@@ -119,7 +119,7 @@ COMPOSITOR_DEVICE_INLINE void forward_tile(const BlendParams& p, const Split& sp
     if (t == 32) shared.colours = where_in_frame(map, p.size, {row, column, rows, columns});
   });
   const Taps<T> taps(p);
-  const Ramp<T> ramp(p);
+  const Ramp<S> ramp(p.ramp);
   const Fill fill = blur_tile<Geometry, kRadius>(
       block, shared.scratch, taps, shared.alpha(), rows,
       [&](int) {

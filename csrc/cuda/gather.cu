@@ -1,4 +1,4 @@
-// Kernels that gather what the backward stored, and the one that writes the taps.
+// Kernels that gather what the backward stored.
 #include <torch/csrc/stable/macros.h>
 
 #include "launch.h"
@@ -6,8 +6,9 @@
 namespace compositor::cuda {
 namespace {
 
+// Two blocks an SM: for three, the assembler would spill.
 template <typename S>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     image_kernel(const __grid_constant__ BlendParams p, int64_t first) {
   __shared__ GatherShared<typename Compute<S>::type> shared;
   DeviceBlock block;
@@ -19,17 +20,6 @@ __global__ void __launch_bounds__(kThreads)
   __shared__ ThetaShared shared;
   DeviceBlock block;
   gather_theta(p, tiles, first + blockIdx.x, block, shared);
-}
-
-struct TapsPiece {
-  static constexpr int kCount = 256;
-  double values[kCount];
-};
-
-template <typename T>
-__global__ void taps_kernel(const __grid_constant__ TapsPiece piece, int count, T* to) {
-  const int k = static_cast<int>(threadIdx.x);
-  if (k < count) to[k] = static_cast<T>(piece.values[k]);
 }
 
 }  // namespace
@@ -49,22 +39,6 @@ void gather(const BlendParams& params, Scalar scalar, cudaStream_t stream) {
       STD_CUDA_KERNEL_LAUNCH_CHECK();
     });
   });
-}
-
-void write_taps(const double* taps, int64_t count, bool wide, void* to, cudaStream_t stream) {
-  for (int64_t first = 0; first < count; first += TapsPiece::kCount) {
-    TapsPiece piece{};
-    const int room = static_cast<int>(std::min<int64_t>(TapsPiece::kCount, count - first));
-    std::copy_n(taps + first, room, piece.values);
-    if (wide) {
-      double* out = static_cast<double*>(to) + first;
-      taps_kernel<<<1, TapsPiece::kCount, 0, stream>>>(piece, room, out);
-    } else {
-      float* out = static_cast<float*>(to) + first;
-      taps_kernel<<<1, TapsPiece::kCount, 0, stream>>>(piece, room, out);
-    }
-    STD_CUDA_KERNEL_LAUNCH_CHECK();
-  }
 }
 
 }  // namespace compositor::cuda

@@ -12,8 +12,6 @@ struct Range {
   int begin, end;
 };
 
-COMPOSITOR_DEVICE_INLINE double magnitude(double value) { return value < 0 ? -value : value; }
-
 // The whole pixels of `within` between two bounds, which may be anything.
 COMPOSITOR_DEVICE_INLINE Range whole_pixels(double from, double to, Range within) {
   // Compare as float64 first, since casting a value that int cannot hold is undefined. NaN keeps
@@ -75,23 +73,27 @@ COMPOSITOR_DEVICE_INLINE Range rows_of(const Band& u, const Band& v, double cent
   return whole_pixels(low + centre - slack, high + centre + slack, within);
 }
 
-// Calls f(i, j, point) for every canvas pixel, `margin` beyond the canvas included, whose
+// Calls f(i, j, point) for every canvas pixel of the box, which may reach beyond the canvas, whose
 // coordinates may lie in [u_from, u_to] and [v_from, v_to]: for all that do, and some more.
 template <typename T, typename F>
-COMPOSITOR_DEVICE_INLINE void for_samples_near(const AffineMap<T>& map, const Sizes& size,
-                                               int margin, double u_from, double u_to,
-                                               double v_from, double v_to, F&& f) {
+COMPOSITOR_DEVICE_INLINE void for_samples_near(const AffineMap<T>& map, const Box& box,
+                                               double u_from, double u_to, double v_from,
+                                               double v_to, F&& f) {
   // A coefficient too large for T: no coordinate is finite, and no sample touches anything.
   for (const T value : {map.au, map.bu, map.cu, map.av, map.bv, map.cv}) {
     if (!(value - value == T(0))) return;
   }
   const double epsilon = sizeof(T) == 8 ? 0x1p-52 : 0x1p-23;
-  const double far_x = map.centre_x + margin, far_y = map.centre_y + margin;
+  const auto farthest = [](double centre, int begin, int end) {
+    const double before = centre - begin, behind = end - 1 - centre;
+    return before > behind ? before : behind;
+  };
+  const double far_x = farthest(map.centre_x, box.x0, box.x1);
+  const double far_y = farthest(map.centre_y, box.y0, box.y1);
   const Band u(map.au, map.bu, map.cu, epsilon, far_x, far_y, u_from, u_to);
   const Band v(map.av, map.bv, map.cv, epsilon, far_x, far_y, v_from, v_to);
-  const Range all_rows{-margin, static_cast<int>(size.height) + margin};
-  const Range all_columns{-margin, static_cast<int>(size.width) + margin};
-  const Range rows = rows_of(u, v, map.centre_y, all_rows);
+  const Range all_columns{box.x0, box.x1};
+  const Range rows = rows_of(u, v, map.centre_y, Range{box.y0, box.y1});
   for (int i = rows.begin; i < rows.end; ++i) {
     const double y = i - static_cast<double>(map.centre_y);
     const Range columns = v.columns(y, map.centre_x, u.columns(y, map.centre_x, all_columns));
@@ -112,44 +114,68 @@ COMPOSITOR_DEVICE_INLINE T clamped_weight(int x, const Coordinate<T>& at, int co
   return T(x == (at.index < 0 ? 0 : count - 1));
 }
 
+// Calls f(i, j, weight) for the canvas pixels of the box whose colour has source pixel (y, x) in
+// it, with what it weighs there. Colour counts where alpha is not 0, so at most the radius away
+// from the frame.
+template <typename T, typename F>
+COMPOSITOR_DEVICE_INLINE void for_colours_of(const AffineMap<T>& map, int h, int w, int radius,
+                                             const Box& box, int y, int x, F&& f) {
+  const auto reach = [&](T a, T b) {
+    return 1 + radius * (magnitude(a) + magnitude(b));  // in source pixels
+  };
+  const double reach_u = reach(map.au, map.bu), reach_v = reach(map.av, map.bv);
+  const double u_from = x > 0 ? x - 1 : -reach_u, u_to = x < w - 1 ? x + 1 : w - 1 + reach_u;
+  const double v_from = y > 0 ? y - 1 : -reach_v, v_to = y < h - 1 ? y + 1 : h - 1 + reach_v;
+  for_samples_near(map, box, u_from, u_to, v_from, v_to, [&](int i, int j, const Point<T>& at) {
+    const T weight = clamped_weight(x, safe_coordinate(at.u, w), w) *
+                     clamped_weight(y, safe_coordinate(at.v, h), h);
+    if (!(weight == T(0))) f(i, j, weight);
+  });
+}
+
+// The same of the mask, which is 0 beside its frame.
+template <typename T, typename F>
+COMPOSITOR_DEVICE_INLINE void for_masks_of(const AffineMap<T>& map, int h, int w, const Box& box,
+                                           int y, int x, F&& f) {
+  for_samples_near(map, box, x - 1, x + 1, y - 1, y + 1, [&](int i, int j, const Point<T>& at) {
+    const T weight =
+        weight_of(x, safe_coordinate(at.u, w)) * weight_of(y, safe_coordinate(at.v, h));
+    if (!(weight == T(0))) f(i, j, weight);
+  });
+}
+
 template <typename T>
 struct GatherShared {
   Place<T> place;
 };
 
-// dL/dforeground, from alpha and the gradient of the composite. Colour counts where alpha is not 0,
-// so at most the radius away from the frame.
+// The canvas with a margin around it.
+COMPOSITOR_DEVICE_INLINE Box grown_canvas(const Sizes& size, int margin) {
+  return {-margin, -margin, static_cast<int>(size.height) + margin,
+          static_cast<int>(size.width) + margin};
+}
+
+// dL/dforeground, from alpha and the gradient of the composite.
 template <typename S, typename T>
 COMPOSITOR_DEVICE_INLINE void gather_foreground(const BlendParams& p, const Place<T>& place, int y,
                                                 int x) {
   constexpr int kGroup = 4;
-  const AffineMap<T>& map = place.map;
-  const int h = p.size.h, w = p.size.w;
   const auto grad = image_of<const S, int64_t>(p.grad_composite, place.image);
   const auto out = image_of<S, int64_t>(p.grad_foreground, place.image);
   const T* alpha_plane = static_cast<const T*>(p.alpha_plane);
   alpha_plane += place.image * p.size.height * p.size.width;
-  const auto reach = [&](T a, T b) {
-    return 1 + p.radius * (magnitude(a) + magnitude(b));  // in source pixels
-  };
-  const double reach_u = reach(map.au, map.bu), reach_v = reach(map.av, map.bv);
-  const double u_from = x > 0 ? x - 1 : -reach_u, u_to = x < w - 1 ? x + 1 : w - 1 + reach_u;
-  const double v_from = y > 0 ? y - 1 : -reach_v, v_to = y < h - 1 ? y + 1 : h - 1 + reach_v;
   for (int channel = 0; channel < p.channels; channel += kGroup) {
     T totals[kGroup] = {};
-    for_samples_near(map, p.size, 0, u_from, u_to, v_from, v_to,
-                     [&](int i, int j, const Point<T>& at) {
-                       const T alpha = alpha_plane[i * p.size.width + j];
-                       if (alpha == T(0)) return;
-                       const T weight = clamped_weight(x, safe_coordinate(at.u, w), w) *
-                                        clamped_weight(y, safe_coordinate(at.v, h), h);
-                       if (weight == T(0)) return;
+    for_colours_of(place.map, p.size.h, p.size.w, p.radius, grown_canvas(p.size, 0), y, x,
+                   [&](int i, int j, T weight) {
+                     const T alpha = alpha_plane[i * p.size.width + j];
+                     if (alpha == T(0)) return;
 #pragma unroll
-                       for (int k = 0; k < kGroup; ++k) {
-                         if (channel + k >= p.channels) continue;
-                         totals[k] += weight * (alpha * fetch(grad.at(channel + k, i, j)));
-                       }
-                     });
+                     for (int k = 0; k < kGroup; ++k) {
+                       if (channel + k >= p.channels) continue;
+                       totals[k] += weight * (alpha * fetch(grad.at(channel + k, i, j)));
+                     }
+                   });
 #pragma unroll
     for (int k = 0; k < kGroup; ++k) {
       if (channel + k < p.channels) store(*out.at(channel + k, y, x), totals[k]);
@@ -161,18 +187,14 @@ COMPOSITOR_DEVICE_INLINE void gather_foreground(const BlendParams& p, const Plac
 template <typename S, typename T>
 COMPOSITOR_DEVICE_INLINE void gather_mask(const BlendParams& p, const Place<T>& place, int y,
                                           int x) {
-  const int h = p.size.h, w = p.size.w;
   const int64_t grown = p.size.width + 2 * int64_t{p.radius};
   const T* plane = static_cast<const T*>(p.cover_plane);
   plane += place.image * (p.size.height + 2 * int64_t{p.radius}) * grown;
   T total = 0;
-  for_samples_near(place.map, p.size, p.radius, x - 1, x + 1, y - 1, y + 1,
-                   [&](int i, int j, const Point<T>& at) {
-                     const T weight = weight_of(x, safe_coordinate(at.u, w)) *
-                                      weight_of(y, safe_coordinate(at.v, h));
-                     if (weight == T(0)) return;
-                     total += weight * plane[(i + p.radius) * grown + j + p.radius];
-                   });
+  for_masks_of(place.map, p.size.h, p.size.w, grown_canvas(p.size, p.radius), y, x,
+               [&](int i, int j, T weight) {
+                 total += weight * plane[(i + p.radius) * grown + j + p.radius];
+               });
   store(*image_of<S, int64_t>(p.grad_mask, place.image).at(0, y, x), total);
 }
 
@@ -237,12 +259,6 @@ COMPOSITOR_DEVICE_INLINE void gather_theta(const BlendParams& p, int64_t tiles, 
       for (int k = 0; k < 32; ++k) total += shared.sums[t * 32 + k];
     }
     const double value = finite[t] ? total * (factor.length / factor.step) : __builtin_nan("");
-    const Theta& out = p.grad_theta;
-    const int64_t at = image * out.n + t / 3 * out.row + t % 3 * out.column;
-    if (out.wide) {
-      static_cast<double*>(out.data)[at] = value;
-    } else {
-      static_cast<float*>(out.data)[at] = static_cast<float>(value);
-    }
+    write_number(p.grad_theta.data, p.grad_theta.wide, theta_at(p.grad_theta, image, t), value);
   });
 }

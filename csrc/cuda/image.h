@@ -4,7 +4,9 @@
 template <typename S>
 COMPOSITOR_DEVICE_INLINE S fetch_bits(const S* from) {
 #ifdef __CUDA_ARCH__
-  if constexpr (sizeof(S) == 2) {
+  if constexpr (sizeof(S) == 1) {
+    return static_cast<S>(__ldg(reinterpret_cast<const unsigned char*>(from)));
+  } else if constexpr (sizeof(S) == 2) {
     return static_cast<S>(__ldg(reinterpret_cast<const unsigned short*>(from)));
   } else {
     return __ldg(from);
@@ -35,10 +37,23 @@ COMPOSITOR_DEVICE_INLINE Image<S, I> image_of(const View& view, int64_t n) {
           static_cast<I>(view.y), static_cast<I>(view.x)};
 }
 
+// A number of float64, or of float32.
+COMPOSITOR_DEVICE_INLINE double read_number(const void* from, bool wide, int64_t at) {
+  return wide ? static_cast<const double*>(from)[at] : static_cast<const float*>(from)[at];
+}
+COMPOSITOR_DEVICE_INLINE void write_number(void* to, bool wide, int64_t at, double value) {
+  if (wide) {
+    static_cast<double*>(to)[at] = value;
+  } else {
+    static_cast<float*>(to)[at] = static_cast<float>(value);
+  }
+}
+
+COMPOSITOR_DEVICE_INLINE int64_t theta_at(const Theta& theta, int64_t image, int k) {
+  return image * theta.n + k / 3 * theta.row + k % 3 * theta.column;
+}
 COMPOSITOR_DEVICE_INLINE double theta_element(const Theta& theta, int64_t image, int k) {
-  const int64_t at = image * theta.n + k / 3 * theta.row + k % 3 * theta.column;
-  return theta.wide ? static_cast<const double*>(theta.data)[at]
-                    : static_cast<const float*>(theta.data)[at];
+  return read_number(theta.data, theta.wide, theta_at(theta, image, k));
 }
 
 // Work of `blocks_down` x `blocks_across` rectangles an image, the first at (-margin, -margin).

@@ -30,9 +30,22 @@ void with_storage(Scalar scalar, F&& f) {
       return f(BFloat16{});
     case Scalar::kFloat16:
       return f(Float16{});
-    case Scalar::kByte:  // refused before, by Shapes
+    case Scalar::kByte:  // of render alone; others are refused before
       return;
   }
+}
+
+// Calls launch(S(), I()) for the right kernel: of images of any type, bytes too.
+template <typename F>
+void with_images(Scalar scalar, bool narrow, F&& launch) {
+  const auto indexed = [&](auto storage) {
+    if constexpr (sizeof(storage) < 8) {
+      if (narrow) return launch(storage, int32_t{});
+    }
+    launch(storage, int64_t{});
+  };
+  if (scalar == Scalar::kByte) return indexed(Byte{});
+  with_storage(scalar, indexed);
 }
 
 // Calls launch(S(), I(), std::integral_constant<int, kRadius>()) for the right kernel.

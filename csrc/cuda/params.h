@@ -18,6 +18,19 @@ struct Theta {
 
 inline constexpr int kFixedRadius = 3;  // sigma 1, the default, has kernels of its own
 
+// The mask's ramp: where it begins, in the mask's units, and 1 over the way from there to 1. Both
+// in the computation type, as the reference rounds them.
+struct RampParams {
+  double threshold, slope;
+
+  static RampParams of(double threshold, Scalar scalar) {
+    if (scalar == Scalar::kFloat64) return {threshold, 1 / (1 - threshold)};
+    const float one = scalar == Scalar::kByte ? 255 : 1;
+    const float narrow = static_cast<float>(threshold * one);
+    return {narrow, 1 / (one - narrow)};
+  }
+};
+
 struct BlendParams {
   Sizes size;
   int64_t batch;
@@ -27,7 +40,7 @@ struct BlendParams {
   int radius;
   float taps[kFixedRadius + 1];  // [g(0), ..., g(radius)] where the radius is kFixedRadius
   const void* far_taps;          // the same for any other, in device memory and computation type
-  double threshold, slope;       // of the mask's ramp: slope is 1 / (1 - threshold)
+  RampParams ramp;
   bool straight_through;
 
   View composite, alpha;  // forward: written
@@ -38,13 +51,6 @@ struct BlendParams {
   double* theta_partials;                            // scratch, (N, tiles, 6), or null
   void* alpha_plane;  // scratch for grad_foreground: alpha, (N, H, W), computation type, or null
   void* cover_plane;  // for grad_mask: dL/dm, (N, H + 2 radius, W + 2 radius), likewise
-
-  // Both in the computation type, as the reference rounds them.
-  void set_threshold(double value, bool wide) {
-    const float narrow = static_cast<float>(value);
-    threshold = wide ? value : narrow;
-    slope = wide ? 1 / (1 - value) : 1 / (1 - narrow);
-  }
 };
 
 }  // namespace compositor::cuda

@@ -57,8 +57,9 @@ COMPOSITOR_DEVICE_INLINE MaskSample<T> sample_mask(const Image<const S, I>& mask
   if (!sample.touches) return sample;
   const bool left = x >= 0, right = x < w - 1, upper = y >= 0, lower = y < h - 1;
   if (!mask.data) {  // the whole frame
-    sample.p00 = left && upper, sample.p01 = right && upper;
-    sample.p10 = left && lower, sample.p11 = right && lower;
+    const T one = kOne<S>;
+    sample.p00 = left && upper ? one : T(0), sample.p01 = right && upper ? one : T(0);
+    sample.p10 = left && lower ? one : T(0), sample.p11 = right && lower ? one : T(0);
     return sample;
   }
   const S* corner = mask.at(0, y, x);  // read only where it is in the frame
@@ -108,19 +109,27 @@ COMPOSITOR_DEVICE_INLINE Bilinear<T> sample_colour(const Image<const S, I>& colo
                         fetch(lower + corners.right), corners.tx, corners.ty);
 }
 
-// The ramp of common/pixel.h, its one division made by the host.
-template <typename T>
+// The ramp of common/pixel.h for masks of S, its one division made by the host.
+template <typename S>
 struct Ramp {
+  using T = typename Compute<S>::type;
+  static constexpr T kMost = kOne<S>;
   T threshold, slope;
 
-  explicit COMPOSITOR_DEVICE_INLINE Ramp(const BlendParams& p)
+  explicit COMPOSITOR_DEVICE_INLINE Ramp(const RampParams& p)
       : threshold(static_cast<T>(p.threshold)), slope(static_cast<T>(p.slope)) {}
 
   COMPOSITOR_DEVICE_INLINE T operator()(T m) const {
-    const T above = m >= T(1) ? T(1) : (m - threshold) * slope;  // 1 at 1, whatever the rounding
+    const T above = m >= kMost ? T(1) : (m - threshold) * slope;  // 1 at 1, whatever the rounding
     return m <= threshold ? T(0) : above;
   }
   COMPOSITOR_DEVICE_INLINE T slope_at(T m) const {
-    return (m > threshold) & (m <= T(1)) ? slope : T(0);
+    return (m > threshold) & (m <= kMost) ? slope : T(0);
   }
 };
+
+// alpha f + (1 - alpha) behind, its roundings spelled out: a layer's bits are those of a blend.
+template <typename T>
+COMPOSITOR_DEVICE_INLINE T blended(T alpha, T f, T behind) {
+  return fused(alpha, f, (T(1) - alpha) * behind);
+}

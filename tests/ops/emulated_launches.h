@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <stdexcept>
 #include <type_traits>
 
@@ -68,14 +69,77 @@ void gather(const BlendParams& p, Scalar scalar, cudaStream_t stream) {
   });
 }
 
-void write_taps(const double* taps, int64_t count, bool wide, void* to, cudaStream_t stream) {
+int64_t bytes_placed(Scalar scalar) {
+  return scalar == Scalar::kFloat64 ? sizeof(Placed<double>) : sizeof(Placed<float>);
+}
+
+int64_t count_render_tiles(const RenderParams& p, Scalar scalar) {
+  return (scalar == Scalar::kFloat64 ? render_split<double>(p) : render_split<float>(p)).blocks();
+}
+
+void place(const RenderParams& p, Scalar scalar, cudaStream_t stream) {
+  launch<int>(stream, count_runs(p.layer_count), [&](int64_t number, auto& block, int&) {
+    if (scalar == Scalar::kFloat64) {
+      place_layers<double>(p, number, block);
+    } else {
+      place_layers<float>(p, number, block);
+    }
+  });
+}
+
+void paint(const RenderParams& p, Scalar scalar, bool narrow, cudaStream_t stream) {
+  with_images(scalar, narrow, [&](auto storage, auto index) {
+    using S = decltype(storage);
+    using T = typename Compute<S>::type;
+    const Split split = render_split<T>(p);
+    launch<RenderShared<T>>(stream, p.batch * split.blocks(),
+                            [&](int64_t number, auto& block, auto& shared) {
+                              render_tile<S, decltype(index)>(p, split, number, block, shared);
+                            });
+    if (!p.owner) return;
+    launch<LabelShared>(stream, p.layer_count, [&](int64_t number, auto& block, auto& shared) {
+      label_layer<T>(p, split, number, block, shared);
+    });
+  });
+}
+
+int64_t count_pull_tiles(const Reach& reach, Scalar scalar) {
+  return scalar == Scalar::kFloat64 ? pull_split<double>(reach).blocks()
+                                    : pull_split<float>(reach).blocks();
+}
+
+void unpaint(const RenderParams& p, int64_t tiles, int64_t runs, Scalar scalar, bool narrow,
+             cudaStream_t stream) {
+  with_images(scalar, narrow, [&](auto storage, auto index) {
+    using S = decltype(storage);
+    using I = decltype(index);
+    if constexpr (sizeof(S) > 1) {
+      using T = typename Compute<S>::type;
+      const Split split = render_split<T>(p);
+      launch<RenderShared<T>>(stream, p.batch * split.blocks(),
+                              [&](int64_t number, auto& block, auto& shared) {
+                                walk_tile<S, I>(p, split, number, block, shared);
+                              });
+      if (p.grads.sums || p.grads.covers) {
+        launch<PullShared<T>>(stream, tiles, [&](int64_t number, auto& block, auto& shared) {
+          pull_layer<S, I>(p, number, block, shared);
+        });
+      }
+      if (p.grads.sums) {
+        launch<ThetaShared>(stream, p.layer_count, [&](int64_t number, auto& block, auto& shared) {
+          gather_layer(p, number, block, shared);
+        });
+      }
+      launch<CutOutShared>(stream, runs, [&](int64_t number, auto& block, auto& shared) {
+        gather_cut_out<S>(p, number, block, shared);
+      });
+    }
+  });
+}
+
+void send(const void* from, int64_t bytes, void* to, cudaStream_t stream) {
   if (stream != emulated_stream) throw std::logic_error("a launch on the wrong stream");
-  if (wide) {
-    std::copy_n(taps, count, static_cast<double*>(to));
-  } else {
-    std::transform(taps, taps + count, static_cast<float*>(to),
-                   [](double tap) { return static_cast<float>(tap); });
-  }
+  if (bytes) std::memcpy(to, from, bytes);
 }
 
 }  // namespace compositor::cuda

@@ -1,19 +1,23 @@
-// csrc/cuda/blend.cpp itself on tensors in host memory: its launches are emulated, and the device
-// it makes current and the stream it asks PyTorch for are these. It registers the op under a
-// dispatch key that nothing else here uses, so that CUDA's own stays the device's.
+// csrc/cuda/*.cpp themselves on tensors in host memory: their launches are
+// emulated, and the device they make current and the stream they ask PyTorch for are these. They
+// register the ops under a dispatch key that nothing else here uses, so that CUDA's own stays the
+// device's.
 #include "emulated_block.h"
 #include "emulated_launches.h"
-// What blend.cpp includes, before the name below changes.
+// What they include, before the name below changes.
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/library.h>
 
+#include <map>
 #include <tuple>
 
 #include "../../csrc/common/tensors.h"
 
 #define CUDA PrivateUse1
 #include "../../csrc/cuda/blend.cpp"
+#include "../../csrc/cuda/render.cpp"
+#include "../../csrc/cuda/render_backward.cpp"
 
 namespace {
 

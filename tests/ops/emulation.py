@@ -1,4 +1,4 @@
-"""The CUDA backend without a GPU: ``csrc/cuda/blend.cpp`` itself over emulated launches.
+"""The CUDA backend without a GPU: ``csrc/cuda/*.cpp`` themselves over emulated launches.
 
 A block's threads run one after the other, phase by phase (``emulated_block.h``); the device and its
 stream are stubs (``emulated_ops.cpp``). What this cannot show is what only a device has: speed, the
@@ -93,3 +93,13 @@ def blend(*arguments: Any, seed: int = 0) -> tuple[Tensor, Tensor]:
 def blend_backward(*arguments: Any, seed: int = 0) -> tuple[Tensor, ...]:
     """Run ``compositor::blend_backward``, likewise."""
     return _run(torch.ops.compositor.blend_backward.default, arguments, seed)
+
+
+def render(*arguments: Any, seed: int = 0) -> tuple[Tensor, ...]:
+    """Run ``compositor::render``, likewise."""
+    return _run(torch.ops.compositor.render.default, arguments, seed)
+
+
+def render_backward(*arguments: Any, seed: int = 0) -> tuple[Any, ...]:
+    """Run ``compositor::render_backward``, likewise."""
+    return _run(torch.ops.compositor.render_backward.default, arguments, seed)

@@ -38,6 +38,20 @@ class Scene:
             mask=None if self.mask is None else [convert(m) for m in self.mask],
         )
 
+    def on(self, device: torch.device) -> Scene:
+        """The same in a device's memory; sigma stays where kernels are launched from."""
+        return replace(
+            self,
+            background=self.background.to(device),
+            foreground=[f.to(device) for f in self.foreground],
+            mask=None if self.mask is None else [m.to(device) for m in self.mask],
+            theta=self.theta.to(device),
+            image=self.image.to(device),
+            source=self.source.to(device),
+            gain=None if self.gain is None else self.gain.to(device),
+            bias=None if self.bias is None else self.bias.to(device),
+        )
+
     def in_float64(self) -> Scene:
         """The numbers that its images stand for."""
         unit = 255 if self.background.dtype == torch.uint8 else 1
@@ -78,7 +92,16 @@ def scene(
     toned: bool = True,
     spread: float = 1.0,
 ) -> Scene:
-    """Layers at random in random order, some wholly outside, some hidden; images in float64."""
+    """Layers at random in random order, some wholly outside, some hidden; images in float64.
+
+    The same numbers on every device.
+    """
+    device = torch.get_default_device()
+    with torch.device("cpu"):
+        return _scene(size, seed, masked, toned, spread).on(device)
+
+
+def _scene(size: tuple[int, ...], seed: int, masked: bool, toned: bool, spread: float) -> Scene:
     n, channels, cutouts, layers, height, width = size
     random = torch.Generator().manual_seed(seed)
 

@@ -20,7 +20,7 @@ def fuzz(tmp_path_factory):
 
     def run(*arguments):
         return subprocess.run(
-            [program, *arguments], capture_output=True, text=True,
+            [program, *arguments], capture_output=True, text=True, timeout=600,
             env={**os.environ, "TSAN_OPTIONS": "halt_on_error=1"},
         )  # fmt: skip
 
@@ -33,10 +33,14 @@ def test_threads_of_blocks_do_not_race(fuzz):
     assert "every access inside memory" in run.stdout
 
 
-# The first of a kernel, one within the blur, one after both blurs of the backward.
-@pytest.mark.parametrize("phase", [0, 1, 6])
-def test_a_missing_barrier_is_found(fuzz, phase):
-    run = fuzz("0", "3", str(phase))
+# Of blend: the first of a kernel, one within the blur, one after both blurs of the backward. Of
+# render: the first, where a layer is taken, and within the walk.
+@pytest.mark.parametrize(
+    ("phase", "program"),
+    [(0, "blend"), (1, "blend"), (6, "blend"), (0, "render"), (3, "render"), (5, "render")],
+)
+def test_a_missing_barrier_is_found(fuzz, phase, program):
+    run = fuzz("0", "3", str(phase), program)
     assert run.returncode != 0
     # A race, or where one led before it was seen: to a wrong address.
     assert any(f"ThreadSanitizer: {kind}" in run.stderr for kind in ("data race", "SEGV"))

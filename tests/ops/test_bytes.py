@@ -5,18 +5,18 @@ import torch
 
 import compositor
 from tests.ops import truth
-
-BACKENDS = ("reference", "cpu")
-each_backend = pytest.mark.parametrize("backend", BACKENDS)
+from tests.ops.cases import each_backend
 
 
 def images(seed=0):
     random = torch.Generator().manual_seed(seed)
 
     def levels(*shape):
-        return torch.randint(256, shape, generator=random, dtype=torch.uint8)
+        made = torch.randint(256, shape, generator=random, dtype=torch.uint8, device="cpu")
+        return made.to(torch.get_default_device())
 
-    theta = torch.eye(2, 3).repeat(3, 1, 1) * 1.3 + 0.2 * torch.randn(3, 2, 3, generator=random)
+    moved = torch.randn(3, 2, 3, generator=random, device="cpu").to(torch.get_default_device())
+    theta = torch.eye(2, 3).repeat(3, 1, 1) * 1.3 + 0.2 * moved
     return levels(3, 3, 20, 30), levels(3, 1, 20, 30), levels(3, 3, 40, 50), theta
 
 

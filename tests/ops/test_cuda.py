@@ -122,7 +122,7 @@ def test_cuda_works_on_a_device_that_is_not_the_current_one(index):
 
 
 def test_layers_are_those_of_the_reference_on_the_cpu():
-    """A chain of the kernels' ``blend``, indices and sigma on either side."""
+    """Kernels, and a chain of Triton's ``blend``; indices and sigma on either side."""
     given = scene((3, 3, 4, 9, 61, 77)).to(torch.float32)
     results = []
     for device, backend in (("cpu", "reference"), ("cuda", "cuda"), ("cuda", "triton")):
@@ -150,3 +150,84 @@ def test_layers_are_those_of_the_reference_on_the_cpu():
         assert all(torch.equal(g, w) for g, w in zip(got[1:-1], wanted[1:-1], strict=True))
         scale = wanted[-1].abs().max().item()
         torch.testing.assert_close(got[-1], wanted[-1], rtol=0, atol=3e-4 * scale)
+
+
+def layers_on_gpu():
+    """A scene of two radii, one with a way of its own through a tile; labels too."""
+    given = scene((3, 3, 4, 9, 61, 77)).to(torch.float32)
+    stacks = [[image[None].cuda() for image in images] for images in (given.foreground, given.mask)]
+    numbers = [t.cuda() for t in (given.background, given.theta, given.gain, given.bias)]
+    background, theta, gain, bias = numbers
+    sigma = torch.tensor([1.0, 2.0, 0.0] * 3, dtype=torch.float64)
+    where = given.image, given.source
+    return [*stacks, background, theta, *where, gain, bias, sigma, 0.3, -1, True, True]
+
+
+def test_cuda_has_kernels_of_render():
+    for name in ("render", "render_backward"):
+        assert torch._C._dispatch_has_kernel_for_dispatch_key(f"compositor::{name}", "CUDA")
+
+
+def test_cuda_gradients_of_render_have_the_same_bits_twice():
+    given = layers_on_gpu()[:-1]
+    grad = torch.ones_like(given[2])
+    runs = []
+    for _ in range(2):
+        foreground, mask, *grads = torch.ops.compositor.render_backward.default(
+            grad, *given, [True] * 6
+        )
+        runs.append((*foreground, *mask, *grads))
+    for one, two in zip(*runs, strict=True):
+        assert torch.equal(one, two)
+
+
+def test_cuda_render_gives_the_same_bits_twice_and_on_another_stream():
+    given = layers_on_gpu()
+    wanted = torch.ops.compositor.render.default(*given)
+    stream = torch.cuda.Stream()
+    torch.cuda.synchronize()
+    with torch.cuda.stream(stream):
+        got = torch.ops.compositor.render.default(*given)
+    stream.synchronize()
+    for one, two in zip(got, wanted, strict=True):
+        assert torch.equal(one, two)
+
+
+def test_cuda_graph_of_render_replays_with_new_maps():
+    """Its indices are on the CPU: nothing waits while the graph is captured."""
+    given = layers_on_gpu()
+    torch.ops.compositor.render.default(*given)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = torch.ops.compositor.render.default(*given)
+    for _ in range(3):
+        given[3].copy_(given[3].roll(1, 0))
+        graph.replay()
+        for got, wanted in zip(captured, torch.ops.compositor.render.default(*given), strict=True):
+            assert torch.equal(got, wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.uint8])
+def test_cuda_render_agrees_with_a_chain_of_blends(dtype):
+    given = scene((3, 3, 4, 9, 161, 177), spread=0.3).to(dtype)
+    results = []
+    for device, backend in (("cuda", "cuda"), ("cpu", "reference")):
+        composite, labels = compositor.render(
+            given.background.to(device),
+            [cutout.to(device) for cutout in given.foreground],
+            [mask.to(device) for mask in given.mask],
+            given.theta.to(device),
+            image=given.image,
+            source=given.source,
+            sigma=given.sigma,
+            threshold=0.3,
+            return_labels=True,
+            backend=backend,
+        )
+        results.append([t.cpu() for t in (composite.float(), *labels)])
+    got, wanted = results
+    # As in test_render_values; two roundings of a half type, and a byte half-way between two.
+    close = {torch.float32: 1e-4, torch.bfloat16: 8e-3, torch.uint8: 1}[dtype]
+    torch.testing.assert_close(got[0], wanted[0], rtol=0, atol=close)
+    assert all(torch.equal(g, w) for g, w in zip(got[1:], wanted[1:], strict=True))

@@ -4,13 +4,16 @@ On the host, see emulation.py; the rest of the op's tests run there too.
 """
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 import compositor
 from tests.ops import emulation
+from tests.ops import test_render_gradients as gradients
 from tests.ops.cases import Inputs, disc, identity, inputs
+from tests.ops.layers import scene
 from tests.ops.test_agreement import check_both_directions, check_close
 
 reference_backward = torch.ops.compositor.blend_backward.reference
@@ -32,6 +35,126 @@ def test_threads_may_run_in_any_order_within_a_phase():
         ]
         for one, two in zip(*runs, strict=True):
             assert torch.equal(one, two)
+
+
+def test_threads_may_run_in_any_order_within_a_phase_of_render():
+    given = scene((2, 4, 3, 9, 61, 150), spread=0.3).to(torch.float32)
+    arguments = (
+        [image[None] for image in given.foreground], [mask[None] for mask in given.mask],
+        given.background, given.theta, given.image, given.source, given.gain, given.bias,
+        given.sigma, 0.3, -1, True,
+    )  # fmt: skip
+    runs = []
+    for seed in (1, 2):
+        outputs = emulation.render(*arguments, True, seed=seed)
+        foreground, mask, *grads = emulation.render_backward(
+            torch.ones_like(given.background), *arguments, [True] * 6, seed=seed
+        )
+        runs.append((*outputs, *foreground, *mask, *grads))
+    for one, two in zip(*runs, strict=True):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.uint8])
+@pytest.mark.parametrize("radius", [0, 2, 3, 4, 16, 17, 90])
+def test_layers_of_any_blur_over_several_tiles(dtype, radius):
+    """Tiles of 64 x 16, or 64 x 8: whole layers inside, beside and across, channels in groups."""
+    given = scene((2, 5, 3, 7, 70, 150), 1, spread=0.3).to(dtype)
+    given.theta[0, :, :2] *= 0.1  # everywhere
+    options = given.options() | {"sigma": radius / 3, "radius": radius, "return_labels": True}
+    results = [
+        compositor.render(
+            given.background, given.foreground, given.mask, given.theta, threshold=0.3,
+            backend=backend, **options,
+        )
+        for backend in ("emulated", "reference")
+    ]  # fmt: skip
+    (got, labels), (wanted, truths) = results
+    # As in test_render_values; where a byte lies half-way between two, either.
+    close = {torch.float64: 1e-11, torch.float32: 1e-4, torch.uint8: 1}[dtype]
+    torch.testing.assert_close(got.double(), wanted.double(), rtol=0, atol=close)
+    for mine, true in zip(labels, truths, strict=True):
+        assert torch.equal(mine, true)
+
+
+@pytest.mark.parametrize("mask_grad", ["exact", "straight_through"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("radius", [0, 2, 3, 4, 17, 90])
+def test_gradients_of_layers_of_any_blur_over_several_tiles(dtype, radius, mask_grad):
+    given = scene((2, 5, 3, 7, 70, 150), 1, spread=0.3).to(dtype)
+    given.theta[0, :, :2] *= 0.1  # everywhere
+    given = replace(given, mask=[0.3 + 0.6 * torch.rand_like(mask) for mask in given.mask])
+    weight = torch.randn(given.background.shape).to(dtype)
+    grads = []
+    for backend in ("emulated", "reference"):
+        tensors = gradients.leaves(given, dtype)
+        composed = gradients.composite(
+            given, tensors, backend, threshold=0.2, mask_grad=mask_grad, sigma=radius / 3,
+            radius=radius,
+        )  # fmt: skip
+        grads.append(torch.autograd.grad((composed * weight).sum(), tensors))
+    for got, wanted in zip(*grads, strict=True):
+        scale = max(1.0, wanted.abs().max().item())
+        close = 1e-11 if dtype == torch.float64 else 3e-4  # as in test_render_gradients
+        torch.testing.assert_close(got, wanted, rtol=0, atol=close * scale)
+
+
+def test_each_gradient_of_render_alone_is_the_one_among_all():
+    given = scene((2, 4, 3, 9, 61, 90), spread=0.3)
+    arguments = (
+        [image[None] for image in given.foreground], [mask[None] for mask in given.mask],
+        given.background, given.theta, given.image, given.source, given.gain, given.bias,
+        given.sigma, 0.3, -1, True,
+    )  # fmt: skip
+    weight = torch.randn_like(given.background)
+    together = emulation.render_backward(weight, *arguments, [True] * 6)
+    for k in range(6):
+        alone = emulation.render_backward(weight, *arguments, [k == other for other in range(6)])
+        for other, (one, all_of_it) in enumerate(zip(alone, together, strict=True)):
+            pairs = zip(one, all_of_it, strict=True) if other < 2 else [(one, all_of_it)]
+            for mine, wanted in pairs:
+                assert torch.equal(mine, wanted) if other == k else mine.numel() == 0
+
+
+def test_more_layers_on_a_canvas_than_a_block_has_threads():
+    count = 600
+    given = scene((2, 1, 3, 20, 20, 70))
+    random = torch.Generator().manual_seed(0)
+    theta = 3 * torch.eye(2, 3).repeat(count, 1, 1)
+    theta[:, :, 2] += 2 * torch.randn(count, 2, generator=random)
+    image, source = torch.randint(2, (count,)), torch.randint(3, (count,))
+    results, grads = [], []
+    for backend in ("emulated", "cpu"):
+        tensors = [t.clone().requires_grad_() for t in (theta.double(), *given.images())]
+        maps, background, *images = tensors
+        composed, labels = compositor.render(
+            background, images[:3], images[3:], maps, image=image, source=source, sigma=0.4,
+            return_labels=True, backend=backend,
+        )  # fmt: skip
+        results.append((composed, labels))
+        grads.append(torch.autograd.grad(composed.square().sum(), tensors))
+    (got, labels), (wanted, truths) = results
+    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-11)
+    for mine, true in zip(*grads, strict=True):
+        scale = max(1.0, true.abs().max().item())
+        torch.testing.assert_close(mine, true, rtol=0, atol=1e-11 * scale)
+    for mine, true in zip(labels, truths, strict=True):
+        assert torch.equal(mine, true)
+    assert (labels.area > 0).sum() > 100
+
+
+def test_a_canvas_has_the_same_bits_whatever_blurs_another_has():
+    """A soft mask, whose sums round, under a blur that has a way of its own through a tile."""
+    given = scene((2, 3, 2, 2, 40, 90), spread=0.2).to(torch.float32)
+    given.mask[0][:] = torch.rand(given.mask[0].shape)
+    one, other = (
+        compositor.render(
+            given.background, given.foreground, given.mask, given.theta, threshold=0,
+            sigma=torch.tensor([1.0, width]), backend="emulated",
+        )
+        for width in (1.0, 2.0)
+    )  # fmt: skip
+    assert torch.equal(one[0], other[0]) and not torch.equal(one[1], other[1])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

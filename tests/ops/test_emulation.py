@@ -1,4 +1,4 @@
-"""csrc/cuda/blend.cpp over emulated launches, built in other ways than for the tests beside it."""
+"""csrc/cuda/*.cpp over emulated launches, built in other ways than for the tests beside them."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ def shared_library(name):
 
 
 def test_tensors_and_scratch_under_address_and_undefined_behaviour_sanitizers():
-    """What the fuzzers cannot see: the sizes that blend.cpp gives its outputs and scratch."""
+    """What the fuzzers cannot see: the sizes of outputs and scratch."""
     preload = " ".join(map(shared_library, ("libasan.so", "libubsan.so")))
     run = subprocess.run(
         [sys.executable, "-m", "tests.ops.sanitized", "emulated"],
@@ -46,8 +46,8 @@ needs_fma = pytest.mark.skipif(
 @needs_fma
 def test_kernels_agree_where_multiply_and_add_are_contracted():
     """As nvcc contracts them: one rounding instead of two, here and not there."""
-    files = ("test_agreement.py", "test_cuda_programs.py")
-    chosen = "(agrees and dtype1 and emulated) or any_map or not_finite"
+    files = ("test_agreement.py", "test_cuda_programs.py", "test_render_values.py")
+    chosen = "(dtype1 and emulated and (agrees or float64)) or any_map or not_finite"
     run = subprocess.run(
         [
             sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen,

@@ -7,10 +7,8 @@ import torch
 
 import compositor
 from tests.ops import truth
+from tests.ops.cases import each_backend
 from tests.ops.layers import SIZES, scene
-
-BACKENDS = ("reference", "cpu")
-each_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
 def leaves(given, dtype):
@@ -53,7 +51,9 @@ def test_gradients_are_those_of_autograd(backend, size, masked, toned, dtype, to
             given.sigma, threshold,
         )  # fmt: skip
         got = composite(given, narrow, backend, threshold=threshold)
-        weight = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(1)).double()
+        weight = torch.randn(
+            wanted.shape, generator=torch.Generator().manual_seed(1), device="cpu"
+        ).to(wanted)
         there = [leaf for leaf in wide if leaf is not None]
         truths = torch.autograd.grad((wanted * weight).sum(), there, allow_unused=True)
         ours = torch.autograd.grad(

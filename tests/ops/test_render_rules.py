@@ -4,11 +4,9 @@ import pytest
 import torch
 
 import compositor
+from tests.ops.cases import device_of, each_backend, overload_of
 from tests.ops.layers import scene
 
-BACKENDS = ("reference", "cpu")
-each_backend = pytest.mark.parametrize("backend", BACKENDS)
-OVERLOADS = {"reference": "reference", "cpu": "default"}
 OPTIONS = (0.3, -1, True)
 
 
@@ -25,7 +23,7 @@ def inputs(masked=True, toned=True):
 @each_backend
 @pytest.mark.parametrize("toned", [True, False])
 def test_opcheck(backend, toned):
-    op = getattr(torch.ops.compositor.render, OVERLOADS[backend])
+    op = getattr(torch.ops.compositor.render, overload_of(backend))
     given = list(inputs(masked=toned, toned=toned))
     given[3] = given[3].clone().requires_grad_()
     given[0] = [stack.clone().requires_grad_() for stack in given[0]]
@@ -36,7 +34,7 @@ def test_opcheck(backend, toned):
 @each_backend
 @pytest.mark.parametrize("needs", [[True] * 6, [False, False, False, True, False, False]])
 def test_opcheck_backward(backend, needs):
-    op = getattr(torch.ops.compositor.render_backward, OVERLOADS[backend])
+    op = getattr(torch.ops.compositor.render_backward, overload_of(backend))
     given = inputs()
     torch.library.opcheck(op, (torch.randn_like(given[2]), *given, *OPTIONS, needs))
 
@@ -117,7 +115,7 @@ def test_autocast_takes_the_widest_dtype(backend):
     narrow = [f.bfloat16() for f in given.foreground]
     theta, gain = given.theta.bfloat16(), given.gain.bfloat16()
     options = given.options() | {"backend": backend}
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device_of(backend), torch.bfloat16):
         got = compositor.render(
             given.background, narrow, [m > 0 for m in given.mask], theta,
             **(options | {"gain": gain}),

@@ -5,10 +5,8 @@ import torch
 
 import compositor
 from tests.ops import truth
+from tests.ops.cases import each_backend
 from tests.ops.layers import SIZES, scene
-
-BACKENDS = ("reference", "cpu")
-each_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 # A coordinate of some 60 pixels rounds by 4e-6, the steepest slope is 1 / (1 - 0.3) a pixel, u and
 # v add up and gains are up to 1.5; half types round once more when stored, bytes to half a level.
@@ -196,7 +194,10 @@ def test_any_layout(backend, dtype):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
 def test_strongly_shrunk_cutout_and_one_magnified(backend, dtype):
     random = torch.Generator().manual_seed(1)
-    foreground = [torch.rand(3, 400, 500, generator=random), torch.rand(3, 2, 2, generator=random)]
+    foreground = [
+        torch.rand(3, *size, generator=random, device="cpu").to(torch.get_default_device())
+        for size in ((400, 500), (2, 2))
+    ]
     given = scene((1, 3, 2, 2, 50, 60), toned=False)
     theta = torch.tensor([[[9.0, 0.4, 1], [0.3, 8, -1]], [[0.9, 0, 0], [0.1, 0.8, 0]]])
     given = type(given)(
