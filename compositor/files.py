@@ -153,7 +153,7 @@ def link(file: Path, folder: Path) -> None:
     if not there(file):
         raise DataError(f"{file}: is missing")
     try:
-        os.link(file.resolve(), place)
+        os.link(file.resolve() if file.is_symlink() else file, place)
     except FileExistsError:
         raise DataError(f"{file}: another file of this name is in {folder} already") from None
     except OSError:  # another disk, or one without links

@@ -28,17 +28,19 @@ def encode(mask: NDArray[np.bool_]) -> RunLengths:
 
 
 def encode_each(owner: NDArray[np.integer[Any]], count: int) -> list[RunLengths]:
-    """Encode the masks ``owner == n`` of each n below ``count`` in one go over ``owner`` (H, W):
-    fastest if that is int16 in Fortran's order."""
+    """Encode the masks ``owner == n`` of each n below ``count`` in one go over ``owner`` (H, W)."""
     height, width = owner.shape
-    columns = owner.astype(np.int16, copy=False).T.ravel()
-    starts = np.concatenate(([0], np.flatnonzero(columns[1:] != columns[:-1]) + 1))
-    ends, owners = np.append(starts[1:], columns.size), columns[starts]
+    # COCO counts down the columns: a run starts below another owner's pixel, or on top of a column.
+    below = np.flatnonzero(owner[1:] != owner[:-1]) + width
+    tops = np.flatnonzero(owner[0, 1:] != owner[-1, :-1]) + 1
+    starts = np.concatenate(([0], tops * height, below % width * height + below // width))
+    starts.sort()
+    ends, owners = np.append(starts[1:], owner.size), owner[starts % height, starts // height]
     encoded: list[RunLengths] = []
     for number in range(count):
         own = owners == number
         edges = np.zeros(2 * np.count_nonzero(own) + 2, np.int64)
-        edges[1:-1:2], edges[2:-1:2], edges[-1] = starts[own], ends[own], columns.size
+        edges[1:-1:2], edges[2:-1:2], edges[-1] = starts[own], ends[own], owner.size
         runs = edges[1:] - edges[:-1]
         if not runs[-1]:  # the last pixel is the object's
             runs = runs[:-1]

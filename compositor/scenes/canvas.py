@@ -94,7 +94,7 @@ def cut(
 
 
 def uncovered(
-    objects: Sequence[Instance], owner: NDArray[np.int16], visible: float
+    objects: Sequence[Instance], owner: NDArray[np.int32], visible: float
 ) -> list[Instance]:
     """What is left of the background's objects.
 
@@ -103,8 +103,10 @@ def uncovered(
         owner: (H, W), -1 where nothing is pasted.
         visible: Share of an object that must show; one of which less does is to be ignored.
     """
-    kept = []
-    free = owner < 0
+    kept: list[Instance] = []
+    if not objects:
+        return kept
+    free = np.asfortranarray(owner < 0)  # by columns, as masks are decoded
     for found in objects:
         if found.mask is not None:
             shown = decode(found.mask) & free

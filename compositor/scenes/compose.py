@@ -90,8 +90,7 @@ def compose(
         theta = torch.cat((theta[:worst], theta[worst + 1 :]))
     if any(layer.blend in ("box", "poisson") for layer in layers):
         picture = _one_by_one(layers, bank, ground, theta)
-    # By columns, as COCO's run lengths are; small numbers are faster to move and to compare.
-    owner = labels.owner[0].to(torch.int16).T.contiguous().numpy().T
+    owner = labels.owner[0].numpy()
     instances = [
         *uncovered(canvas.objects, owner, visible),
         *_pasted(layers, bank, labels, owner, whole),
@@ -201,7 +200,7 @@ def _pasted(
     layers: Sequence[Layer],
     bank: Bank,
     labels: Labels,
-    owner: NDArray[np.int16],
+    owner: NDArray[np.int32],
     whole: NDArray[np.float64],
 ) -> list[Instance]:
     rows = zip(
