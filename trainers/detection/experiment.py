@@ -50,7 +50,10 @@ def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
                 players.check(config)
         here = _Worker(read, _columns(config))
         # Table 2's last column has the config's own data.
-        data = here.data(list(here.columns)[-1])
+        last = list(here.columns)[-1]
+        data = here.data(last)
+        for seed in config.seeds:  # rather than after the first seed's hours
+            here.data(last, seed)
         if state.is_main_process:
             data.tell(config.output)
         if config.check:
@@ -90,8 +93,8 @@ class _Worker(Generic[ConfigType]):
         self.columns, self.line, self.read = columns, line, read
         self._data: dict[tuple[bool, float], Data] = {}
 
-    def data(self, name: str) -> Data:
-        """The column's data."""
+    def data(self, name: str, seed: int | None = None) -> Data:
+        """The column's data; with a seed, of the pictures that it draws."""
         config = self.columns[name][1]
         key = (config.clean_up, config.artefacts)
         if key not in self._data:
@@ -99,17 +102,17 @@ class _Worker(Generic[ConfigType]):
             told = nullcontext() if parent_process() is None else redirect_stdout(StringIO())
             with PartialState(cpu=config.cpu).main_process_first(), told:
                 self._data[key] = self.read(config)
-        return self._data[key]
+        found = self._data[key]
+        if seed is None or config.pictures is None:
+            return found
+        return found.of(config.pictures, seed)
 
 
 def _run(worker: _Worker[Any], job: Job, cycles: int | None = None) -> History:
     """Run for so many cycles, or all."""
     name, seed = job
     way, config = worker.columns[name]
-    data = worker.data(name)
-    if config.pictures is not None:
-        data = data.of(config.pictures, seed)
-    run = DetectionRun(config, way, seed, data, name, worker.line)
+    run = DetectionRun(config, way, seed, worker.data(name, seed), name, worker.line)
     if cycles is not None:
         return run.run(cycles)[: cycles + 1]
     history = run.run(config.cycles)[: config.cycles + 1]

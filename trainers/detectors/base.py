@@ -35,7 +35,7 @@ class TrainableDetector(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, images: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
-        """The loss (), its parts summed (equation 1); differentiable in the images.
+        """The loss (), its parts summed (equation 1); differentiable in images and boxes.
 
         Called in train mode, but for layers that :func:`giving_losses` turns off, and in eval mode
         if ``loss_in_eval``.

@@ -133,7 +133,7 @@ def test_an_output_that_cannot_be_written_to_is_one_line(
 
 def test_every_number_has_its_limits() -> None:
     """What cannot be a count, a rate or a part is refused, in every trainer's config."""
-    for config in (coco.FULL, voc_person.FULL, gmu_kitchen.FULL):
+    for config in (trainer.SCALES["full"] for trainer in (coco, voc_person, gmu_kitchen)):
         for name, value in flatten(plain(config)).items():
             first = value[0] if isinstance(value, list) else value
             if isinstance(first, bool) or not isinstance(first, int | float) or name == "points":

@@ -8,7 +8,7 @@ import torch
 
 from compositor.files import DataError
 from tests.data import tiny_data
-from tests.trainers.detection.test_trainers import arguments, people, person
+from tests.trainers.detection.tiny_runs import arguments, people, person
 from trainers import coco, voc_person
 from trainers.detection import experiment
 from trainers.detection.sources import Data
@@ -84,3 +84,12 @@ def test_a_run_learns_from_these_alone(tmp_path: Path, monkeypatch: pytest.Monke
         assert seen["baseline", seed] == seen["random", seed]
     model = tmp_path / "out" / "models" / "random-seed1" / "model.pt"
     assert torch.load(model, weights_only=True)["trained_on"]["pictures"] == 2
+
+
+def test_too_many_is_said_before_anything_is_learnt(tmp_path: Path) -> None:
+    people(tmp_path)
+    for more in ((), ("--check",)):
+        line = arguments(tmp_path, tmp_path / "out", "--pictures", "5", *more)
+        with pytest.raises(SystemExit, match="error: pictures: got 5, but .* has 4"):
+            voc_person.main(line)
+    assert not (tmp_path / "out" / "checkpoints").exists()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainers.detection.test_trainers import arguments, people
+from tests.trainers.detection.tiny_runs import arguments, people
 from tests.trainers.detectors import own
 from tests.trainers.detectors.test_hugging_face import folder
 from trainers import detectors, voc_person
