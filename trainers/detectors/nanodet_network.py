@@ -166,10 +166,12 @@ def top_layers(channels: list[int], classes: int) -> Iterator[nn.Conv2d]:
     for _ in STRIDES:
         for outputs, side in ((NECK, 3), (classes + 4 * BINS, 1)):
             layer = nn.Conv2d(NECK, outputs, side, padding=side // 2)
-            nn.init.normal_(layer.weight, std=0.01)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
-            if side == 1:
+            if side == 3:
+                nn.init.kaiming_normal_(layer.weight, SLOPE)
+            else:
+                nn.init.normal_(layer.weight, std=0.01)
                 nn.init.constant_(layer.bias[:classes], RARE)
             yield layer
 

@@ -119,7 +119,6 @@ def test_class_logits_are_taken_over_by_name(tmp_path: Path) -> None:
         torch.testing.assert_close(found[1], bins, rtol=0, atol=1e-5)
     at_random = heads(CLASSES, "random")
     assert (at_random[0].sigmoid() - 0.01).abs().max() < 0.01
-    assert at_random[1].abs().max() < 0.1 * bins.abs().max()
     state = build(NANODET, CLASSES, path, SIZE, "--w", "random").network.state_dict()
     same = {k for k, v in detector.network.state_dict().items() if torch.equal(v, state[k])}
     assert same == {name for name in state if name.startswith("trunk.")}
