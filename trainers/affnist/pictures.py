@@ -74,7 +74,8 @@ def curve(path: Path, results: dict[str, Any]) -> None:
     passes.set(xlabel="passes of T to choose")
     for panel in panels:
         panel.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize="small")
+    shown = axes.get_legend_handles_labels()
+    figure.legend(*shown, loc="outside lower center", ncols=3, fontsize="small")
     save(figure, path)
 
 
