@@ -183,7 +183,16 @@ def _draw(
     drawn = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
     if texts:
         width = max(2, min(pixels.shape[:2]) // 160)
-        drawn = draw_bounding_boxes(drawn, found["boxes"][kept], texts, "lime", width=width)
+        drawn = draw_bounding_boxes(
+            drawn,
+            found["boxes"][kept],
+            texts,
+            "lime",
+            width=width,
+            label_colors="black",
+            label_background_colors="lime",
+            fill_labels=True,
+        )
     name = one.name if one.name.lower().endswith((".jpg", ".jpeg")) else f"{one.name}.jpg"
     path = config.output / "pictures" / name
     path.parent.mkdir(parents=True, exist_ok=True)
