@@ -18,7 +18,7 @@ from tests import sass
 
 ROOT = Path(__file__).parents[1]
 NVCC = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
-SOURCES = ("forward", "backward", "gather", "render", "render_backward", "send")
+SOURCES = ("forward", "backward", "gather", "layers", "layers_backward", "send")
 ARCHITECTURES = ("sm_80", "sm_90")
 
 
@@ -98,7 +98,7 @@ COUNTED = {
     "walk": "IfiE",
     "pull": "IfiE",
 }
-COMPILED_FROM = {"walk": "render_backward", "pull": "render_backward"}
+COMPILED_FROM = {"render": "layers", "walk": "layers_backward", "pull": "layers_backward"}
 MOST_REGISTERS_WIDE = 128  # with 64-bit indices, as float64 always has, 2 blocks
 MOST_SHARED = 48 * 1024  # what every device gives a block that asks for nothing
 
@@ -133,6 +133,17 @@ KERNEL = re.compile(
 
 
 needs_nvcc = pytest.mark.skipif(NVCC is None, reason="no CUDA toolkit on this machine")
+
+
+def test_no_two_sources_make_one_object():
+    """Objects are named after their sources, without the suffix."""
+    found = [path.with_suffix("") for path in (ROOT / "csrc").rglob("*.c[pu]*")]
+    assert len(found) > 10
+    assert len(set(found)) == len(found)
+
+
+def test_every_cuda_source_is_compiled_here():
+    assert {path.stem for path in (ROOT / "csrc/cuda").glob("*.cu")} == set(SOURCES)
 
 
 @needs_nvcc

@@ -1,4 +1,4 @@
-// Kernels of render's backward. Estimates as in render.cu:
+// Kernels of render's backward. Estimates as in layers.cu:
 //
 // Bytes. Two numbers for each pixel of each layer's box are written, changed and read; a third
 // where
