@@ -16,7 +16,7 @@ from trainers import checkpoint
 from trainers.config import plain
 from trainers.detection import pictures, players, report
 from trainers.detection.config import Config, Way
-from trainers.detection.gallery import Gallery
+from trainers.detection.gallery import Gallery, artefacts
 from trainers.detection.models import leave
 from trainers.detection.report import Layout
 from trainers.detection.run import DetectionRun, checkpoint_path
@@ -166,7 +166,7 @@ def timing_table(seconds: dict[str, Any]) -> str:
 
 
 def draw(config: Config, data: Data, histories: Histories) -> None:
-    """Draw figures 8, 11 and 9 with this experiment's results."""
+    """Draw figures 8, 11, 9 and 3 with this experiment's results, and figure 5 with its data."""
     seed = config.seeds[0]
     judged: dict[str, dict[str, list[torch.Tensor]]] = {}
     panels = {"T before": 1}
@@ -181,12 +181,17 @@ def draw(config: Config, data: Data, histories: Histories) -> None:
     if judged:
         title = f"Proposals on {data.sources['backgrounds']}"
         pictures.hardness(config.output / "hardness.png", judged, config.hard, title)
+    if config.artefacts:
+        artefacts(config.output / "artefacts.png", data.scenes)
+    last = []
     for name in histories:
         gallery = Gallery()
         content = checkpoint.load(checkpoint_path(config, name, seed))
         gallery.load_state_dict(content["parts"]["gallery"])
         title = f"{report.NAMES.get(name, name)}, seed {seed}"
         pictures.composites(config.output / f"composites_{name}.png", gallery.sheets, title)
+        if name in ("synthesizer", "synthesizer_discriminator"):
+            last += [replace(row, label=report.NAMES[name]) for row in gallery.sheets[-1:]]
         pictures.detections(
             config.output / f"detections_{name}.png",
             data.test.__getitem__,
@@ -194,3 +199,6 @@ def draw(config: Config, data: Data, histories: Histories) -> None:
             gallery.after,
             title,
         )
+    if len(last) > 1:
+        title = f"The last cycle, without D and with it, seed {seed}"
+        pictures.composites(config.output / "discriminator.png", last, title)

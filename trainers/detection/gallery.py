@@ -1,13 +1,20 @@
-"""Keeps a run's pictures for the figures: composites of each cycle, detections before and after."""
+"""Keeps a run's pictures for the figures: composites of each cycle, detections before and after.
+
+And draws figure 5, blending artefacts, which need no run.
+"""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.utils import draw_bounding_boxes, make_grid
+from torchvision.utils import draw_bounding_boxes, make_grid, save_image
 
+from compositor.files import replacing
+from trainers.detection.composites import with_artefacts
 from trainers.detection.pictures import Sheet
+from trainers.detection.scenes import NOTHING, Scenes
 
 LEAST = 0.3
 """Detections with lower scores are not kept, since they are never drawn."""
@@ -63,3 +70,21 @@ class Gallery:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.sheets = [Sheet(**sheet) for sheet in state["sheets"]]
         self.before, self.after = state["before"], state["after"]
+
+
+def artefacts(path: Path, scenes: Scenes, columns: int = 8) -> None:
+    """Draw figure 5: pictures with a blending artefact, backgrounds above and real ones below.
+
+    Of the first pictures drawn, those that have room for one.
+    """
+    always = Scenes(scenes.real, scenes.backgrounds, scenes.cutouts, artefacts=1.0)
+    random = torch.Generator().manual_seed(0)
+    real = torch.randint(len(scenes.real), (2 * columns,), generator=random)
+    rows = []
+    for recipes in (always.draw(2 * columns, random), always.draw_real(real, random)):
+        placed = recipes[(recipes.shape != NOTHING).nonzero()[:columns, 0]]
+        images = with_artefacts(always.load(placed)) if len(placed) else torch.zeros(0)
+        empty = torch.ones(columns - len(placed), 3, *scenes.size)
+        rows.append(torch.cat((images.reshape(-1, 3, *scenes.size), empty)))
+    with replacing(path) as partial:
+        save_image(torch.cat(rows), partial, nrow=columns, format="png")
