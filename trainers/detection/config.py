@@ -15,6 +15,7 @@ from trainers.detectors.base import Mode
 
 Way = Literal[
     "baseline",
+    "backgrounds",
     "random",
     "cut_paste_learn",
     "matched",
@@ -25,6 +26,7 @@ Way = Literal[
 ]
 WAYS: tuple[Way, ...] = (
     "baseline",
+    "backgrounds",
     "random",
     "cut_paste_learn",
     "matched",
@@ -183,11 +185,12 @@ class Config:
     table2: bool = False
     """Run table 2's ablation instead: six columns, all with S, each turning on one more switch."""
     ways: tuple[Way, ...] = WAYS
-    """Ways of adding composites. baseline: none, T keeps learning from real pictures; random:
-    placed by Cut-Paste-Learn's rules; cut_paste_learn: whole scenes by the generator's preset of
-    that name; matched: by its preset matched, to the real pictures; random_hard: those of random
-    that are hard; foreground_hard: for each object, the first of up to `tries` random placements
-    that is hard; synthesizer: S without D; synthesizer_discriminator: S and D."""
+    """Ways of adding composites. baseline: none, T keeps learning from real pictures; backgrounds:
+    these alone, with nothing pasted; random: placed by Cut-Paste-Learn's rules; cut_paste_learn:
+    whole scenes by the generator's preset of that name; matched: by its preset matched, to the
+    real pictures; random_hard: those of random that are hard; foreground_hard: for each object,
+    the first of up to `tries` random placements that is hard; synthesizer: S without D;
+    synthesizer_discriminator: S and D."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Each way runs once per seed."""
     cycles: int = 5

@@ -49,6 +49,8 @@ class Gallery:
         self.sheets.append(Sheet(label, pixels, list(boxes), confidences))
         drawn = [
             draw_bounding_boxes(image, found[-1:], [f"{score:.2f}"], colors="cyan")
+            if len(found)
+            else image
             for image, found, score in zip(pixels, boxes, confidences.tolist(), strict=True)
         ]
         return make_grid(drawn, nrow=len(drawn))

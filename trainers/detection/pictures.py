@@ -116,8 +116,8 @@ def composites(path: Path, rows: Sequence[Sheet], title: str, columns: int = 8) 
             axes.imshow(_picture(row.composites[number]))
             for box in row.boxes[number][:-1]:
                 _draw(axes, box, EXISTING)
-            score = float(row.confidences[number])
-            _draw(axes, row.boxes[number][-1], PASTED, f"{score:.2f}")
+            for box in row.boxes[number][-1:]:  # none if nothing is pasted
+                _draw(axes, box, PASTED, f"{float(row.confidences[number]):.2f}")
     figure.suptitle(
         f"{title}\n{PASTED}: the pasted object, T's confidence; green: objects of the background",
         fontsize="medium",

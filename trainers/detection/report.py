@@ -25,6 +25,7 @@ BEFORE = "before"
 NAMES = {
     BEFORE: "before",
     "baseline": "real images only",
+    "backgrounds": "backgrounds",
     "random": "random",
     "cut_paste_learn": "Cut-Paste-Learn",
     "matched": "matched",

@@ -17,7 +17,7 @@ from compositor.selection.search import Proposals, Search, Tally
 from trainers.detection.composites import Composites, composite, with_artefacts
 from trainers.detection.config import Config, Way
 from trainers.detection.drawn import LAWS
-from trainers.detection.scenes import Batch, Recipes, Scenes, Target
+from trainers.detection.scenes import NOTHING, Batch, Recipes, Scenes, Target
 from trainers.detectors.base import detect
 
 Propose = Callable[[Batch], "Found"]
@@ -76,6 +76,26 @@ def propose_randomly(limits: Range, rules: PlacementRules, visibility: Visibilit
         )
         composites = composite(batch, with_artefacts(batch), theta, visibility)
         return Found.of(batch, composites, theta, composites.valid & placed)
+
+    return propose
+
+
+def propose_nothing(visibility: Visibility) -> Propose:
+    """Backgrounds as they are: what T learns from these is not due to what is pasted on them."""
+
+    def propose(batch: Batch) -> Found:
+        nothing = torch.full_like(batch.recipes.foreground, NOTHING)
+        recipes = replace(batch.recipes, foreground=nothing, shape=nothing)
+        empty = replace(
+            batch,
+            recipes=recipes,
+            cutouts=torch.zeros_like(batch.cutouts),
+            artefacts=None,
+            labels=torch.zeros_like(batch.labels),
+        )
+        composites = composite(empty, with_artefacts(empty), recipes.theta, visibility)
+        everything = torch.ones_like(composites.valid)
+        return Found.of(empty, composites, recipes.theta, everything)
 
     return propose
 
@@ -166,7 +186,7 @@ def search(
     def score(images: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
         return pasted_confidences(target, images, boxes, labels)
 
-    asks = way != "random" and way not in LAWS
+    asks = way not in ("backgrounds", "random", *LAWS)
     found = Search(
         draw,
         _proposing(way, config, place),
@@ -188,6 +208,8 @@ def search(
 
 def _proposing(way: Way, config: Config, place: Place) -> Propose:
     rules = config.synthesizer.visibility
+    if way == "backgrounds":
+        return propose_nothing(rules)
     if way in LAWS:
         return propose_drawn(rules)
     if way.startswith("synthesizer"):

@@ -95,6 +95,16 @@ def test_every_way_adds_the_same_number_of_right_labels(tmp_path: Path, way: Way
     assert all(len(boxes) == 1 for boxes in run.gallery.sheets[0].boxes)
 
 
+def test_backgrounds_alone_are_added_as_they_are(tmp_path: Path) -> None:
+    run = DetectionRun(config(tmp_path), "backgrounds", 0, data())
+    record = run.run(1)[1]
+    assert (record["added"], record["search"]["passes"]) == (5, 0)
+    batch = run.scenes.load(run._added())
+    made = synthesis.rendered(batch, run.config.synthesizer.visibility)
+    assert torch.equal((made.images * 255).round().byte(), batch.backgrounds)
+    assert [len(target["boxes"]) for target in made.targets] == [0] * 5
+
+
 @pytest.mark.parametrize("way", ["random", "synthesizer"])
 def test_chance_and_s_choose_from_one_range(tmp_path: Path, way: Way) -> None:
     one = Range(angle=0, shear=0, scale=(0.6, 0.6), aspect=1)
