@@ -19,10 +19,17 @@ TORCH = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.slee
 SCRIPT = "from compositor.generate.__main__ import main; main()"
 
 
+def listen() -> None:
+    """What runs the tests may ignore Ctrl-C, as shells have it of background jobs."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
     command = [sys.executable, *words]
-    return subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True)
+    return subprocess.run(
+        command, cwd=folder, env=environment, text=True, capture_output=True, preexec_fn=listen
+    )
 
 
 @pytest.mark.parametrize("name", ["-m", "-um", "compositor-generate", "program.py"])
@@ -50,6 +57,7 @@ def test_while_it_works(tmp_path: Path) -> None:
         cwd=ROOT,
         text=True,
         stderr=subprocess.PIPE,
+        preexec_fn=listen,
     )
     while process.poll() is None and not list(options.output.glob("shards/[0-9]*")):
         time.sleep(0.01)
