@@ -26,7 +26,10 @@ CLASSES = ("__background__", "cup", "mug")
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    network, path = build(NAME, 3, "none", SIZE, "--w"), tmp_path_factory.mktemp("m") / "model.pt"
+    network, path = (
+        build(NAME, CLASSES, "none", SIZE, "--w"),
+        tmp_path_factory.mktemp("m") / "model.pt",
+    )
     for weight in network.parameters():  # torchvision's are so small that all scores are alike
         if weight.dim() > 1:
             nn.init.kaiming_normal_(weight)
