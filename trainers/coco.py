@@ -14,7 +14,7 @@ from compositor.data.records import Cutout, Photograph, Records
 from trainers.config import ConfigError
 from trainers.detection import command
 from trainers.detection.average_precision import Points
-from trainers.detection.config import Config, TargetConfig
+from trainers.detection.own import TARGET, OwnConfig
 from trainers.detection.scales import EVERYTHING, scales
 from trainers.detection.scenes import Scenes
 from trainers.detection.sources import Data
@@ -31,7 +31,7 @@ Item = TypeVar("Item", Photograph, Cutout)
 
 
 @dataclass(frozen=True)
-class COCOConfig(Config):
+class COCOConfig(OwnConfig):
     """Pastes a data set's objects on pictures, for any detector."""
 
     output: Path = Path("runs/coco")
@@ -51,18 +51,9 @@ class COCOConfig(Config):
     """COCO file to test on, instead of --test-split."""
     test_images: Path | None = None
     """Folder of its pictures; None: --images, or the file's folder."""
-    names: tuple[str, ...] | None = None
-    """Names of the classes to detect; None: all."""
-    backgrounds: Path | None = None
-    """Folder of pictures that show none of the classes; None: paste on the data's own pictures."""
-    cutouts: Path | None = None
-    """Folder of cut-outs with an alpha channel, one sub-folder per class; None: cut out the data's
-    own objects."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.names is not None and not 0 < len(set(self.names)) == len(self.names):
-            raise ConfigError(f"names: got {list(self.names)}, wanted one or more, none twice")
         for name, needed in (("images", "annotations"), ("test_images", "test_annotations")):
             if getattr(self, name) is not None and getattr(self, needed) is None:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, but no {needed}")
@@ -71,11 +62,7 @@ class COCOConfig(Config):
                 raise ConfigError(f"{name}: got {getattr(self, name)}, but {other} too")
 
 
-FULL = COCOConfig(
-    target=TargetConfig(
-        network="fasterrcnn_resnet50_fpn", learning_rate=1e-3, augmentation="mirror"
-    )
-)
+FULL = COCOConfig(target=TARGET)
 SCALES = scales(FULL)
 
 

@@ -11,7 +11,7 @@ from compositor.data.read import folder, joining, voc
 from compositor.data.records import Cutout, Records
 from trainers.config import ConfigError
 from trainers.detection import command
-from trainers.detection.config import Config, TargetConfig
+from trainers.detection.own import TARGET, OwnConfig
 from trainers.detection.scales import EVERYTHING, scales
 from trainers.detection.scenes import Scenes
 from trainers.detection.sources import Data
@@ -24,7 +24,7 @@ on --backgrounds, or on the data's own pictures."""
 
 
 @dataclass(frozen=True)
-class VOCConfig(Config):
+class VOCConfig(OwnConfig):
     """Pastes a data set's objects on pictures, for any detector."""
 
     output: Path = Path("runs/voc")
@@ -35,31 +35,16 @@ class VOCConfig(Config):
     VOC2007."""
     test: tuple[str, ...] = ("2007-test",)
     """Sets to test on."""
-    names: tuple[str, ...] | None = None
-    """Names of the classes to detect; None: all that are annotated."""
-    backgrounds: Path | None = None
-    """Folder of pictures that show none of the classes; None: paste on the data's own pictures."""
-    cutouts: Path | None = None
-    """Folder of cut-outs with an alpha channel, one sub-folder per class; None: cut out the data's
-    own objects."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.names is not None and not 0 < len(set(self.names)) == len(self.names):
-            raise ConfigError(f"names: got {list(self.names)}, wanted one or more, none twice")
         for name in ("learn", "test"):
             for given in getattr(self, name) or ("",):
                 if not all(given.partition("-")[::2]):
                     raise ConfigError(f"{name}: got {given!r}, wanted such as 2007-trainval")
 
 
-SCALES = scales(
-    VOCConfig(
-        target=TargetConfig(
-            network="fasterrcnn_resnet50_fpn", learning_rate=1e-3, augmentation="mirror"
-        )
-    )
-)
+SCALES = scales(VOCConfig(target=TARGET))
 
 
 def read(config: VOCConfig) -> Data:

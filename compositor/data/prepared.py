@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ FILL = 0.7
 """Share of its frame that an object's larger side takes (the paper's section A.2)."""
 
 
-class Prepared(Dataset[Any]):
+class Prepared(Dataset[Any], ABC):
     """The common part of both kinds, opened from the folder that preparing filled.
 
     Args:
@@ -78,9 +79,9 @@ class Prepared(Dataset[Any]):
             "left_out": self.left_out,
         }
 
+    @abstractmethod
     def _labels(self) -> Tensor:
         """Labels of all objects, (n,) int64."""
-        raise NotImplementedError
 
     def image(self, index: int) -> Tensor:
         """The image alone: (C, H, W) uint8."""

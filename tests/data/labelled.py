@@ -33,7 +33,7 @@ def masks() -> dict[str, np.ndarray]:
 
 def instance(label: int, mask: np.ndarray, **others: object) -> Instance:
     x1, y1, x2, y2 = box_of(mask)
-    return Instance(label, (x1, y1, x2, y2), encode(mask), int(mask.sum()), **others)  # type: ignore[arg-type]
+    return Instance(label, (x1, y1, x2, y2), encode(mask), int(mask.sum()), **others)
 
 
 def pictures(folder: Path) -> list[LabelledPicture]:
@@ -57,5 +57,5 @@ def pictures(folder: Path) -> list[LabelledPicture]:
         file = folder / f"{number:06}.jpg"
         save(file, picture(*SIZE, seed=number), quality=95)
         split = "val" if number in (6, 7) else "train"
-        made.append(LabelledPicture(number, file, SIZE, "meadow.jpg", 11, split, instances))  # type: ignore[arg-type]
+        made.append(LabelledPicture(number, file, SIZE, "meadow.jpg", 11, split, instances))
     return made

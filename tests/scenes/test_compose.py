@@ -29,14 +29,14 @@ GROUND = RNG.integers(0, 256, (3, H, W), np.uint8)
 def layer(left: int, top: int, cutout: int = 0, **options: object) -> Layer:
     """At its own size, its upper left corner there, with a hard edge."""
     settings = {"angle": 0.0, "scale": (1.0, 1.0), "sigma": 0.0} | options
-    return Layer(cutout, centre=(left + 15, top + 10), **settings)  # type: ignore[arg-type]
+    return Layer(cutout, centre=(left + 15, top + 10), **settings)
 
 
 def composed(
     *layers: Layer, visible: float = 0.01, objects: tuple[Instance, ...] = (), **options: object
 ) -> Scene:
     settings = {"artefact": None, "noise": 0.0, "blur": 0.0, "quality": 95} | options
-    recipe = Recipe((H, W), layers, **settings)  # type: ignore[arg-type]
+    recipe = Recipe((H, W), layers, **settings)
     canvas = Canvas("ground", torch.from_numpy(GROUND), objects)
     other = torch.full((3, H, W), 200, dtype=torch.uint8)
     return compose(recipe, BANK, canvas, visible, other, np.random.default_rng(0))

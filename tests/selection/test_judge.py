@@ -140,11 +140,11 @@ def test_a_scene_is_hard_by_the_share_of_its_hard_objects() -> None:
 def test_shares_out_of_range(value: object) -> None:
     line = " wanted a number above 0, at most 1$"
     with pytest.raises(ValueError, match=f"below: got .*,{line}"):
-        is_hard(torch.zeros(1), value, 0.5)  # type: ignore[arg-type]
+        is_hard(torch.zeros(1), value, 0.5)
     with pytest.raises(ValueError, match=f"share: got .*,{line}"):
-        is_hard(torch.zeros(1), 0.5, value)  # type: ignore[arg-type]
+        is_hard(torch.zeros(1), 0.5, value)
     with pytest.raises(ValueError, match=f"iou: got .*,{line}"):
-        confidences(detections(), BOX[None], torch.ones(1), value)  # type: ignore[arg-type]
+        confidences(detections(), BOX[None], torch.ones(1), value)
 
 
 def test_shapes_that_do_not_fit() -> None:

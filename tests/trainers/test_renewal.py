@@ -233,7 +233,7 @@ def test_t_is_shown_what_the_cache_holds_at_that_moment(config: Config) -> None:
             compared += 1
         after_update(cache, index, *answers)
 
-    run.target.model, run._way.after_update = forward, checked  # type: ignore[method-assign]
+    run.target.model, run._way.after_update = forward, checked
     run.run(2)
     assert compared == 18
 

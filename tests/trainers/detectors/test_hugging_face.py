@@ -141,7 +141,7 @@ def test_model_pt_needs_no_folder(tmp_path: Path, kind: str) -> None:
     for one, other in zip(loaded.predict(images), wanted, strict=True):
         assert len(one["boxes"]) > 0
         assert all(torch.equal(one[key], value) for key, value in other.items())
-    assert loaded.network.network.config.id2label == {0: "cup", 1: "mug"}  # type: ignore[union-attr]
+    assert loaded.network.network.config.id2label == {0: "cup", 1: "mug"}
     again = made(name, str(path), classes=CLASSES[:2])
     assert again.network.config.num_labels == 1
     with pytest.raises(WeightsError, match="is of hf:.*/folder, wanted weights of hf:other"):
