@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from checkpoints import same, state
 from PIL import Image
-from tiny_affnist import arguments, same, state
+from tiny_affnist import arguments
 
 from trainers.affnist import __main__ as command
 from trainers.affnist import dataset, report

@@ -13,7 +13,8 @@ import pytest
 import tiny_affnist
 import torch
 import two_processes
-from tiny_affnist import arguments, same, state
+from checkpoints import same, state
+from tiny_affnist import arguments
 
 from trainers.affnist import __main__ as command
 from trainers.affnist.config import WAYS

@@ -9,7 +9,8 @@ import pytest
 import tiny_affnist
 import torch
 from accelerate import Accelerator
-from tiny_affnist import arguments, same, state
+from checkpoints import same, state
+from tiny_affnist import arguments
 from torch import Tensor
 
 from trainers.affnist import __main__ as command

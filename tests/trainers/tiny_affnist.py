@@ -5,10 +5,8 @@ import hashlib
 import struct
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
 from trainers.affnist import __main__ as command
 from trainers.affnist import mnist
@@ -60,25 +58,6 @@ def arguments(mnist: Path, output: Path, *more: str) -> list[str]:
         " --images-per-cycle 10 --synthesizer.max-steps 2 --max-passes 100 --side-by-side 1 --cpu"
     )
     return [*line.split(), *more]
-
-
-def state(path: Path) -> dict[str, Any]:
-    """A checkpoint without the times it took."""
-    content: dict[str, Any] = torch.load(path, weights_only=True)
-    for record in content["header"]["history"]:
-        del record["seconds"], record["cpu_seconds"]
-    return content
-
-
-def same(first: Any, second: Any) -> bool:
-    """Whether two checkpoints are the same, tensors by bits."""
-    if isinstance(first, torch.Tensor):
-        return torch.equal(first, second)
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
-    if isinstance(first, list | tuple):
-        return len(first) == len(second) and all(map(same, first, second))
-    return bool(first == second)
 
 
 if __name__ != "tiny_affnist":

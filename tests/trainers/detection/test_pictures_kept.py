@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from compositor.files import DataError
+from detection.tiny_runs import arguments, people, person
 from tests.data import tiny_data
-from tests.trainers.detection.tiny_runs import arguments, people, person
 from trainers import coco, voc_person
 from trainers.detection import experiment
 from trainers.detection.sources import Data

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 import torchvision
+from checkpoints import same, state
 from PIL import Image
 
-from detection.tiny_runs import arguments, people, same, state
+from detection.tiny_runs import arguments, people, watch_tests
 from trainers import coco, gmu_kitchen, voc_person
 from trainers.detection import experiment
-from trainers.detection import run as phases
 from trainers.detection.config import WAYS
 from trainers.detection.paper import SWITCHES
 
@@ -70,14 +70,7 @@ def test_torchvision_detects_with_what_a_run_leaves_as_the_run_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     people(tmp_path)
-    seen: list[Any] = []
-    detect_all = phases.detect_all
-
-    def watched(network: Any, photographs: Any, *others: Any) -> Any:
-        seen.append((photographs, detect_all(network, photographs, *others)))
-        return seen[-1][1]
-
-    monkeypatch.setattr(phases, "detect_all", watched)
+    seen = watch_tests(monkeypatch)
     line = ("--target.network", "ssdlite320_mobilenet_v3_large", "--target.weights", "none")
     output = tmp_path / "out"
     voc_person.main(arguments(tmp_path, output, "--ways", "matched", *line))

@@ -1,16 +1,14 @@
 """Detectors of every kind in a run: S trains against it, and what is left detects as it did."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from detection.tiny_runs import arguments, people, watch_tests
 
-from tests.trainers.detection.tiny_runs import arguments, people
 from tests.trainers.detectors import own
 from tests.trainers.detectors.test_hugging_face import folder
 from trainers import detectors, voc_person
-from trainers.detection import run as phases
 
 
 @pytest.mark.parametrize("kind", ["nanodet", "RTDetr", "own"])
@@ -21,14 +19,7 @@ def test_a_run_leaves_what_it_tested(
     weights = "none" if name else "default"
     name = name or folder(tmp_path / "hf", kind)
     people(tmp_path)
-    seen: list[Any] = []
-    detect_all = phases.detect_all
-
-    def watched(network: Any, photographs: Any, *others: Any) -> Any:
-        seen.append((photographs, detect_all(network, photographs, *others)))
-        return seen[-1][1]
-
-    monkeypatch.setattr(phases, "detect_all", watched)
+    seen = watch_tests(monkeypatch)
     line = ("--target.network", name, "--target.weights", weights, "--target.optimizer", "adamw")
     voc_person.main(arguments(tmp_path, tmp_path / "out", "--ways", "synthesizer", *line))
 
