@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -116,9 +116,9 @@ def _rendered(
         [colours.to(device) for colours, _ in cutouts],
         [mask.to(device) for _, mask in cutouts],
         _thetas(layers, pictures[numbers[0]].size).to(device),
-        image=torch.tensor([numbers.index(layer.picture) for layer in layers]).to(device),
+        image=torch.tensor([numbers.index(layer.picture) for layer in layers], device="cpu"),
         threshold=THRESHOLD,
-        sigma=torch.tensor([layer.sigma for layer in layers], dtype=torch.float64),
+        sigma=torch.tensor([layer.sigma for layer in layers], dtype=torch.float64, device="cpu"),
         return_labels=True,
     )
     pasted, first = [], 0
@@ -171,7 +171,8 @@ def _thetas(layers: Sequence[Layer], size: tuple[int, int]) -> Tensor:
         x, y = left + (width - size[1]) / 2, top + (height - size[0]) / 2
         rows.append((0.0, 0.0, -width if layer.flip else width, height, x, y))
     # The scale of a frame of one pixel is its size on the canvas.
-    return affine.from_parameters(torch.tensor(rows, dtype=torch.float64), (1, 1), size)
+    parameters = torch.tensor(rows, dtype=torch.float64, device="cpu")
+    return affine.from_parameters(parameters, (1, 1), size)
 
 
 def _cut(source: Picture, layer: Layer) -> tuple[Tensor, Tensor]:
@@ -200,7 +201,7 @@ def labelled(
     scene: Scene,
     picture: Picture,
     sources: Sequence[Picture],
-    names: Sequence[str],
+    names: Iterable[str],
     kept: Sequence[int],
 ) -> dict[str, Any]:
     """The target of a picture in its scene.
@@ -224,10 +225,10 @@ def labelled(
     touched = [n for n, area in enumerate(own) if area and area[0] < area[1]]
     boxes = pasted.boxes
     if touched:
-        rows = torch.tensor(touched).to(masks.device)
+        rows = torch.tensor(touched, device=masks.device)
         boxes = torch.cat((boxes_of(masks.index_select(0, rows))[0], boxes))
     left = [area[0] for area in own if area and area[0] < area[1]]
-    areas = torch.tensor(left + [area for area, _ in pasted.areas])
-    fresh = {"masks": masks, "boxes": boxes, "area": areas.to(masks.device)}
+    areas = torch.tensor(left + [area for area, _ in pasted.areas], device="cpu")
+    fresh = {"masks": masks, "boxes": boxes, "area": areas}
     origins = [(sources[layer.cutout.picture], layer.cutout.row) for layer in pasted.layers]
     return rewritten(picture, names, kept, origins, fresh, touched)

@@ -159,10 +159,10 @@ def rows(value: Any) -> int | None:
     return len(value) if isinstance(value, list) else None
 
 
-def entries(pictures: Sequence[Picture], per_image: Collection[str]) -> list[str]:
-    """Name the entries that have a row for each object, in every target."""
+def entries(pictures: Sequence[Picture], per_image: Collection[str]) -> dict[str, type]:
+    """The entries that have a row for each object, in every target: tensors or lists, by name."""
     names = dict.fromkeys(key for picture in pictures for key in picture.target)
-    found = []
+    found: dict[str, type] = {}
     for key in names:
         those = [picture for picture in pictures if key in picture.target]
         if key in per_image or any(rows(p.target[key]) != len(p.masks) for p in those):
@@ -174,16 +174,28 @@ def entries(pictures: Sequence[Picture], per_image: Collection[str]) -> list[str
                     f"{picture.name}: got {key!r}, {kind.__name__} of objects, wanted no geometry"
                     " but boxes and masks"
                 )
-        require(pictures, key)
-        found.append(key)
+        found[key] = Tensor if isinstance(those[0].target[key], Tensor) else list
+        require(pictures, key, found[key])
     return found
 
 
-def require(pictures: Sequence[Picture], key: str) -> None:
-    """Raise unless every picture with an object says this of each."""
+def require(pictures: Sequence[Picture], key: str, kind: type) -> None:
+    """Raise unless every picture with an object says this of each, in an entry of this kind."""
     for picture in pictures:
-        if len(picture.masks) and rows(picture.target.get(key)) != len(picture.masks):
+        value = picture.target.get(key)
+        if len(picture.masks) and rows(value) != len(picture.masks):
             raise ValueError(f"{picture.name}: got no {key!r}, wanted one for each object")
+        if value is not None and not isinstance(value, kind):
+            got, wanted = type(value).__name__, kind.__name__.lower()
+            raise TypeError(
+                f"{picture.name}[{key!r}]: got a {got}, wanted a {wanted}, as others have"
+            )
+
+
+def completed(pictures: Sequence[Picture], names: Iterable[str]) -> list[Picture]:
+    """The pictures, where those without an object have all entries of objects, without a row."""
+    empty = {name: next(p.target[name][:0] for p in pictures if name in p.target) for name in names}
+    return [picture._replace(target={**empty, **picture.target}) for picture in pictures]
 
 
 def _located(pictures: list[Picture]) -> list[Picture]:
@@ -192,6 +204,7 @@ def _located(pictures: list[Picture]) -> list[Picture]:
     for picture in pictures:
         boxes, there = boxes_of(picture.masks)
         crowd = picture.target.get("iscrowd")
+        crowd = torch.tensor(crowd, device=there.device) if isinstance(crowd, list) else crowd
         if isinstance(crowd, Tensor) and crowd.shape == there.shape:
             there = there & (crowd.to(there.device) == 0)
         nan = torch.zeros_like(there)
@@ -215,7 +228,7 @@ def _located(pictures: list[Picture]) -> list[Picture]:
 
 def rewritten(
     picture: Picture,
-    names: Sequence[str],
+    names: Iterable[str],
     kept: Sequence[int],
     origins: Sequence[tuple[Picture, int]],
     fresh: Mapping[str, Tensor],
@@ -228,24 +241,33 @@ def rewritten(
         names: Its entries of each object.
         kept: The rows of its own objects that stay.
         origins: The picture and row that each pasted object is from.
-        fresh: Masks (n + K, H, W), and boxes, corners, and area of the own objects that lost a
-            pixel and of the pasted ones.
+        fresh: Masks (n + K, H, W), and boxes, corners, and, on the CPU, area of the own objects
+            that lost a pixel and of the pasted ones.
         touched: Which of those kept lost a pixel; the others' boxes and areas stay as they are.
     """
     device, target = picture.image.device, dict(picture.target)
-    own, changed = (torch.tensor(rows, dtype=torch.int64).to(device) for rows in (kept, touched))
+    own, changed = (
+        torch.tensor(rows, dtype=torch.int64, device=device) for rows in (kept, touched)
+    )
     for name in names:
         given = target[name]
         if isinstance(given, list):
-            target[name] = [given[row] for row in kept]
-            target[name] += [source.target[name][row] for source, row in origins]
+            listed = [given[row] for row in kept]
+            if name in fresh:
+                counted = fresh[name].tolist()
+                for row, value in zip(touched, counted, strict=False):
+                    listed[row] = value
+                listed += counted[len(touched) :]
+            else:
+                listed += [source.target[name][row] for source, row in origins]
+            target[name] = listed
             continue
         if name == "masks":
             values = fresh[name]
         else:
             values = given.as_subclass(Tensor)[own]
             if name in fresh:
-                new = _in_format(fresh[name], given).to(values.dtype)
+                new = _in_format(fresh[name], given).to(values)
                 values[changed] = new[: len(changed)]
                 new = new[len(changed) :]
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,6 +28,8 @@ from compositor.scenes.placement import TRUNCATION
 LARGEST = 10.0
 """Largest scale."""
 
+_uniform = partial(torch.rand, dtype=torch.float64, device="cpu")  # whatever torch's default is
+
 
 class CopyPaste(Transform):
     """Paste objects on the pictures of a batch, and take from the targets what they hide.
@@ -35,18 +38,19 @@ class CopyPaste(Transform):
     targets)``, on whatever device it is, or as ``DataLoader(..., collate_fn=copy_paste.collate)``.
     Pictures may differ in size; those of one size are rendered in one call of
     :func:`compositor.render`, and once more those on which a pasted object is dropped. A call
-    waits for the device once before it renders, and twice after each time.
+    waits for the device once before rendering and twice after each rendering.
 
     An image is a tensor (C, H, W), uint8 or floating point; a target a dict with, of its n objects,
     ``boxes`` (n, 4), corners or ``tv_tensors.BoundingBoxes`` of any format without a turn,
     ``masks`` (n, H, W), above 0 (floating point: 0.5) on the object, and ``labels`` (n, ...).
     Whatever else has n rows in all of a batch's targets, a tensor or a list, belongs to the
-    objects too: it is dropped and carried along with them. Other entries stay as they are.
+    objects too: it is dropped and carried along with them. The target of a picture without objects
+    may lack such an entry. Other entries stay as they are.
 
     Of an object that is partly hidden, mask, box and ``area`` become those of what is seen; masks
-    come back as 0 and 1. If less than ``visible`` of its pixels are seen, it is dropped: a pasted
-    one from the picture, too, while of the picture's own the rest stays there, without a label. The
-    picture's own objects come first, pasted ones after them, the last on top. Types, dtypes and
+    come back as 0 and 1. An object with less than ``visible`` of its pixels seen is dropped: a
+    pasted one is removed from the picture; one of the picture's own stays there without a label.
+    The picture's own objects come first, pasted ones after them, the last on top. Types, dtypes and
     devices stay. A picture on which nothing is pasted comes back untouched, as does a batch without
     anything to paste: a batch of one without a bank. No gradient passes.
 
@@ -130,7 +134,7 @@ class CopyPaste(Transform):
         super().__setstate__(state)
         if state["_generator"] is not None:
             self._generator = torch.Generator()
-            numbers = torch.tensor(list(state["_generator"]), dtype=torch.uint8)
+            numbers = torch.tensor(list(state["_generator"]), dtype=torch.uint8, device="cpu")
             self._generator.set_state(numbers)
 
     @torch.no_grad()
@@ -156,7 +160,7 @@ class CopyPaste(Transform):
         pairs = zip(images, targets, strict=True)
         pictures = _targets.read(("images[{}]", "targets[{}]"), pairs, _targets.NEEDED)
         names = _targets.entries(pictures, self.per_image)
-        sources = self._sources(pictures, names)
+        sources, pictures = self._sources(pictures, names), _targets.completed(pictures, names)
         made_images, made_targets = list(images), list(targets)
         for scene in self._compose(pictures, sources):
             number = scene.pasted.number
@@ -173,16 +177,16 @@ class CopyPaste(Transform):
         made: tuple[list[Tensor], list[Mapping[str, Any]]] = self(list(images), list(targets))
         return made
 
-    def _sources(self, pictures: list[Picture], names: list[str]) -> list[Picture]:
+    def _sources(self, pictures: list[Picture], names: Mapping[str, type]) -> list[Picture]:
         """What objects are cut from."""
         if self._bank is None:
             return pictures
         if pictures:
             first = pictures[0].image
             _targets.check_kind("bank", self._bank[0].image, "images[0]", first)
-        for name in names:
+        for name, kind in names.items():
             if name not in _targets.REDRAWN:
-                _targets.require(self._bank, name)
+                _targets.require(self._bank, name, kind)
         return self._bank
 
     def _draw(self, pictures: list[Picture], sources: list[Picture]) -> list[Layer]:
@@ -194,12 +198,13 @@ class CopyPaste(Transform):
             others = cutouts
             if self._bank is None:
                 others = [one for one in cutouts if one.picture != number]
-            pasted, amount = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
+            pasted, amount = _uniform(2, generator=generator).tolist()
             if pasted >= self.p:
                 continue
             amount = min(least + int(amount * (most - least + 1)), len(others))
-            chosen = torch.randperm(len(others), generator=generator)[:amount].tolist()
-            draws = torch.rand(amount, 5, generator=generator, dtype=torch.float64).tolist()
+            order = torch.randperm(len(others), generator=generator, device="cpu")
+            chosen = order[:amount].tolist()
+            draws = _uniform(amount, 5, generator=generator).tolist()
             layers += [
                 self._placed(number, others[which], picture.size, draw)
                 for which, draw in zip(chosen, draws, strict=True)
@@ -210,7 +215,7 @@ class CopyPaste(Transform):
         worker = get_worker_info()
         if self._generator and worker and worker.seed != self._mixed_in:
             # Each worker has a copy of one state.
-            state = int(torch.randint(2**62, (), generator=self._generator))
+            state = int(torch.randint(2**62, (), generator=self._generator, device="cpu"))
             self._generator.manual_seed((state + worker.seed) % 2**63)
             self._mixed_in = worker.seed
         return self._generator

@@ -13,7 +13,6 @@ import torch
 import tyro
 
 from compositor.data.read.source import photographs
-from compositor.data.records import Skip
 from compositor.files import DataError
 from compositor.selection.detector import detect, labels_by_name, load
 from compositor.selection.judge import confidences, is_hard
@@ -41,9 +40,13 @@ def main(config: Config) -> None:
     data = photographs(config.pictures)
     labels = torch.tensor(labels_by_name(detector, data.classes))
     hard = []
-    for photograph in (item for record in data.records for item in record.load()):
-        if isinstance(photograph, Skip) or photograph.annotation.ignore.all():
+    for record in data.records:
+        items, skips = record.loaded()
+        for skip in skips:
+            print(f"left out: {skip}", file=sys.stderr)
+        if not items or items[0].annotation.ignore.all():
             continue
+        (photograph,) = items
         image = torch.tensor(photograph.image).permute(2, 0, 1)[None] / 255
         objects = photograph.annotation
         boxes, known = torch.tensor(objects.boxes), labels[torch.tensor(objects.labels)]

@@ -21,6 +21,27 @@ def test_torchvisions_types_meet_in_one_call(backend):
     assert grad.abs().sum() > 0
 
 
+@each_backend
+def test_torchvisions_types_are_layers(backend):
+    given = inputs((2, 3, 12, 11, 14, 13))
+    options = {"threshold": 0.3, "return_labels": True, "backend": backend}
+    wanted, labels = compositor.render(
+        given.background, given.foreground, given.mask, given.theta, **options
+    )
+    image = tv_tensors.Image(given.foreground, requires_grad=True)
+    masks = [tv_tensors.Mask(mask) for mask in given.mask]
+    for foregrounds, covers in ((image, tv_tensors.Mask(given.mask)), (list(image), masks)):
+        foregrounds = [tv_tensors.wrap(one, like=image) for one in foregrounds]
+        foregrounds = foregrounds if isinstance(covers, list) else image
+        got, seen = compositor.render(
+            tv_tensors.Image(given.background), foregrounds, covers, given.theta, **options
+        )
+        for g, w in zip((got, *seen), (wanted, *labels), strict=True):
+            assert type(g) is torch.Tensor and torch.equal(g, w)
+    (grad,) = torch.autograd.grad(got.sum(), image)
+    assert grad.abs().sum() > 0
+
+
 def test_images_of_bytes_as_they_are_read():
     """What torchvision's readers give goes in as it is."""
     given = inputs((2, 3, 12, 11, 14, 13))

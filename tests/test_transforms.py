@@ -288,6 +288,37 @@ def test_empty_targets_are_pasted_on_and_not_from(places):
     assert targets[1] is full[1] and images[1] is full[0]
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_what_an_empty_target_does_not_say_is_said_of_what_is_pasted(places, own):
+    """Negatives say nothing of ``area`` and so on; a bank need not say ``area`` either."""
+    empty, full = sample((60, 80)), sample((60, 80), (10, 10, 50, 30), label=5)
+    full[1]["names"] = ["mug"]
+    bare = {key: empty[1][key] for key in ("boxes", "masks", "labels")}
+    source = {key: full[1][key] for key in full[1] if key != "area"}
+    places(*(0, 1) * 2)
+    paste = CopyPaste(None if own else [(full[0], source)], objects=(1, 1), **EXACT)
+    _, (target, other) = paste.collate([(empty[0], bare), full])
+    assert target["area"].tolist() == [800] and target["area"].dtype == torch.float32
+    assert target["iscrowd"].tolist() == [0] and target["names"] == ["mug"]
+    assert (other is full[1]) == own and "area" not in bare
+    _, (untouched, _) = CopyPaste(objects=(0, 0)).collate([(empty[0], bare), full])
+    assert untouched is bare
+
+
+def test_areas_and_crowds_may_be_lists(places):
+    """As torchvision's wrapped CocoDetection has them."""
+    canvas = sample((60, 80), (10, 10, 50, 30), (0, 40, 9, 49))
+    canvas[1].update(area=[799.5, 80.5], iscrowd=[0, 0])
+    bank = sample((40, 60), (5, 5, 35, 25), (40, 0, 60, 20), colour=50)
+    bank[1].update(iscrowd=[0, 1])
+    del bank[1]["area"]
+    places(30, 10)
+    paste = CopyPaste([bank], objects=(2, 2), **EXACT)  # one is a crowd
+    _, (target,) = paste([canvas[0]], [canvas[1]])
+    assert target["area"] == [400, 80.5, 600] and target["iscrowd"] == [0, 0, 0]
+    assert canvas[1]["area"] == [799.5, 80.5]
+
+
 @pytest.mark.parametrize("objects", [(), ((10, 10, 50, 30),)])
 def test_a_batch_without_anything_to_paste_comes_back(objects):
     picture, target = sample((60, 80), *objects)
@@ -457,6 +488,10 @@ SIZE = (60, 80)
             lambda i, t: (i, {k: t[k] for k in t if k != "area"}),
             "targets[1]: got no 'area', wanted",
         ),
+        (
+            lambda i, t: (i, t | {"area": t["area"].tolist()}),
+            "targets[1]['area']: got a list, wanted a tensor, as others have",
+        ),
         (lambda i, t: (i, None), "targets[1]: got NoneType, wanted a dict"),
         (lambda i, t: (i.numpy(), t), "images[1]: got ndarray, wanted a tensor"),
         (lambda i, t: (i.long(), t), "images[1]: got torch.int64, wanted"),
@@ -544,3 +579,17 @@ def test_bad_lists_and_banks():
     del target["masks"]
     with pytest.raises(ValueError, match=r"^bank\[0\]\[1\]: got no 'masks', wanted one for each"):
         CopyPaste([(picture, target)])
+
+
+def test_torch_s_default_device_changes_nothing():
+    """On "meta" there are no values to read."""
+    batch = [sample((60, 80), (10, 10, 50, 30)), sample((60, 80), (0, 0, 9, 9))]
+    made = []
+    for place in ("cpu", "meta"):
+        generator = torch.Generator().manual_seed(5)
+        with torch.device(place):
+            made.append(CopyPaste(generator=generator).collate(batch))
+    for one, other in zip(made[0][0], made[1][0], strict=True):
+        assert torch.equal(one, other)
+    for one, other in zip(made[0][1], made[1][1], strict=True):
+        assert all(torch.equal(one[key], other[key]) for key in one)

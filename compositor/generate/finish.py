@@ -2,11 +2,11 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from tqdm import tqdm
@@ -18,7 +18,7 @@ from compositor.data.write.checks import checked
 from compositor.data.write.parts import Writer
 from compositor.files import DataError, replacing_folder
 from compositor.generate import gallery, sheet, statistics
-from compositor.generate.config import Config
+from compositor.generate.config import Config, Format
 from compositor.generate.gallery import Lost
 from compositor.generate.material import Sources
 from compositor.generate.processes import Job, Workers
@@ -82,28 +82,42 @@ def line(folder: Path) -> str:
 
 def formats(workers: Workers) -> None:
     """Write the formats, those that an earlier run has written too: they show other pictures."""
-    config, shards = workers.job.config, workers.job.shards
-    for name, writer in _writers(workers.job.sources).items():
-        folder = config.output / name
-        if name in config.formats or folder.is_dir():
-            with replacing_folder(folder) as place:
-                parts = workers.map(partial(_part, name, place), range(len(shards)))
-                writer.whole(place, tqdm(parts, name, len(shards), unit="shard", disable=None))
+    config, sources, shards = workers.job.config, workers.job.sources, workers.job.shards
+    for name in _wanted(config):
+        with replacing_folder(config.output / name) as place:
+            parts = workers.map(partial(_part, name, place), range(len(shards)))
+            shown = tqdm(parts, name, len(shards), unit="shard", disable=None)
+            _writer(name, sources).whole(place, shown)
 
 
-def _writers(sources: Sources) -> dict[str, Writer[Any]]:
+def check(config: Config, sources: Sources) -> None:
+    """Raise a ValueError if a format cannot hold the classes: before a scene is made, not after."""
+    for name in _wanted(config):
+        _writer(name, sources)
+
+
+def _wanted(config: Config) -> list[Format]:
+    return [
+        name
+        for name in get_args(Format)
+        if name in config.formats or (config.output / name).is_dir()
+    ]
+
+
+def _writer(name: Format, sources: Sources) -> Writer[Any]:
     classes = sources.classes
-    return {
-        "coco": coco.Writer(classes, sources.ids),
-        "coco-polygons": coco.Writer(classes, sources.ids, polygons=True),
-        "yolo": yolo.Writer(classes),
-        "yolo-seg": yolo.Writer(classes, segments=True),
-        "voc": voc.Writer(classes),
+    writers: dict[Format, Callable[[], Writer[Any]]] = {
+        "coco": partial(coco.Writer, classes, sources.ids),
+        "coco-polygons": partial(coco.Writer, classes, sources.ids, polygons=True),
+        "yolo": partial(yolo.Writer, classes),
+        "yolo-seg": partial(yolo.Writer, classes, segments=True),
+        "voc": partial(voc.Writer, classes),
     }
+    return writers[name]()
 
 
-def _part(name: str, place: Path, job: Job, shard: int) -> Any:
-    writer = _writers(job.sources)[name]
+def _part(name: Format, place: Path, job: Job, shard: int) -> Any:
+    writer = _writer(name, job.sources)
     return writer.part(place, checked(job.shards.of(shard), writer.classes))
 
 

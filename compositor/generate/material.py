@@ -42,7 +42,7 @@ class Backgrounds:
 
     def __init__(self, records: Sequence[Record[Photograph]], size: tuple[int, int] | None) -> None:
         self._records, self._size = records, size
-        self._held: OrderedDict[int, Photograph | list[Skip]] = OrderedDict()
+        self._held: OrderedDict[int, tuple[Photograph | None, list[Skip]]] = OrderedDict()
         self._bytes = 0
         self.left_out: LeftOut = {}
 
@@ -56,30 +56,30 @@ class Backgrounds:
             DataError: None can be.
         """
         for step in range(len(self)):
-            found = self._loaded((index + step) % len(self))
-            if isinstance(found, Photograph):
+            found, skips = self._loaded((index + step) % len(self))
+            note(self.left_out, skips)
+            if found is not None:
                 return found
-            note(self.left_out, found)
         raise DataError(f"backgrounds: none of {len(self)} can be used ({told(self.left_out)})")
 
-    def _loaded(self, index: int) -> Photograph | list[Skip]:
+    def _loaded(self, index: int) -> tuple[Photograph | None, list[Skip]]:
+        """The background, if it can be used, and what of it cannot be."""
         if index in self._held:
             self._held.move_to_end(index)
             return self._held[index]
         items, skips = self._records[index].loaded()
-        found: Photograph | list[Skip] = skips
-        if items:
-            found = items[0] if self._size is None else self._covering(items[0], self._size)
-        self._held[index] = found
+        found = items[0] if items else None
+        if found is not None and self._size is not None:
+            if enlargement(found, self._size) > COARSEST:
+                skips.append(Skip(f"enlarged more than {COARSEST} times", found.name))
+                found = None
+            else:
+                found = covering(found, self._size)
+        self._held[index] = found, skips
         self._bytes += _bytes(found)
         while self._bytes > HELD and len(self._held) > 1:
-            self._bytes -= _bytes(self._held.popitem(last=False)[1])
-        return found
-
-    def _covering(self, photograph: Photograph, size: tuple[int, int]) -> Photograph | list[Skip]:
-        if enlargement(photograph, size) > COARSEST:
-            return [Skip(f"enlarged more than {COARSEST} times", photograph.name)]
-        return covering(photograph, size)
+            self._bytes -= _bytes(self._held.popitem(last=False)[1][0])
+        return found, skips
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def read(config: Config) -> Sources:
     observed = None
     if config.law.placement.matched:
         seen = [_by_name(records, objects.classes) for records in match] or [grounds]
-        observed = observe(_seen(seen))
+        observed = observe(_seen(seen, left_out))
         if observed is None:
             raise DataError(
                 "law.placement.matched: none of the backgrounds is annotated; name annotated "
@@ -225,11 +225,12 @@ def _banked(
     return kept
 
 
-def _seen(sources: Sequence[Records[Photograph]]) -> list[Seen]:
+def _seen(sources: Sequence[Records[Photograph]], left_out: LeftOut) -> list[Seen]:
     records = [record for each in sources for record in each.records]
     found = []
     for record in tqdm(records, "pictures to match", unit="file", disable=None):
-        items, _ = record.loaded()
+        items, skips = record.loaded()
+        note(left_out, skips)
         found += [(item.annotation, item.image.shape[:2]) for item in items]
     return found
 
@@ -259,5 +260,7 @@ def is_val(number: int, val: float) -> bool:
     return int((number + 1) * val + 1e-9) > int(number * val + 1e-9)
 
 
-def _bytes(found: Photograph | list[Skip]) -> int:
-    return found.image.nbytes if isinstance(found, Photograph) else 0
+def _bytes(found: Photograph | None) -> int:
+    if found is None:
+        return 0
+    return found.image.nbytes + sum(mask.nbytes for mask in found.masks if mask is not None)

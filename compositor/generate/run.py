@@ -20,7 +20,7 @@ FREE = ("output", "count", "formats", "workers", "shard", "preview", "device")
 """Options that change no picture."""
 JUDGED = ("weights", "hard", "keep", "share", "tries")
 """Options that change none unless there is a detector."""
-VERSION = 2
+VERSION = 3
 """Version of how scenes are drawn and rendered: folders of another are not resumed."""
 
 
@@ -41,6 +41,7 @@ def generate(config: Config, sources: Sources | None = None) -> Path:
     config.check()
     first, launches = config.part()
     sources = sources or read(config)
+    finish.check(config, sources)
     settle(config.output, settings(config, sources))
     launch = f"{first}-of-{launches}"
     shards = Shards(config.output, config.count, launch)

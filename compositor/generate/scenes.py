@@ -27,8 +27,8 @@ class Tally:
         composed: Scenes composed, those that were too easy included.
         passes: Pictures that the detector looked at.
         objects: Objects pasted and labelled.
-        unplaced: Objects for which no place was found.
-        hidden: Objects taken away because too little of them showed.
+        unplaced: Objects of the pictures made for which no place was found.
+        hidden: Objects of the pictures made taken away because too little of them showed.
     """
 
     scenes: int = 0
@@ -41,13 +41,15 @@ class Tally:
 
 @dataclass(frozen=True)
 class Made:
-    """A scene with its number and what it was made of."""
+    """A scene with its number, what it was made of, and how many objects it lost on the way."""
 
     number: int
     split: Split
     scene: Scene
     background: str
     quality: int
+    unplaced: int
+    hidden: int
 
 
 @dataclass
@@ -108,7 +110,10 @@ class Maker:
         other = None
         if choice.other is not None:
             photograph = material.backgrounds.load(choice.other)
-            if enlargement(photograph, canvas.size) <= COARSEST:  # of native sizes it may be more
+            # In the place of one that cannot be used comes the next, which may be the canvas's own;
+            # of native sizes it may have to be enlarged more.
+            alike = photograph.name == canvas.name
+            if not alike and enlargement(photograph, canvas.size) <= COARSEST:
                 other = cut(covering(photograph, canvas.size), canvas.size, random).image
         random = drawing.generator(self.config.seed, number, attempt)
         recipe = drawing.draw(
@@ -116,9 +121,9 @@ class Maker:
         )
         scene = compose(recipe, material.bank, canvas, law.placement.visible, other, random)
         self.tally.composed += 1
-        self.tally.unplaced += len(choice.cutouts) - len(recipe.layers)
-        self.tally.hidden += len(recipe.layers) - len(scene.layers)
-        return Made(number, split, scene, canvas.name, recipe.quality)
+        unplaced = len(choice.cutouts) - len(recipe.layers)
+        hidden = len(recipe.layers) - len(scene.layers)
+        return Made(number, split, scene, canvas.name, recipe.quality, unplaced, hidden)
 
     def _hard(self, scene: Scene) -> bool:
         """Whether enough of the pasted objects are hard."""

@@ -97,6 +97,8 @@ class Shards:
                 )
                 maker.tally.scenes += 1
                 maker.tally.objects += sum(i.cutout is not None for i in made.scene.instances)
+                maker.tally.unplaced += made.unplaced
+                maker.tally.hidden += made.hidden
             left_out = maker.left_out()
             if easy:
                 left_out[TOO_EASY] = easy

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from compositor._arguments import LONGEST_REACH
 from compositor.ops.reference import compute_dtype
 
 
@@ -54,7 +55,12 @@ def _layers(
     dtype = compute_dtype(background.dtype)
     levels = background.dtype == torch.uint8
     places = [(k, i) for k, stack in enumerate(foreground) for i in range(len(stack))]
-    rows = zip(image.tolist(), source.tolist(), sigma.tolist(), strict=True)
+    rows = zip(
+        _indices("image", image, len(background)),
+        _indices("source", source, len(places)),
+        _blurs(sigma),
+        strict=True,
+    )
     for number, (canvas, cutout, width) in enumerate(rows):
         if levels and not bool(theta[number].isfinite().all()):
             continue
@@ -82,6 +88,24 @@ def _layers(
             toned[1],
             (threshold, width, reach, straight_through),
         )
+
+
+def _indices(name: str, given: Tensor, count: int) -> list[int]:
+    """Checked as the kernels do it: while a graph is captured, nothing else does."""
+    indices: list[int] = given.tolist()
+    for index in indices:
+        if not 0 <= index < count:
+            raise RuntimeError(f"compositor.render: {name}: got {index}, wanted 0 to {count - 1}")
+    return indices
+
+
+def _blurs(sigma: Tensor) -> list[float]:
+    widths: list[float] = sigma.tolist()
+    if not all(0 <= 3 * width <= LONGEST_REACH for width in widths):
+        raise RuntimeError(
+            f"compositor.render: wanted blurs of at least 0 and at most {LONGEST_REACH} pixels"
+        )
+    return widths
 
 
 def render_by(blend: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:

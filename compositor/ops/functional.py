@@ -147,7 +147,7 @@ def blend(
                 each,
                 None,
                 None,
-                torch.full((len(theta),), sigma, dtype=torch.float64),
+                torch.full((len(theta),), sigma, dtype=torch.float64, device="cpu"),
                 threshold,
                 reach,
                 straight_through,

@@ -167,7 +167,7 @@ def index(name: str, value: Any, what: str, count: int, layers: int) -> Tensor:
             f"{name}: got shape {tuple(value.shape)}, wanted ({layers},), one for each layer"
         )
     # On a device a look at the values waits for it: the kernels look once.
-    if layers and value.device.type == "cpu" and not torch.compiler.is_compiling():
+    if layers and value.device.type == "cpu" and _arguments.values_are_known(value):
         indices = value.tolist()
         least, most = min(indices), max(indices)
         if least < 0 or most >= count:
@@ -191,7 +191,7 @@ def widths(sigma: Any, layers: int) -> Tensor:
     """The blur of each layer, (L,) float64, where the kernels are launched from: the CPU."""
     if not isinstance(sigma, Tensor) or sigma.dim() == 0:
         width = _arguments.blur(sigma)
-        return torch.full((layers,), width, dtype=torch.float64)
+        return torch.full((layers,), width, dtype=torch.float64, device="cpu")
     if sigma.shape != (layers,) or not sigma.is_floating_point():
         got = f"a {sigma.dtype} tensor of shape {tuple(sigma.shape)}"
         raise ValueError(
@@ -200,10 +200,11 @@ def widths(sigma: Any, layers: int) -> Tensor:
         )
     if sigma.requires_grad:
         raise ValueError(
-            "sigma: got a tensor that requires a gradient, and none reaches it; pass sigma.detach()"
+            "sigma: got a tensor that requires a gradient, wanted one that does not; no gradient"
+            " reaches it, so pass sigma.detach()"
         )
-    widths = sigma.to("cpu", torch.float64)
-    if not torch.compiler.is_compiling():
+    widths = sigma.to("meta" if sigma.is_meta else "cpu", torch.float64)
+    if _arguments.values_are_known(widths):
         bad = ~((widths >= 0) & (3 * widths <= _arguments.LONGEST_REACH))
         if bool(bad.any()):
             raise ValueError(

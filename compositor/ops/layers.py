@@ -102,8 +102,8 @@ def render(
             bool, too. None: each whole frame.
         theta: Affine maps, (L, 2, 3), float32 or float64, layer by layer, from the canvas to the
             frame of its cut-out, as ``blend`` takes them.
-        image: (L,) int64: the canvas of each layer. None: one each, in order. On the CPU, as
-            ``source`` and ``sigma`` best are: from a GPU they are fetched, which waits for it.
+        image: (L,) int64: the canvas of each layer. None: one each, in order. Keep it, ``source``
+            and ``sigma`` on the CPU: fetching them from a GPU waits for it.
         source: (L,) int64: the cut-out of each layer. None: one each, in order.
         gain: (L, C), float32 or float64, of each layer's colours f: what is pasted is
             ``gain * f + bias``. None: 1.
@@ -117,45 +117,47 @@ def render(
 
     Returns:
         The composite, (N, C, H, W), of the background's dtype and memory format, or the pair
-        (composite, labels). A map that is not finite gives NaN on its whole canvas; of bytes, which
-        have no NaN, its layer is left out.
+        (composite, labels); plain tensors, even if the inputs are subclasses. A map that is not
+        finite gives NaN on its whole canvas; of bytes, which have no NaN, its layer is left out.
 
     Raises:
         TypeError: An argument is no tensor, or its dtype is not one of those above.
         ValueError: A shape, index, device or option is not as above, or a gradient is asked for
             through bytes.
-        RuntimeError: The backend asked for is not there, or cannot serve this device.
+        RuntimeError: The named backend is not available, or does not run on this device.
     """
-    background, foreground, mask = layer_arguments.autocast(background, foreground, mask)
-    background = layer_arguments.picture("background", background)
-    foregrounds, masks = layer_arguments.cutouts(foreground, mask, background)
-    theta = layer_arguments.maps(theta, background)
-    layers = len(theta)
-    cutouts = sum(stack.shape[0] for stack in foregrounds)
-    image = layer_arguments.index("image", image, "canvases", len(background), layers)
-    source = layer_arguments.index("source", source, "cut-outs", cutouts, layers)
-    gain = layer_arguments.tone("gain", gain, layers, background)
-    bias = layer_arguments.tone("bias", bias, layers, background)
-    threshold = _arguments.threshold(threshold, compute_dtype(background.dtype))
-    widths = layer_arguments.widths(sigma, layers)
-    reach = -1 if radius is None else _arguments.radius(radius)
-    _arguments.choices(mask_grad, "return_labels", return_labels)
-    if background.dtype == torch.uint8:
-        functional.refuse_gradients({"theta": theta, "gain": gain, "bias": bias})
-    op = getattr(layers_registration.render, functional.select(backend, background.device))
-    composite, *labels = op(
-        foregrounds,
-        masks,
-        background,
-        theta,
-        image,
-        source,
-        gain,
-        bias,
-        widths,
-        threshold,
-        reach,
-        mask_grad == "straight_through",
-        return_labels,
-    )
+    # Subclasses such as torchvision's Image and Mask refuse to be mixed in one call.
+    with torch._C.DisableTorchFunctionSubclass():
+        background, foreground, mask = layer_arguments.autocast(background, foreground, mask)
+        background = layer_arguments.picture("background", background)
+        foregrounds, masks = layer_arguments.cutouts(foreground, mask, background)
+        theta = layer_arguments.maps(theta, background)
+        layers = len(theta)
+        cutouts = sum(stack.shape[0] for stack in foregrounds)
+        image = layer_arguments.index("image", image, "canvases", len(background), layers)
+        source = layer_arguments.index("source", source, "cut-outs", cutouts, layers)
+        gain = layer_arguments.tone("gain", gain, layers, background)
+        bias = layer_arguments.tone("bias", bias, layers, background)
+        threshold = _arguments.threshold(threshold, compute_dtype(background.dtype))
+        widths = layer_arguments.widths(sigma, layers)
+        reach = -1 if radius is None else _arguments.radius(radius)
+        _arguments.choices(mask_grad, "return_labels", return_labels)
+        if background.dtype == torch.uint8:
+            functional.refuse_gradients({"theta": theta, "gain": gain, "bias": bias})
+        op = getattr(layers_registration.render, functional.select(backend, background.device))
+        composite, *labels = op(
+            foregrounds,
+            masks,
+            background,
+            theta,
+            image,
+            source,
+            gain,
+            bias,
+            widths,
+            threshold,
+            reach,
+            mask_grad == "straight_through",
+            return_labels,
+        )
     return (composite, Labels(*labels)) if return_labels else composite

@@ -38,7 +38,7 @@ def gaussian_taps(sigma: float, radius: int, dtype: torch.dtype) -> list[float]:
     The outer taps are rounded to multiples of half an ulp of 1 and the centre takes the rest, so
     every partial sum is exact: where the mask is 1 all around, alpha is exactly 1.
     """
-    offsets = torch.arange(radius + 1, dtype=torch.float64)
+    offsets = torch.arange(radius + 1, dtype=torch.float64, device="cpu")
     weights = torch.exp(-0.5 * (offsets / sigma) ** 2) if sigma > 0 else (offsets == 0).double()
     weights = weights / (2 * weights.sum() - weights[0])
     grid = 2.0 ** (24 if dtype == torch.float32 else 53)

@@ -68,8 +68,8 @@ def compose(
         random: For the noise.
     """
     ground = canvas.image
-    if recipe.artefact is not None and other is not None:
-        shape = recipe.artefact.shape
+    shape = recipe.artefact
+    if shape is not None and other is not None:
         theta = thetas([shape], bank, recipe.size)
         mask = bank[shape.cutout].level(shape.size).mask
         # The other background lies where this one does, seen through the object's shape.

@@ -48,21 +48,13 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Artefact:
-    """The shape of an object cut out of another background."""
-
-    background: int
-    shape: Layer
-
-
-@dataclass(frozen=True)
 class Choice:
     """What a scene is made of, the same at every attempt.
 
     Attributes:
         background: Its index.
         cutouts: The objects, then the distractors, by their indices in the bank.
-        other: The background of an artefact; None: there is none.
+        other: Another background, for an artefact; None: there is none.
     """
 
     background: int
@@ -77,7 +69,7 @@ class Recipe:
     Attributes:
         size: (H, W) of the canvas in pixels.
         layers: What is pasted, the last on top.
-        artefact: Pasted before, without a label.
+        artefact: The shape in which the other background shows, beneath all; None: there is none.
         noise: Standard deviation, as a share of the full range.
         blur: Sigma of the whole picture, in pixels.
         quality: The JPEG's.
@@ -86,7 +78,7 @@ class Recipe:
 
     size: tuple[int, int]
     layers: tuple[Layer, ...]
-    artefact: Artefact | None
+    artefact: Layer | None
     noise: float
     blur: float
     quality: int
@@ -109,7 +101,9 @@ def choose(
     """
     placement = law.placement
     background = int(random.integers(backgrounds))
-    other = int(random.integers(backgrounds)) if random.random() < law.look.artefacts else None
+    other = None
+    if random.random() < law.look.artefacts and backgrounds > 1:
+        other = (background + int(random.integers(1, backgrounds))) % backgrounds
     if random.random() < law.empty:
         return Choice(background, (), other)
     if not placement.matched:
@@ -162,8 +156,7 @@ def draw(
         centre, box = place
         taken = np.concatenate((taken, box[None]))
         layers.append(_coloured(law, Layer(index, angle, scale, centre), random))
-    other = choice.other
-    artefact = None if other is None else _artefact(law, bank, other, size, taken, random)
+    artefact = None if choice.other is None else _artefact(law, bank, size, taken, random)
     if law.placement.order == "random":
         layers = [layers[k] for k in random.permutation(len(layers))]
     elif law.placement.order == "size":
@@ -283,11 +276,10 @@ def _coloured(law: Law, layer: Layer, random: np.random.Generator) -> Layer:
 def _artefact(
     law: Law,
     bank: Bank,
-    other: int,
     size: tuple[int, int],
     taken: Boxes,
     random: np.random.Generator,
-) -> Artefact | None:
+) -> Layer | None:
     index = _one(bank.objects, random)
     shape = _shape(law, bank[index], size, None, random)
     if shape is None:
@@ -297,4 +289,4 @@ def _artefact(
     if place is None:
         return None
     sigma = random.uniform(*law.look.sigma)
-    return Artefact(other, Layer(index, angle, scale, place[0], sigma=sigma))
+    return Layer(index, angle, scale, place[0], sigma=sigma)

@@ -283,3 +283,38 @@ def test_classes_that_no_format_can_name_are_refused_with_their_source(tmp_path:
     with pytest.raises(DataError, match=r"classes: got 'new\\nline', wanted a name") as caught:
         source.cutouts(tmp_path, ANY)
     assert str(caught.value).startswith(f"{tmp_path}: ") and "\n" not in str(caught.value)
+
+
+def test_paths_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = {"bbox": [20, 20, 60, 50], "segmentation": [[20, 20, 80, 20, 80, 70, 20, 70]]}
+    tiny_data.coco(tmp_path, {"a.jpg": [ring | {"category_id": 3}]})
+    monkeypatch.chdir(tmp_path / "annotations")
+    for read in (lambda path: source.cutouts(path, ANY), source.photographs):
+        assert len(loaded(read(Path("instances_tiny.json")))[0]) == 1
+        with pytest.raises(DataError, match="^nowhere: is not there"):
+            read(Path("nowhere"))
+    cups = tmp_path / "images" / "cup"
+    tiny_data.save(cups / "a.jpg", tiny_data.picture(40, 50))
+    tiny_data.save(tmp_path / "images" / "masks" / "a.png", rectangle(40, 50, (5, 5, 20, 30)))
+    monkeypatch.chdir(cups)
+    records = source.cutouts(Path(), ANY)
+    assert records.classes == ("__background__", "cup") and len(loaded(records)[0]) == 1
+    assert masked.pairs(Path()) == []
+    root = tmp_path / "VOC2007"
+    box = (20.0, 10.0, 60.0, 80.0)
+    tiny_data.voc_image(root, "1", [("dog", box, 0)], {1: rectangle(90, 120, (21, 11, 59, 79))})
+    tiny_data.voc_sets(root, Main_train=["1"], Segmentation_train=["1"])
+    monkeypatch.chdir(root)
+    for read in (lambda path: source.cutouts(path, ANY), source.photographs):
+        assert read(Path()).classes == ("__background__", "dog")
+
+
+def test_an_object_of_voc_without_a_name_costs_no_other(tmp_path: Path) -> None:
+    box, mask = (20.0, 10.0, 60.0, 80.0), {1: rectangle(90, 120, (21, 11, 59, 79))}
+    tiny_data.voc_image(tmp_path / "VOC2007", "1", [("dog", box, 0), (" ", box, 0)], mask)
+    tiny_data.voc_sets(tmp_path / "VOC2007", Main_train=["1"], Segmentation_train=["1"])
+    for records in (source.cutouts(tmp_path, ANY), source.photographs(tmp_path)):
+        assert records.classes == ("__background__", "dog") and len(loaded(records)[0]) == 1
+    tiny_data.voc_image(tmp_path / "VOC2007", "1", [("", box, 0)], mask)
+    with pytest.raises(DataError, match="annotates no object of a class"):
+        source.photographs(tmp_path)

@@ -50,6 +50,14 @@ def test_objects_are_judged(folder, succeed):
     assert lines[0] == "0.png easy: 0.20 0.00" and lines[-1] == "0 of 2 pictures are hard"
 
 
+def test_a_picture_that_is_broken_costs_no_other(folder, succeed):
+    (folder / "coco" / "0.png").write_bytes(b"no picture")
+    (folder / "coco" / "2.png").unlink()
+    options = ("--pictures", "coco/instances.json", "--detector", "detectors_of_mugs.py:Mugs")
+    lines = succeed("judge.py", *options).splitlines()
+    assert lines == ["1.png easy: 0.60", "0 of 1 pictures are hard"]
+
+
 def test_what_cannot_be_judged(folder, refuse):
     detector = ("--detector", "detectors_of_mugs.py:Mugs")
     assert "none" in refuse("judge.py", "--pictures", "none", *detector)

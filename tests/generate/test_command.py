@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,20 @@ def test_formats_follow_when_the_set_grows(tmp_path: Path) -> None:
     for name in ("coco", "yolo"):
         images = tmp_path / "out" / name / "images" / "train"
         assert len(list(images.iterdir())) == 5, name
+
+
+def test_a_format_that_cannot_hold_the_classes_is_refused_before_any_work(tmp_path: Path) -> None:
+    """VOC numbers 254 classes; the other formats any."""
+    options = config(tmp_path, "out", count=1)
+    pixels = (tmp_path / "cutouts" / "ball" / "0.png").read_bytes()
+    for number in range(253):
+        (tmp_path / "cutouts" / f"{number}").mkdir()
+        (tmp_path / "cutouts" / f"{number}" / "0.png").write_bytes(pixels)
+    with pytest.raises(ValueError, match="classes: got 255, wanted at most 254 for VOC's masks"):
+        generate(replace(options, formats=("coco", "voc")))
+    assert not options.output.exists()
+    generate(options)
+    assert (options.output / "coco" / "annotations" / "instances_train.json").is_file()
 
 
 def test_ids_are_the_source_s_own(tmp_path: Path) -> None:
@@ -121,6 +136,20 @@ def test_a_detector_keeps_what_is_hard_for_it(tmp_path: Path) -> None:
         pytest.approx(0.9) if overlap(i.box) >= 0.5 else 0 for i in every
     ]
     assert len({i.confidence for i in every}) == 2
+
+
+def test_what_too_easy_tries_lost_is_not_told(tmp_path: Path) -> None:
+    """The report counts the objects that the pictures lack, whatever was tried before."""
+    (tmp_path / "middle.py").write_text(DETECTOR)
+    # Large objects, often where it finds them, of which two seldom fit beside each other.
+    law = Law(Placement(objects=(2, 2), scale=(0.7, 0.9), truncation=0.0, overlap=0.0))
+    judged = {"detector": f"{tmp_path}/middle.py:make", "count": 20, "law": law}
+    generate(config(tmp_path, "out", **judged))
+    tally = json.loads((tmp_path / "out" / "report.json").read_text())["tally"]
+    kept = list(Shards(tmp_path / "out", 20).pictures())
+    assert tally["composed"] > tally["scenes"] == len(kept) > 0
+    assert tally["hidden"] == 0
+    assert tally["unplaced"] == sum(2 - len(picture.instances) for picture in kept) > 0
 
 
 def test_a_detector_that_fails_is_told_and_can_be_mended(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ import scipy.ndimage
 from PIL import Image
 
 from compositor.files import DataError
-from compositor.generate import material
+from compositor.generate import material, scenes
 from compositor.scenes import canvas
+from compositor.scenes.compose import Scene, compose
+from compositor.scenes.law import MATCHED, Look
 from tests.data import tiny_data
-from tests.generate.tiny import config
+from tests.generate.tiny import LAW, config
 
 
 def test_a_file_that_is_both_sources_is_reported_once(tmp_path: Path) -> None:
@@ -78,3 +81,53 @@ def test_a_cut_out_is_searched_for_its_nearest_colours_once(
     monkeypatch.setattr(scipy.ndimage, "distance_transform_edt", noted)
     bank = material.read(config(tmp_path, "out")).splits["train"].bank
     assert len(searches) == len(bank) == 6
+
+
+def test_an_object_of_a_background_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
+    ring = [[20, 20, 80, 20, 80, 70, 20, 70]]
+    good = {"bbox": [20, 20, 60, 50], "segmentation": ring, "category_id": 3}
+    bad = {"bbox": [20, 20, 0, 0], "segmentation": [], "category_id": 3}
+    tiny_data.coco(tmp_path / "coco", {"a.jpg": [good, bad]}, ("ball", "cube"))
+    both = (tmp_path / "coco",)
+    options = replace(config(tmp_path, "out"), backgrounds=both)
+    grounds = material.read(options).splits["train"].backgrounds
+    for _ in range(2):  # decoded, and held from then on
+        grounds.left_out = {}
+        assert len(grounds.load(0).annotation) == 1
+        assert grounds.left_out == {"box without area in the image": ["a.jpg/2"]}
+    matched = replace(options, match=both, law=replace(options.law, placement=MATCHED.placement))
+    assert material.read(matched).left_out == {"box without area in the image": ["a.jpg/2"]}
+
+
+def test_masks_count_in_what_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two photographs of 90 x 120, of three bytes a pixel and one for each of three masks."""
+    ring = {"bbox": [20, 20, 60, 50], "segmentation": [[20, 20, 80, 20, 80, 70, 20, 70]]}
+    entries = [ring | {"category_id": 3}] * 3
+    tiny_data.coco(tmp_path / "coco", {"a.jpg": entries, "b.jpg": entries}, ("ball", "cube"))
+    options = replace(config(tmp_path, "out", size="native"), backgrounds=(tmp_path / "coco",))
+    for most, held in ((2 * 6 * 90 * 120, True), (2 * 6 * 90 * 120 - 1, False)):
+        monkeypatch.setattr(material, "HELD", most)
+        grounds = material.read(options).splits["train"].backgrounds
+        first = grounds.load(0)
+        grounds.load(1)
+        assert (grounds.load(0) is first) == held
+
+
+def test_no_artefact_is_of_the_background_that_it_is_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes in the place of a background that cannot be used may be the picture's own."""
+    options = config(tmp_path, "out", law=replace(LAW, look=Look(artefacts=1.0)))
+    cut_out_of = []
+
+    def noted(*given: Any) -> Scene:
+        cut_out_of.append(given[4])
+        return compose(*given)
+
+    monkeypatch.setattr(scenes, "compose", noted)
+    list(scenes.Maker(options, material.read(options)).make(range(5)))
+    assert len(cut_out_of) == 5 and None not in cut_out_of
+    for number in (1, 2, 3):
+        (tmp_path / "grounds" / f"{number}.jpg").write_bytes(b"no picture")
+    list(scenes.Maker(options, material.read(options)).make(range(5)))
+    assert cut_out_of[5:] == [None] * 5

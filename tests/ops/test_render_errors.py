@@ -1,5 +1,7 @@
 """Every wrong argument of ``render`` is named, with what came and what is wanted."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -73,12 +75,19 @@ def test_gradient_through_bytes_is_refused(name):
 
 
 def test_indices_that_python_did_not_see_are_refused_by_the_kernels():
-    image = GIVEN.image.clone()
-    image[4] = 7
-    for overload in ("default", "reference"):
-        op = getattr(torch.ops.compositor.render, overload)
-        with pytest.raises((RuntimeError, IndexError)):
-            op(
-                [f[None] for f in GIVEN.foreground], None, GIVEN.background, GIVEN.theta, image,
-                GIVEN.source, None, None, GIVEN.sigma, 0.0, -1, True, False,
-            )  # fmt: skip
+    for name, change, complaint in (
+        ("image", GIVEN.image + 1, "image: got 3, wanted 0 to 2"),
+        ("image", GIVEN.image - 1, "image: got -1, wanted 0 to 2"),
+        ("source", GIVEN.source - 1, "source: got -1, wanted 0 to 3"),
+        ("sigma", -GIVEN.sigma, "wanted blurs of at least 0"),
+        ("sigma", GIVEN.sigma * torch.nan, "wanted blurs of at least 0"),
+        ("sigma", GIVEN.sigma + 2**30, "wanted blurs of at least 0"),
+    ):
+        given = replace(GIVEN, **{name: change})
+        for overload in ("default", "reference"):
+            op = getattr(torch.ops.compositor.render, overload)
+            with pytest.raises(RuntimeError, match=rf"compositor\.render: {complaint}"):
+                op(
+                    [f[None] for f in given.foreground], None, given.background, given.theta,
+                    given.image, given.source, None, None, given.sigma, 0.0, -1, True, False,
+                )  # fmt: skip

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import compositor
 from tests.ops.cases import device_of, each_backend, overload_of
@@ -156,3 +158,54 @@ def test_triton_is_a_chain_of_its_blend():
         torch.testing.assert_close(
             got, wanted, rtol=1e-4, atol=2e-3 if got is results[0][1] else 2e-5
         )
+
+
+@each_backend
+@pytest.mark.parametrize("as_bytes", [True, False])
+def test_torch_s_default_device_changes_nothing(backend, as_bytes):
+    """On "meta" there are no values to read; a sigma on a GPU would have to be waited for."""
+    given = scene((3, 3, 4, 9, 21, 27)).on(device_of(backend))
+
+    def image(value):
+        return (255 * value).byte() if as_bytes else value
+
+    foreground = torch.stack(given.foreground[:1] * 3)
+    made = []
+    for place in ("cpu", "meta"):
+        with torch.device(place):
+            layers = compositor.render(
+                image(given.background), [image(f) for f in given.foreground], None, given.theta,
+                image=given.image, source=given.source, sigma=0.7, backend=backend,
+            )  # fmt: skip
+            pasted = compositor.blend(
+                image(foreground), None, image(given.background), given.theta[:3], sigma=0.7,
+                backend=backend,
+            )  # fmt: skip
+        made.append((layers, pasted))
+    assert all(torch.equal(one, other) for one, other in zip(*made, strict=True))
+
+
+def test_fake_tensors_and_make_fx():
+    """Neither has values that an index or a blur could be checked by."""
+    given = scene((3, 3, 4, 9, 21, 27))
+
+    def function(theta, image, source, sigma):
+        return compositor.render(
+            given.background, given.foreground, None, theta, image=image, source=source,
+            sigma=sigma,
+        )  # fmt: skip
+
+    arguments = given.theta, given.image, given.source, given.sigma
+    traced = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*arguments)
+    assert torch.equal(traced(*arguments), function(*arguments))
+    with pytest.raises(RuntimeError, match="image: got 3, wanted 0 to 2"):
+        traced(given.theta, given.image + 1, given.source, given.sigma)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        made = function(*map(mode.from_tensor, arguments))
+    assert made.shape == given.background.shape
+    meta = (value.to("meta") for value in arguments)
+    on_meta = compositor.render(
+        given.background.to("meta"), [f.to("meta") for f in given.foreground], None, next(meta),
+        image=next(meta), source=next(meta), sigma=next(meta),
+    )  # fmt: skip
+    assert on_meta.is_meta and on_meta.shape == given.background.shape

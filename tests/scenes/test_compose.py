@@ -12,7 +12,7 @@ from compositor.data.records import Annotation, Cutout, Photograph
 from compositor.scenes.bank import Bank, banked
 from compositor.scenes.canvas import Canvas, covering, cut
 from compositor.scenes.compose import Scene, compose, on_canvas, thetas
-from compositor.scenes.draw import Artefact, Layer, Recipe
+from compositor.scenes.draw import Layer, Recipe
 
 H, W = 60, 80
 RNG = np.random.default_rng(0)
@@ -170,7 +170,7 @@ def test_the_background_keeps_its_objects_less_what_is_hidden() -> None:
 
 
 def test_an_artefact_is_another_background_seen_through_a_shape() -> None:
-    scene = composed(artefact=Artefact(0, layer(12, 25)))
+    scene = composed(artefact=layer(12, 25))
     assert (scene.image == pasted((12, 25, np.full((20, 30, 3), 200, np.uint8)))).all()
     assert scene.instances == ()
 

@@ -107,6 +107,14 @@ def test_mirrored_empty_and_artefact_shares_are_those_of_the_law() -> None:
     assert shares == pytest.approx([0.3, 0.4, 0.5], abs=0.08)
 
 
+def test_an_artefact_is_of_any_other_background() -> None:
+    law = replace(PLAIN, look=replace(PLAIN.look, artefacts=1.0))
+    chosen = [choose(law, BANK, 3, None, generator(1, number)) for number in range(200)]
+    pairs = {(choice.background, choice.other) for choice in chosen}
+    assert pairs == {(a, b) for a in range(3) for b in range(3) if a != b}
+    assert choose(law, BANK, 1, None, generator(1, 0)).other is None
+
+
 def test_a_scene_follows_from_its_numbers_alone() -> None:
     first, again = scenes(PLAIN, 20), scenes(PLAIN, 20)
     assert first == again

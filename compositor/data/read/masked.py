@@ -90,7 +90,7 @@ def _load(
 
 
 def _mask(picture: Path, folder: Path, names: Callable[[Path], Mapping[str, str]]) -> Path | None:
-    places = [picture.parent, picture.parent / "masks", picture.parents[1] / "masks"]
+    places = [picture.parent, picture.parent / "masks", picture.parent.parent / "masks"]
     for above in picture.parents:
         if above.name == "images":
             places.append(above.parent / "masks" / picture.parent.relative_to(above))

@@ -38,7 +38,7 @@ def cutouts(path: Path, clean_up: CleanUp) -> Records[Cutout]:
         DataError: There is no such path, or it holds no cut-out in any of these layouts.
     """
     _exists(path)
-    found = _cutouts(path, clean_up)
+    found = _cutouts(path.absolute(), clean_up)
     try:
         checks.names(found.classes)
     except ValueError as error:
@@ -89,6 +89,7 @@ def photographs(path: Path) -> Records[Photograph]:
         DataError: There is no such path, or it holds no picture.
     """
     _exists(path)
+    path = path.absolute()  # pictures may lie beside it, and its name may count
     if files := _coco(path):
         listed = [coco.photographs(file, keep_empty=True, with_masks=True) for file in files]
         return joining.joined(joining.distinct(listed, [file.path for file in files]))

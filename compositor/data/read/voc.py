@@ -133,9 +133,10 @@ def kinds(folder: Path, sets: Sequence[Set]) -> list[str]:
                 found |= {one.kind for one in read_objects(file, file.stem)[1]}
             except Skip:  # counted when the picture is loaded
                 continue
+    found -= {BACKGROUND, ""}  # an object without a name is of no class
     if not found:
-        raise DataError(f"{folder}: annotates no object")
-    return sorted(found - {BACKGROUND})
+        raise DataError(f"{folder}: annotates no object of a class")
+    return sorted(found)
 
 
 def load_photograph(
