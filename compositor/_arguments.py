@@ -18,6 +18,8 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 IMAGE_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 PAPER_THRESHOLD = 1 - 1e-7
+NO_THRESHOLD = 0.0
+"""Masks are taken as they are, so that an object keeps its size however far it shrinks."""
 LONGEST_REACH = 2**20
 """Longest reach of the blur in pixels: beyond any canvas, but its taps still fit in memory."""
 Number = TypeVar("Number", int, float)
@@ -203,16 +205,22 @@ def one_each(name: str, value: Any, last: tuple[int, ...], mask: Tensor) -> Tens
     return tensor
 
 
-def corners(name: str, value: Any, canvas_size: tuple[int, int], mask: Tensor) -> Tensor:
-    """Return boxes (N, 4), one per mask, as corners; torchvision's type gives its own format."""
-    if not hasattr(value, "format"):
-        return one_each(name, value, (4,), mask)
-    form = getattr(value.format, "value", value.format)  # of an enumeration
+def box_format(name: str, value: Any, canvas_size: tuple[int, int]) -> str:
+    """Return the format of boxes of torchvision's type, which must be on such a canvas."""
+    form: str = getattr(value.format, "value", value.format)  # of an enumeration
     if form not in ("XYXY", "XYWH", "CXCYWH"):
         raise ValueError(f"{name}: got format {form}, wanted XYXY, XYWH or CXCYWH")
     canvas = tuple(getattr(value, "canvas_size", canvas_size))
     if canvas != canvas_size:
         raise ValueError(f"{name}: got boxes on a canvas of {canvas}, wanted {canvas_size}")
+    return form
+
+
+def corners(name: str, value: Any, canvas_size: tuple[int, int], mask: Tensor) -> Tensor:
+    """Return boxes (N, 4), one per mask, as corners; torchvision's type gives its own format."""
+    if not hasattr(value, "format"):
+        return one_each(name, value, (4,), mask)
+    form = box_format(name, value, canvas_size)
     boxes = one_each(name, value, (4,), mask).as_subclass(Tensor)
     first, last = boxes[:, :2], boxes[:, 2:]
     if form == "XYWH":

@@ -8,13 +8,15 @@ from types import TracebackType
 MODULE, SCRIPT = "compositor.generate", "compositor-generate"
 STOPPED = 130
 """What a shell gives to a command that Ctrl-C has stopped."""
+LINE = "stopped; run the same command again to resume"
+"""What such a command says."""
 
 
 def _told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
         return
-    print("stopped; the same command goes on", file=sys.stderr, flush=True)
+    print(LINE, file=sys.stderr, flush=True)
     os._exit(STOPPED)
 
 

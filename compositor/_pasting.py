@@ -14,10 +14,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 import compositor
 from compositor import affine
+from compositor._arguments import NO_THRESHOLD
 from compositor._targets import Object, Picture, boxes_of, rewritten, solid
-
-THRESHOLD = 0.0
-"""Masks are taken as they are, so that an object keeps its size however far it shrinks."""
 
 
 class Layer(NamedTuple):
@@ -117,7 +115,7 @@ def _rendered(
         [mask.to(device) for _, mask in cutouts],
         _thetas(layers, pictures[numbers[0]].size).to(device),
         image=torch.tensor([numbers.index(layer.picture) for layer in layers], device="cpu"),
-        threshold=THRESHOLD,
+        threshold=NO_THRESHOLD,
         sigma=torch.tensor([layer.sigma for layer in layers], dtype=torch.float64, device="cpu"),
         return_labels=True,
     )

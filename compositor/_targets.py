@@ -17,7 +17,6 @@ from compositor.visibility import around
 REDRAWN = ("boxes", "masks", "area")
 """Entries that follow from what is seen; an object's others are carried along."""
 NEEDED = ("masks", "labels", "boxes")
-FORMATS = ("XYXY", "XYWH", "CXCYWH")
 
 
 class Object(NamedTuple):
@@ -119,7 +118,7 @@ def _picture(name: str, image: Tensor, target: Any, wanted: Sequence[str]) -> Pi
         if value.device != image.device:
             raise ValueError(f"{entry}: got device {value.device}, wanted the image's")
         if isinstance(value, tv_tensors.BoundingBoxes):
-            _check_boxes(entry, value, size)
+            _arguments.box_format(entry, value, size)
         rest = {"masks": size, "boxes": (4,)}.get(key, value.shape[1:])
         count = rows(target["masks"])
         if value.dim() == 0 or len(value) != count or value.shape[1:] != rest:
@@ -129,13 +128,6 @@ def _picture(name: str, image: Tensor, target: Any, wanted: Sequence[str]) -> Pi
                 f" picture of {size}"
             )
     return Picture(name, image, target, target["masks"].as_subclass(Tensor))
-
-
-def _check_boxes(name: str, boxes: Any, size: tuple[int, int]) -> None:
-    if boxes.format.value not in FORMATS:
-        raise ValueError(f"{name}: got format {boxes.format.value}, wanted one of {FORMATS}")
-    if tuple(boxes.canvas_size) != size:
-        raise ValueError(f"{name}: got boxes on a canvas of {boxes.canvas_size}, wanted {size}")
 
 
 def solid(mask: Tensor) -> Tensor:

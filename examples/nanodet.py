@@ -15,24 +15,23 @@ from torch.nn.functional import interpolate
 from trainers.detectors.nanodet_files import CLASSES, convolutions
 from trainers.detectors.nanodet_network import Network, detections, nanodet_g
 
+THRESHOLD = 0.05
+"""Least score of a detection."""
+STRIDE = 32
+"""Pictures are stretched until each side is a multiple of this."""
 
-def load(
-    weights: str | Path, device: str | torch.device = "cpu", size: int | None = None
-) -> "NanoDet":
+
+def load(weights: str | Path, device: str | torch.device = "cpu") -> "NanoDet":
     """Load NanoDet-g.
 
     Args:
         weights: The folder with its two files.
         device: Where it runs.
-        size: Side of the square that pictures are stretched to, a multiple of 32; 416 is what it
-            was trained at. None: each side's next multiple of 32.
 
     Raises:
-        ValueError: A file is missing, partial or of another network, or the size is wrong.
+        ValueError: A file is missing, partial or of another network.
     """
-    if size is not None and (size < 32 or size % 32):
-        raise ValueError(f"size: got {size}, wanted a multiple of 32")
-    return NanoDet(nanodet_g(list(convolutions(Path(weights)))).to(device), size)
+    return NanoDet(nanodet_g(list(convolutions(Path(weights)))).to(device))
 
 
 class NanoDet:
@@ -40,23 +39,21 @@ class NanoDet:
 
     Args:
         network: The network.
-        size: Side of the square that pictures are stretched to, or None; see :func:`load`.
-        threshold: Least score of a detection.
     """
 
     classes = CLASSES
 
-    def __init__(self, network: Network, size: int | None = None, threshold: float = 0.05):
-        self.network, self.size, self.threshold = network, size, threshold
+    def __init__(self, network: Network):
+        self.network = network
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> list[dict[str, Tensor]]:
         """Detect objects in images (N, 3, H, W) in [0, 1]."""
         height, width = images.shape[-2:]
-        high, wide = (self.size or 32 * math.ceil(side / 32) for side in (height, width))
+        high, wide = (STRIDE * math.ceil(side / STRIDE) for side in (height, width))
         images = images.to(next(self.network.parameters()).device)
         if (high, wide) != (height, width):
             images = interpolate(images, (high, wide), mode="bilinear")
-        found = detections(self.network(images), (high, wide), self.threshold)
+        found = detections(self.network(images), (high, wide), THRESHOLD)
         scale = images.new_tensor([width / wide, height / high] * 2)
         return [{**one, "boxes": one["boxes"] * scale} for one in found]

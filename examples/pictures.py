@@ -1,6 +1,5 @@
 """Reads and writes the examples' pictures: bytes, (C, H, W) uint8."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
+
+from compositor.files import DataError, check_writable, replacing
 
 
 def to_bytes(picture: Tensor) -> Tensor:
@@ -57,27 +58,19 @@ def check_output(path: Path) -> None:
     if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         raise ValueError(f"--output: got {path}, wanted a picture's name such as {path.stem}.png")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _temporary(path).touch()
-        _temporary(path).unlink()
-    except (OSError, ValueError) as error:
+        check_writable(path.parent)
+        folder = path.is_dir()
+    except (DataError, OSError) as error:
         reason = getattr(error, "strerror", error)
         raise ValueError(f"--output: {path}: cannot be written ({reason})") from error
-    if path.is_dir():
+    if folder:
         raise ValueError(f"--output: got {path}, a folder, wanted a picture's name")
 
 
 def write(image: Image.Image, path: Path, **options: Any) -> None:
-    """Write a picture under a temporary name and rename it, so that no partial file is left."""
-    temporary = _temporary(path)
+    """Write a picture whole or not at all."""
     try:
-        image.save(temporary, **options)
-        os.replace(temporary, path)
-    except OSError as error:  # a full disk, or a format that has no colours
+        with replacing(path) as partial:
+            image.save(partial, **options)
+    except (DataError, OSError) as error:  # a full disk, or a format that has no colours
         raise ValueError(f"--output: {path}: cannot be written ({error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.stem}.part{path.suffix}")

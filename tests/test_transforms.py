@@ -547,7 +547,7 @@ SIZE = (60, 80)
                     )
                 },
             ),
-            "targets[1]['boxes']: got format CXCYWHR, wanted one of",
+            "targets[1]['boxes']: got format CXCYWHR, wanted XYXY, XYWH or CXCYWH",
         ),
     ],
 )

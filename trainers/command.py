@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from compositor._interrupt import STOPPED
+from compositor._interrupt import LINE, STOPPED
 from compositor.files import DataError
 from trainers.checkpoint import OtherRunError
 from trainers.config import ConfigError
@@ -25,7 +25,7 @@ def one_line(*errors: type[Exception]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print("stopped; the same command resumes it", file=sys.stderr)
+        print(LINE, file=sys.stderr)
         raise SystemExit(STOPPED) from None
     except (*known, *errors) as error:
         raise SystemExit(f"error: {error}") from error

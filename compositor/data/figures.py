@@ -1,4 +1,4 @@
-"""Matplotlib as the trainers use it: without a display, writing pictures atomically."""
+"""Matplotlib without a display, writing figures whole or not at all."""
 
 from pathlib import Path
 from typing import Any

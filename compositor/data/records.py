@@ -4,7 +4,7 @@ A reader checks its folder, lists the images cheaply and returns :class:`Records
 only when a record is loaded, which ``prepared.py`` does once.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal, NamedTuple, TypeVar
@@ -18,9 +18,11 @@ BACKGROUND = "__background__"
 Box = tuple[float, float, float, float]
 """(x1, y1, x2, y2) in pixels, right and bottom exclusive."""
 Item = TypeVar("Item", "Photograph", "Cutout")
+LeftOut = dict[str, list[str]]
+"""Names of what could not be used, by reason."""
 Ignored = Literal["difficult", "crowd"]
-"""Kinds of objects that are neither right nor wrong to find. Each has its own matching rules
-(:func:`trainers.detection.average_precision.average_precision`)."""
+"""Kinds of objects that are neither right nor wrong to find; VOC and COCO match each by rules of
+their own."""
 
 
 class Skip(Exception):
@@ -155,6 +157,11 @@ class Record(Generic[Item]):
         except Skip as skip:
             skips.append(skip)
         return items, skips
+
+
+def counted(left_out: Mapping[str, Sized]) -> str:
+    """How much was left out for each reason."""
+    return ", ".join(f"{reason}: {len(lost)}" for reason, lost in left_out.items())
 
 
 @dataclass(frozen=True)

@@ -15,26 +15,26 @@ from compositor.files import replacing
 
 TILE = 128
 """Side in pixels."""
-COLUMNS = 12
+COLUMNS, ROWS = 12, 8
+OBJECTS = 12
+"""Objects drawn for each reason."""
 GREY, GREEN, YELLOW = (128, 128, 128), (0, 220, 0), (255, 210, 0)
 
 Box = Sequence[float]
 Colour = tuple[int, int, int]
 
 
-def contact_sheet(cutouts: Cutouts, path: Path, rows: int = 8) -> None:
+def contact_sheet(cutouts: Cutouts, path: Path) -> None:
     """Draw cut-outs spread evenly over the set, on grey, with each mask's box in green."""
     tiles = []
-    for index in _spread(len(cutouts), COLUMNS * rows):
+    for index in _spread(len(cutouts), COLUMNS * ROWS):
         pixels = cutouts.image(index).numpy().transpose(1, 2, 0)
         mask = pixels[..., 3] > 0
         tiles.append(tile(_on_grey(pixels[..., :3], mask), [(box_of(mask), GREEN)]))
     save(tiles, path)
 
 
-def clean_up_sheet(
-    records: Records[Cutout], cutouts: Cutouts, path: Path, objects: int = 12
-) -> None:
+def clean_up_sheet(records: Records[Cutout], cutouts: Cutouts, path: Path) -> None:
     """Draw objects that the clean-up left out, by reason, and some it kept (the paper's figure 10).
 
     A row has four objects of three tiles each: the photograph with the annotated box in yellow, the
@@ -44,10 +44,9 @@ def clean_up_sheet(
         records: What the cut-outs were prepared from.
         cutouts: The cut-outs, which know what was left out.
         path: Where to write the picture.
-        objects: How many to draw for each reason.
     """
-    kept = [cutouts.names[index] for index in _spread(len(cutouts), objects)]
-    left_out = {reason: names[:objects] for reason, names in cutouts.left_out.items()}
+    kept = [cutouts.names[index] for index in _spread(len(cutouts), OBJECTS)]
+    left_out = {reason: names[:OBJECTS] for reason, names in cutouts.left_out.items()}
     by_name = {record.name: record for record in records.records}
     tiles: list[Image.Image] = []
     for reason, names in (left_out | {"kept": kept}).items():

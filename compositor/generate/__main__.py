@@ -49,9 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         sys.exit(f"error: {error.filename}: {error.strerror}")
     left = len(Shards(output, config.count).missing())
-    print(
-        f"wrote {output}, but for {left} shards of other launches" if left else finish.line(output)
-    )
+    missing = f"wrote {output}; {left} shards of other launches are still missing"
+    print(missing if left else finish.line(output))
 
 
 if __name__ == "__main__":

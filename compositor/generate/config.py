@@ -70,7 +70,7 @@ class Config:
     """What scenes are drawn from."""
 
     def check(self) -> None:
-        """Raise a ValueError about the first option that cannot be."""
+        """Raise a ValueError about the first invalid option."""
         if not self.cutouts:
             raise ValueError("cutouts: got none, wanted at least one source")
         if not self.backgrounds:
@@ -101,7 +101,9 @@ class Config:
                 "name other blends (--law.look.blends gaussian hard)"
             )
         if self.weights is not None and self.detector is None:
-            raise ValueError("weights: got some without a detector")
+            raise ValueError(
+                f"weights: got {self.weights} without a detector, wanted --detector too"
+            )
         self.part()
 
     def part(self) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 import compositor
 from compositor import files
+from compositor.data.records import counted
 from compositor.data.write import coco, voc, yolo
 from compositor.data.write.checks import checked
 from compositor.data.write.parts import Writer
@@ -74,9 +75,8 @@ def line(folder: Path) -> str:
         parts.append(f"no object of {', '.join(missing)}")
     if unplaced := report["tally"]["unplaced"]:
         parts.append(f"{unplaced} more found no place")
-    if left_out := report["left_out"]:
-        counts = ", ".join(f"{reason}: {lost['count']}" for reason, lost in left_out.items())
-        parts.append(f"left out: {counts}")
+    if left_out := {reason: Lost(**lost) for reason, lost in report["left_out"].items()}:
+        parts.append(f"left out: {counted(left_out)}")
     return "; ".join(parts)
 
 

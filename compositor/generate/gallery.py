@@ -41,6 +41,9 @@ class Lost:
     count: int = 0
     first: list[str] = field(default_factory=list)
 
+    def __len__(self) -> int:
+        return self.count
+
     def add(self, names: Sequence[str]) -> None:
         """Count names that have not been counted."""
         self.count += len(names)

@@ -11,7 +11,15 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from compositor.data.read import joining, source
-from compositor.data.records import Cutout, Photograph, Record, Records, Skip
+from compositor.data.records import (
+    Cutout,
+    LeftOut,
+    Photograph,
+    Record,
+    Records,
+    Skip,
+    counted,
+)
 from compositor.files import DataError, there
 from compositor.generate.config import Config
 from compositor.scenes.bank import Bank, BankedCutout, banked
@@ -24,8 +32,6 @@ COARSEST = 8
 """A background that would have to be enlarged more to cover the canvas is left out."""
 ENLARGED = 2
 """Cut-outs are held at no more than so many times the canvas's longer side."""
-LeftOut = dict[str, list[str]]
-"""Names of what could not be used, by reason."""
 ItemType = TypeVar("ItemType", Photograph, Cutout)
 
 
@@ -60,7 +66,7 @@ class Backgrounds:
             note(self.left_out, skips)
             if found is not None:
                 return found
-        raise DataError(f"backgrounds: none of {len(self)} can be used ({told(self.left_out)})")
+        raise DataError(f"backgrounds: none of {len(self)} can be used ({counted(self.left_out)})")
 
     def _loaded(self, index: int) -> tuple[Photograph | None, list[Skip]]:
         """The background, if it can be used, and what of it cannot be."""
@@ -166,11 +172,6 @@ def note(left_out: LeftOut, skips: Sequence[Skip]) -> None:
             names.append(skip.name)
 
 
-def told(left_out: LeftOut) -> str:
-    """How many were left out for each reason."""
-    return ", ".join(f"{reason}: {len(names)}" for reason, names in left_out.items())
-
-
 def _ids(objects: Records[Cutout]) -> dict[str, int] | None:
     """The ids of all classes; None if any has none, or two sources give them one."""
     ids = {name: objects.ids[name] for name in objects.classes[1:] if name in objects.ids}
@@ -221,7 +222,7 @@ def _banked(
             kept += [(_file(record), item) for item in items]
             note(left_out, skips)
     if not kept:
-        raise DataError(f"{records.source}: no cut-out can be used ({told(left_out)})")
+        raise DataError(f"{records.source}: no cut-out can be used ({counted(left_out)})")
     return kept
 
 

@@ -78,8 +78,8 @@ class Workers:
             yield from self._pool.map(partial(_work, work), numbers)
         except BrokenProcessPool:
             raise DataError(
-                f"{self.job.config.output}: a worker was killed; start again, complete shards are "
-                "kept"
+                f"{self.job.config.output}: a worker was killed; run the same command again, "
+                "complete shards are kept"
             ) from None
 
 

@@ -35,7 +35,7 @@ def generate(config: Config, sources: Sources | None = None) -> Path:
         The output folder.
 
     Raises:
-        ValueError: An option cannot be.
+        ValueError: An option is invalid, or a format cannot hold the classes.
         DataError: A source or the output folder cannot be used, or the disk is full.
     """
     config.check()

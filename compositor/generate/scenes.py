@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from compositor.data.labels import Split
+from compositor.data.records import LeftOut
 from compositor.generate.config import Config
 from compositor.generate.judge import Judge
-from compositor.generate.material import COARSEST, LeftOut, Sources, is_val
+from compositor.generate.material import COARSEST, Sources, is_val
 from compositor.scenes import draw as drawing
 from compositor.scenes.canvas import covering, cut, enlargement
 from compositor.scenes.compose import Scene, compose

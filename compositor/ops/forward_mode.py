@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from compositor.ops.reference import compute_dtype, gaussian_taps
+from compositor.ops.reference import compute_dtype, taps_of
 from compositor.ops.sampling import (
     Corners,
     blur,
@@ -20,7 +20,6 @@ from compositor.ops.sampling import (
     lerp,
     ramp,
     ramp_slope,
-    reach_of,
     slopes,
 )
 
@@ -60,8 +59,7 @@ def blend_jvp(
     n, _, height, width = background.shape
     h, w = foreground.shape[2:]
     dtype = compute_dtype(background.dtype)
-    taps = gaussian_taps(sigma, radius, dtype)
-    taps = taps[: reach_of(theta, (h, w), (height, width), radius) + 1]
+    taps = taps_of(sigma, radius, theta, (h, w), (height, width), dtype)
     radius = len(taps) - 1
 
     u, v, x, y = coordinates(theta, (h, w), (height, width), radius, dtype)

@@ -1,4 +1,4 @@
-"""The public function: checks the arguments, chooses a backend, calls one op."""
+"""``blend``: checks its arguments, chooses a backend, calls one op."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def _prepare_bytes(
 
 
 def refuse_gradients(given: dict[str, Tensor | None]) -> None:
-    """Raise where one is asked for through images of bytes."""
+    """Raise if a gradient is asked for through images of bytes."""
     for name, tensor in given.items():
         if tensor is not None and tensor.requires_grad and torch.is_grad_enabled():
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Schemas of ``compositor::render`` and its rules, beside those of ``blend``.
+"""The rules of ``compositor::render``: autograd, fake and meta tensors.
 
 As of ``blend``, ``render.default`` is what the dispatcher chooses for, and ``render.reference`` and
 ``render.triton`` are one backend's on every device: chains of that backend's ``blend``. Wherever
@@ -92,14 +92,10 @@ def _refuse(what: str) -> Callable[..., Any]:
     return rule
 
 
-def _no_gradient(ctx: Any, *grads: Any) -> Any:
+def _no_second_derivatives(ctx: Any, *grads: Any) -> Any:
     raise RuntimeError(
         "compositor.render has no second derivatives: call backward without create_graph=True"
     )
-
-
-def _save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    pass
 
 
 def _register(
@@ -107,8 +103,8 @@ def _register(
     schema: str,
     kernel: Callable[..., Any],
     fake: Callable[..., Any],
-    save: Callable[..., None] = _save_nothing,
-    differentiate: Callable[..., Any] = _no_gradient,
+    save: Callable[..., None] = registration.save_nothing,
+    differentiate: Callable[..., Any] = _no_second_derivatives,
 ) -> Any:
     """Define an op: its kernel for any device, and its rules; return it."""
     if not hasattr(torch.ops.compositor, name):  # the extension defines some
@@ -198,7 +194,7 @@ _ops = torch.ops.compositor
 # As in registration: where this module is loaded anew, the first rules stay.
 if not hasattr(_ops, "render_backward") or not hasattr(_ops.render, "reference"):
     _library = torch.library.Library("compositor", "FRAGMENT")
-    # Without an extension, registration has defined them.
+    # Without an extension, registration has already defined blend and blend_backward.
     _register_chain("", registration.blend.default, _ops.blend_backward.default)
     _register_chain(".reference", reference.blend, reference.blend_backward)
     _register_chain(".triton", triton.blend, triton.blend_backward)

@@ -46,6 +46,19 @@ def gaussian_taps(sigma: float, radius: int, dtype: torch.dtype) -> list[float]:
     return [float(1 - 2 * outer.sum()), *outer.tolist()]
 
 
+def taps_of(
+    sigma: float,
+    radius: int,
+    theta: Tensor,
+    source: tuple[int, int],
+    canvas: tuple[int, int],
+    dtype: torch.dtype,
+) -> list[float]:
+    """Return those of :func:`gaussian_taps` that can meet the frame."""
+    taps = gaussian_taps(sigma, radius, dtype)
+    return taps[: reach_of(theta, source, canvas, radius) + 1]
+
+
 def blend(
     foreground: Tensor,
     mask: Tensor | None,
@@ -66,8 +79,7 @@ def blend(
     n, _, height, width = background.shape
     h, w = foreground.shape[2:]
     dtype = compute_dtype(background.dtype)
-    taps = gaussian_taps(sigma, radius, dtype)
-    taps = taps[: reach_of(theta, (h, w), (height, width), radius) + 1]
+    taps = taps_of(sigma, radius, theta, (h, w), (height, width), dtype)
     radius = len(taps) - 1
 
     u, v, _, _ = coordinates(theta, (h, w), (height, width), radius, dtype)
@@ -149,8 +161,7 @@ def blend_backward(
     n, _, height, width = background.shape
     h, w = foreground.shape[2:]
     dtype = compute_dtype(background.dtype)
-    taps = gaussian_taps(sigma, radius, dtype)
-    taps = taps[: reach_of(theta, (h, w), (height, width), radius) + 1]
+    taps = taps_of(sigma, radius, theta, (h, w), (height, width), dtype)
     radius = len(taps) - 1
     grad = grad_composite.to(dtype)
 

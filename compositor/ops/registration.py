@@ -65,8 +65,8 @@ def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     *ctx.options, ctx.return_alpha = inputs[4:]
 
 
-def _save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    pass
+def save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    """Of an op without a derivative."""
 
 
 def _no_second_derivatives(ctx: Any, *grads: Any) -> Any:
@@ -102,7 +102,7 @@ def _register(
     schema: str,
     kernel: Callable[..., Any],
     fake: Callable[..., Any],
-    save: Callable[..., None] = _save_nothing,
+    save: Callable[..., None] = save_nothing,
     differentiate: Callable[..., Any] = _no_second_derivatives,
     push_forward: Callable[..., Any] = _no_second_derivatives,
 ) -> None:

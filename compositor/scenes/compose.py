@@ -12,6 +12,7 @@ from torch import Tensor
 
 import compositor
 from compositor import affine
+from compositor._arguments import NO_THRESHOLD
 from compositor.data.frames import pillow
 from compositor.data.labels import Instance, encode_each
 from compositor.data.records import Box
@@ -21,9 +22,6 @@ from compositor.scenes.canvas import Canvas, uncovered
 from compositor.scenes.draw import Layer, Recipe, outline
 from compositor.scenes.motion import moved
 from compositor.scenes.poisson import blended
-
-THRESHOLD = 0.0
-"""Masks are taken as they are, so that an object keeps its size however far it shrinks."""
 
 FLAT = 1000.0
 """Sigma of which three taps are alike to a millionth: a Gaussian that is a box."""
@@ -127,7 +125,7 @@ def _render(
         image=torch.zeros(len(layers), dtype=torch.int64),
         gain=torch.tensor([layer.gain for layer in layers]).reshape(-1, 3),
         bias=torch.tensor([layer.bias for layer in layers]).reshape(-1, 3),
-        threshold=THRESHOLD,
+        threshold=NO_THRESHOLD,
         sigma=torch.tensor([layer.sigma for layer in layers]),
         radius=radius,
         return_labels=True,
@@ -158,7 +156,7 @@ def _through(ground: Tensor, other: Tensor, mask: Tensor, theta: Tensor, sigma: 
         mask[None] / 255,
         torch.zeros(1, 1, *ground.shape[1:]),
         theta,
-        threshold=THRESHOLD,
+        threshold=NO_THRESHOLD,
         sigma=sigma,
         return_alpha=True,
     )

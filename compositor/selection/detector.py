@@ -56,7 +56,7 @@ def load(
 
     Raises:
         DetectorError: It cannot be loaded.
-        ValueError: ``spec`` or ``device`` is none.
+        ValueError: ``spec`` has none of these forms, or ``device`` is not available.
     """
     from compositor.selection.adapters import factory, hugging_face, onnx_file, torchvision_models
 

@@ -152,7 +152,7 @@ def test_what_cannot_be_matched_is_counted(folder: Path) -> None:
             "20 of image 77", "21 of image None", "23 of image None"
         ],
         "object of a category that is not listed": ["a.jpg/22"],
-        "annotation that is none": ["annotations[8]"],
+        "annotation that is not an object": ["annotations[8]"],
         "picture that is not listed in instances_tiny.json": ["unlisted.jpg"],
     }  # fmt: skip
 

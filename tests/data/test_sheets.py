@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from compositor.data import prepared, sheets
@@ -14,7 +15,9 @@ from tests.data.tiny_data import rectangle
 SIZE = (90, 120)
 
 
-def test_kept_cutouts_on_grey_with_their_boxes(tmp_path: Path) -> None:
+def test_kept_cutouts_on_grey_with_their_boxes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tiny_data.bigbird(tmp_path / "d", ["a", "b"], views=9)
     cutouts = prepared.prepare_cutouts(bigbird.cutouts(tmp_path / "d"), tmp_path / "c", (100, 100))
     sheets.contact_sheet(cutouts, tmp_path / "sheet.png")
@@ -29,7 +32,8 @@ def test_kept_cutouts_on_grey_with_their_boxes(tmp_path: Path) -> None:
     # Lines are a pixel wide, on the box's first and last pixels.
     assert np.abs(edges - (1 + scale * np.array([x1, y1, x2 - 1, y2 - 1]))).max() <= 1
     assert (sheet[TILE:, 6 * TILE :] == 255).all()
-    sheets.contact_sheet(cutouts, tmp_path / "sheet.png", rows=1)
+    monkeypatch.setattr(sheets, "ROWS", 1)
+    sheets.contact_sheet(cutouts, tmp_path / "sheet.png")
     assert Image.open(tmp_path / "sheet.png").size == (12 * TILE, TILE)
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from compositor.data.read import coco_file, coco_layouts, folder, masked, source, walk
+from compositor.data.records import LeftOut
 from compositor.files import DataError
 from tests.data import tiny_data
 from tests.data.test_sources import ANY, loaded, rgba
 from tests.data.tiny_data import picture, rectangle
 
 
-def names(path: Path) -> tuple[list[str], walk.LeftOut]:
+def names(path: Path) -> tuple[list[str], LeftOut]:
     files, left_out = walk.files(path)
     return [str(file.relative_to(path)) for file in files], left_out
 

@@ -147,7 +147,7 @@ def test_nothing_is_left_of_a_picture_that_cannot_be_renamed(tmp_path, monkeypat
     def refuse(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(pictures.os, "replace", refuse)
+    monkeypatch.setattr("os.replace", refuse)
     with pytest.raises(ValueError, match="a.png: cannot be written .no space left"):
         pictures.write(Image.new("RGB", (2, 2)), tmp_path / "a.png")
     assert not list(tmp_path.iterdir())

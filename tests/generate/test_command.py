@@ -191,7 +191,7 @@ def test_presets_come_first_and_options_override_them() -> None:
         (["--shard", "2/2"], "shard: got '2/2', wanted K/N"),
         (["--size", "4", "64"], "size: got (4, 64), wanted 16 to 8192"),
         (["--val", "0.95"], "val: got 0.95"),
-        (["--weights", "x.pt"], "weights: got some without a detector"),
+        (["--weights", "x.pt"], "weights: got x.pt without a detector, wanted --detector too"),
         (["--output", "{cutouts}/out"], "cutouts/out, which lies in"),
         (["--law.placement.scale", "0.001", "0.001"], "no object is in any scene"),
         (["--detector", "yolo"], "detector: got 'yolo', wanted torchvision:NAME"),

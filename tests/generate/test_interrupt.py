@@ -13,7 +13,7 @@ from tests.generate.tiny import config
 from trainers.command import one_line
 
 ROOT = Path(__file__).parents[2]
-TOLD = "stopped; the same command goes on\n"
+TOLD = "stopped; run the same command again to resume\n"
 TORCH = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
 """In torch's place: Ctrl-C while it is being imported."""
 SCRIPT = "from compositor.generate.__main__ import main; main()"
@@ -71,4 +71,4 @@ def test_trainers_stop_with_a_line_too(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit) as stopped, one_line():
         raise KeyboardInterrupt
     assert stopped.value.code == 130
-    assert capsys.readouterr().err == "stopped; the same command resumes it\n"
+    assert capsys.readouterr().err == TOLD

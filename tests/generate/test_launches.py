@@ -105,7 +105,9 @@ def test_a_launch_says_what_others_have_still_to_make(
     options = config(tmp_path, "out", law=PLAIN)
     process = launched([sys.executable, *command(options)], RANK="1", WORLD_SIZE="2")
     said = process.communicate(timeout=300)
-    assert said[0] == f"wrote {options.output}, but for 2 shards of other launches\n", said
+    assert said[0] == f"wrote {options.output}; 2 shards of other launches are still missing\n", (
+        said
+    )
     assert Shards(options.output, 120).missing() == [0, 2]
 
 

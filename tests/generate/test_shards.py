@@ -194,7 +194,7 @@ def _group_lives(group: int) -> bool:
 
 def test_a_worker_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "_shard", killed)
-    with pytest.raises(DataError, match="a worker was killed; start again"):
+    with pytest.raises(DataError, match="a worker was killed; run the same command again"):
         generate(config(tmp_path, "out", workers=2))
 
 

@@ -168,7 +168,7 @@ def _instances(
     taken: Counter[str] = Counter()
     for position, entry in enumerate(entries):
         if not isinstance(entry, dict):
-            left_out["annotation that is none"].append(f"annotations[{position}]")
+            left_out["annotation that is not an object"].append(f"annotations[{position}]")
             continue
         own = _id(entry.get("id"))
         title = f"annotations[{position}]" if own is None else str(own)

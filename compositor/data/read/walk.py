@@ -6,10 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from compositor.data.images import SUFFIXES
+from compositor.data.records import LeftOut, counted
 from compositor.files import DataError, there
-
-LeftOut = dict[str, list[str]]
-"""Names of what is left out, by reason."""
 
 
 def files(folder: Path) -> tuple[list[Path], LeftOut]:
@@ -62,8 +60,8 @@ def pictures(folder: Path, without: Collection[Path] = ()) -> tuple[list[Path], 
     listed, left_out = files(folder)
     paths = [path for path in listed if path.suffix.lower() in SUFFIXES]
     if not paths:
-        told = (f"{reason}: {len(names)}" for reason, names in left_out.items())
-        raise DataError(f"{folder}: has no picture ({', '.join((*SUFFIXES, *told))})")
+        looked = ", ".join(filter(None, (*SUFFIXES, counted(left_out))))
+        raise DataError(f"{folder}: has no picture ({looked})")
     known = {*paths, *without}
     if others := [str(path.relative_to(folder)) for path in listed if path not in known]:
         left_out = {"no picture by its name": others, **left_out}
@@ -71,5 +69,5 @@ def pictures(folder: Path, without: Collection[Path] = ()) -> tuple[list[Path], 
 
 
 def printable(name: str) -> str:
-    """A name as UTF-8 can have it: bytes that are none are escaped."""
+    """The name, with bytes that are not UTF-8 escaped."""
     return name.encode("utf-8", "backslashreplace").decode()

@@ -40,7 +40,7 @@ def find(spec: str) -> Callable[..., Any]:
     """The callable that ``module:factory`` names, the module perhaps by the path of its file.
 
     Raises:
-        DetectorError: It cannot be imported, or is none.
+        DetectorError: It cannot be imported, or is not callable.
     """
     module, _, name = spec.rpartition(":")
     try:
