@@ -11,7 +11,7 @@
 
 namespace compositor {
 
-// One of the images that layers show. Of one image: n is not used.
+// One of the images that layers show. A single image, so n is unused.
 struct CutOut {
   int64_t h, w;
   View foreground, mask;
@@ -53,7 +53,7 @@ class LayerList {
   const std::vector<int64_t>& image() const { return image_; }
   const std::vector<int64_t>& source() const { return source_; }
   const std::vector<CutOut>& cut_outs() const { return cut_outs_; }
-  // All that the layers have: [g(0), ..., g(radius)], and which of them each has.
+  // The distinct lists of taps, [g(0), ..., g(radius)], and the index of each layer's.
   const std::vector<std::vector<double>>& taps() const { return taps_; }
   const std::vector<int64_t>& taps_of() const { return taps_of_; }
 
@@ -94,7 +94,7 @@ class LayerList {
   void list_cut_outs(const std::vector<Tensor>& foreground,
                      const std::optional<std::vector<Tensor>>& mask, const Tensor& background) {
     STD_TORCH_CHECK(!mask || mask->size() == foreground.size(),
-                    "compositor.render: wanted a stack of masks for each of foregrounds");
+                    "compositor.render: wanted one stack of masks for each stack of foregrounds");
     for (size_t k = 0; k < foreground.size(); ++k) {
       const Tensor& colours = foreground[k];
       const std::optional<Tensor> cover = mask ? std::optional<Tensor>((*mask)[k]) : std::nullopt;

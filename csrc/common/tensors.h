@@ -71,7 +71,7 @@ struct Shapes {
     const int64_t most = std::numeric_limits<int32_t>::max() / 4;
     STD_TORCH_CHECK(std::max({size.h, size.w, size.height, size.width}) <= most && radius >= 0 &&
                         radius <= most / 4,
-                    "compositor.blend: wanted sides below 2^29 pixels");
+                    "compositor.blend: wanted sides below 2^29 pixels and 0 <= radius < 2^27");
     STD_TORCH_CHECK(std::min({size.h, size.w, size.height, size.width, channels}) > 0,
                     "compositor.blend: wanted no empty dimension but N");
   }
