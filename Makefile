@@ -17,7 +17,7 @@ help:  ## list the targets
 install: $(VENV)/installed  ## build the kernels, install everything into .venv
 
 test: $(VENV)/installed  ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 # Outside the clone, where the tests would find its compositor before the wheel's.
 oldest: $(OLDEST)/installed  ## test the op's wheel on the oldest PyTorch, in .venv-oldest

@@ -14,6 +14,11 @@ from accelerate.utils import gather_object
 from compositor.files import DataError, replacing
 
 
+def run_path(output: Path, name: str, seed: int) -> Path:
+    """The checkpoint file of a run in an experiment's folder."""
+    return output / "checkpoints" / f"seed{seed}" / f"{name}.pt"
+
+
 class OtherRunError(ValueError):
     """A checkpoint belongs to a run with other settings or other data."""
 
@@ -118,18 +123,21 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
-def restore(content: dict[str, Any], accelerator: Accelerator, parts: dict[str, Stateful]) -> None:
+def restore(
+    path: Path, content: dict[str, Any], accelerator: Accelerator, parts: dict[str, Stateful]
+) -> None:
     """Restore ``parts`` and this process's random number generators.
 
     Raises:
         OtherRunError: The checkpoint holds other parts or comes from another number of processes.
     """
     if content["parts"].keys() != parts.keys():
-        raise OtherRunError(f"checkpoint: holds {sorted(content['parts'])}, wanted {sorted(parts)}")
+        raise OtherRunError(f"{path}: holds {sorted(content['parts'])}, wanted {sorted(parts)}")
     if len(content["rng"]) != accelerator.num_processes:
         raise OtherRunError(
-            f"checkpoint: written by {len(content['rng'])} processes, resumed by "
-            f"{accelerator.num_processes}: the random numbers would differ"
+            f"{path}: written by {len(content['rng'])} processes, resumed by "
+            f"{accelerator.num_processes}, whose random numbers would differ; use as many as "
+            "before, restart (--restart), or write to another folder (--output)"
         )
     for name, part in parts.items():
         part.load_state_dict(content["parts"][name])

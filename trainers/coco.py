@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from compositor.data import sheets
-from compositor.data.cleanup import DEFAULT
 from compositor.data.prepared import prepare_cutouts, prepare_photographs
 from compositor.data.read import coco, coco_file, coco_layouts, folder
 from compositor.data.read.coco_file import COCOFile
@@ -15,7 +14,7 @@ from trainers.config import ConfigError
 from trainers.detection import command
 from trainers.detection.average_precision import Points
 from trainers.detection.own import TARGET, OwnConfig
-from trainers.detection.scales import EVERYTHING, scales
+from trainers.detection.scales import clean_up, scales
 from trainers.detection.scenes import Scenes
 from trainers.detection.sources import Data
 
@@ -56,10 +55,14 @@ class COCOConfig(OwnConfig):
         super().__post_init__()
         for name, needed in (("images", "annotations"), ("test_images", "test_annotations")):
             if getattr(self, name) is not None and getattr(self, needed) is None:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, but no {needed}")
+                raise ConfigError(
+                    f"{name}: got {getattr(self, name)}, wanted it only together with {needed}"
+                )
         for name, other in (("split", "annotations"), ("test_split", "test_annotations")):
             if getattr(self, name) is not None and getattr(self, other) is not None:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, but {other} too")
+                raise ConfigError(
+                    f"{name}: got {getattr(self, name)}, wanted this or {other}, not both"
+                )
 
 
 FULL = COCOConfig(target=TARGET)
@@ -68,14 +71,13 @@ SCALES = scales(FULL)
 
 def read(config: COCOConfig) -> Data:
     """Read and prepare the data that a config names."""
-    clean_up = DEFAULT if config.clean_up else EVERYTHING
     file, test_file = _files(config)
     learnt = coco.photographs(file, config.names)
     everything = coco.photographs(file, config.names, keep_empty=True)
     objects = (
-        coco.cutouts(file, config.names, clean_up)
+        coco.cutouts(file, config.names, clean_up(config))
         if config.cutouts is None
-        else folder.cutouts(config.cutouts, learnt.classes[1:], clean_up)
+        else folder.cutouts(config.cutouts, learnt.classes[1:], clean_up(config))
     )
     if test_file is None:
         tested = {record.name for record in everything.records[HELD_OUT - 1 :: HELD_OUT]}

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+AT_LEAST_0, AT_LEAST_1, AT_LEAST_2 = (0, math.inf), (1, math.inf), (2, math.inf)
+PART = (0, 1)
 SEEDS = (0, 2**31 - 1)
 """Least and largest seed that every random number generator accepts."""
 

@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compositor.data import sheets
-from compositor.data.cleanup import DEFAULT
 from compositor.data.prepared import prepare_cutouts, prepare_photographs
 from compositor.data.read import bigbird, folder, gmu
-from trainers.config import ConfigError, check_limits
+from trainers.config import AT_LEAST_1, check_distinct, check_limits
 from trainers.detection import command, experiment, folds, stand_in
-from trainers.detection.config import AT_LEAST_1, WAYS, Config, TargetConfig, Way
+from trainers.detection.config import Config, TargetConfig
 from trainers.detection.experiment import Read
 from trainers.detection.report import Layout
-from trainers.detection.scales import EVERYTHING, scales
+from trainers.detection.scales import clean_up, scales
 from trainers.detection.scenes import Scenes
 from trainers.detection.sources import Data
+from trainers.detection.ways import WAYS, Way
 
 DESCRIPTION = """Instance detection on GMU Kitchen (the paper's section 4.3, table 3).
 
@@ -51,8 +51,7 @@ class GMUConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_limits(self, {"folds": AT_LEAST_1})
-        if not 0 < len(set(self.folds)) == len(self.folds):
-            raise ConfigError(f"folds: got {list(self.folds)}, wanted one or more, none twice")
+        check_distinct("folds", self.folds)
 
 
 FULL = GMUConfig(
@@ -72,8 +71,7 @@ def read(config: GMUConfig) -> Data:
     """Read and prepare the data that a config of one fold names."""
     (fold,) = config.folds
     found = config.objects or config.data / "bigbird"
-    clean_up = DEFAULT if config.clean_up else EVERYTHING
-    objects = bigbird.cutouts(found, None if config.stand_in else config.classes, clean_up)
+    objects = bigbird.cutouts(found, None if config.stand_in else config.classes, clean_up(config))
     where = config.backgrounds or config.data / "rgbd-scenes-v2"
     under = folder.backgrounds(where) if config.plain_backgrounds else folder.uw_scenes(where)
     scenes = config.data

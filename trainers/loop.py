@@ -86,7 +86,7 @@ class Loop(ABC):
         identity: The settings that define this run; a checkpoint with others is refused.
         data: Fingerprints of what it reads, by name; a checkpoint from other data is refused.
         target: T.
-        synthesizer: S, or None if hard examples are found without a network.
+        synthesizer: S, or another network that places objects; None: none does.
         discriminator: D, or None for the two-player game.
         log_folder: Folder for TensorBoard's files, or None for no logs.
     """
@@ -266,5 +266,5 @@ class Loop(ABC):
         header = content["header"]
         check_identity(self.path, header["identity"], self.identity)
         check_data(self.path, header.get("data", {}), self.fingerprints)
-        checkpoint.restore(content, self.accelerator, self.parts)
+        checkpoint.restore(self.path, content, self.accelerator, self.parts)
         self.history, self.updates = header["history"], header["updates"]

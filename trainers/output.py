@@ -30,7 +30,7 @@ def claimed(folder: Path, state: PartialState, restart: bool) -> Iterator[None]:
         if state.is_main_process:
             try:
                 stack.enter_context(_locked(folder))
-                for name in ("checkpoints", "tensorboard"):
+                for name in ("checkpoints", "models", "tensorboard"):
                     if restart and (folder / name).exists():
                         shutil.rmtree(folder / name)
             except (DataError, OSError) as error:

@@ -105,7 +105,11 @@ def predict(config: Config, place: Path, detector: TrainedDetector) -> None:
     files.write(config.output / "detections.json", json.dumps(results) + "\n")
     for name, reason in unread.items():
         print(f"{name}: {reason}, left out")
-    print(f"{config.output}: {len(results)} detections in {len(listed) - len(unread)} pictures")
+    sure = sum(entry["score"] >= config.threshold for entry in results)
+    print(
+        f"{config.output}: {sure} objects found with a score of {config.threshold:g} or more in "
+        f"{len(listed) - len(unread)} pictures; detections.json has {len(results)} with any score"
+    )
     if truth is not None and results:
         print(_average_precision(truth, config.output / "detections.json", list(ids.values())))
 

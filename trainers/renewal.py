@@ -3,9 +3,10 @@
 T's answers in its own updates tell which these are, so that no pass is spent on asking.
 """
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -13,6 +14,12 @@ from torch import Tensor
 Choice = Literal["known", "all", "random"]
 """Which of the visited examples are renewed. known: those that T gets right; the controls: all of
 them, or as many as T gets right, whichever."""
+CHOICES: dict[str, Choice] = {
+    "renewed": "known",
+    "renewed_all": "all",
+    "renewed_at_random": "random",
+}
+"""The choice of each way of adding composites that renews them."""
 
 
 class Visits:
@@ -76,3 +83,50 @@ def choose(
         order = torch.randperm(len(visited), generator=generator)
         return sorted(visited[place] for place in order[: len(known)].tolist())
     return visited if choice == "all" else known
+
+
+class Turnover:
+    """Says after each block of updates which of the visited examples to renew, and counts them.
+
+    Args:
+        accelerator: Its processes share each batch, in equal parts.
+        block: How many updates of T are a block.
+        choice: What decides.
+        limit: T knows an example whose score is at most this, given all the block's last scores.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        block: int,
+        choice: Choice,
+        limit: Callable[[Sequence[float]], float],
+    ) -> None:
+        self._visits, self._choice, self._limit = Visits(accelerator, block), choice, limit
+
+    def begin(self, seed: int, cycle: int) -> torch.Generator:
+        """Begin a cycle; return the generator of its random choices, the newcomers' too."""
+        (start,) = np.random.SeedSequence((seed, cycle)).generate_state(1)
+        self._generator = torch.Generator().manual_seed(int(start))
+        self._visits.clear()
+        self._visited = self._renewed = 0
+        return self._generator
+
+    def after_update(self, index: Tensor, score: Tensor) -> list[int]:
+        """What to renew now, if anything, given what :meth:`Visits.note` takes."""
+        last = self._visits.note(index, score)
+        if not last:
+            return []
+        limit = self._limit(list(last.values()))
+        chosen = choose(last, limit, self._choice, self._generator)
+        self._visited += len(last)
+        self._renewed += len(chosen)
+        return chosen
+
+    def record(self) -> dict[str, Any]:
+        """How many examples were visited and renewed, and the share that stayed."""
+        return {
+            "visited": self._visited,
+            "renewed": self._renewed,
+            "stayed": 1 - self._renewed / max(self._visited, 1),
+        }

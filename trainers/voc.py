@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compositor.data import sheets
-from compositor.data.cleanup import DEFAULT, CleanUp
+from compositor.data.cleanup import CleanUp
 from compositor.data.prepared import prepare_cutouts, prepare_photographs
 from compositor.data.read import folder, joining, voc
 from compositor.data.records import Cutout, Records
 from trainers.config import ConfigError
 from trainers.detection import command
 from trainers.detection.own import TARGET, OwnConfig
-from trainers.detection.scales import EVERYTHING, scales
+from trainers.detection.scales import clean_up, scales
 from trainers.detection.scenes import Scenes
 from trainers.detection.sources import Data
 
@@ -41,7 +41,7 @@ class VOCConfig(OwnConfig):
         for name in ("learn", "test"):
             for given in getattr(self, name) or ("",):
                 if not all(given.partition("-")[::2]):
-                    raise ConfigError(f"{name}: got {given!r}, wanted such as 2007-trainval")
+                    raise ConfigError(f"{name}: got {given!r}, wanted a set such as 2007-trainval")
 
 
 SCALES = scales(VOCConfig(target=TARGET))
@@ -59,11 +59,10 @@ def read(config: VOCConfig) -> Data:
         voc.photographs(root, test, names, keep_empty=True),
     )
     real, under, examined = (prepare_photographs(r, config.cache, config.size) for r in photographs)
-    clean_up = DEFAULT if config.clean_up else EVERYTHING
     objects = (
-        _cut_out(root, learn, names, clean_up)
+        _cut_out(root, learn, names, clean_up(config))
         if config.cutouts is None
-        else folder.cutouts(config.cutouts, names, clean_up)
+        else folder.cutouts(config.cutouts, names, clean_up(config))
     )
     cutouts = prepare_cutouts(objects, config.cache, config.size)
     sheets.contact_sheet(cutouts, config.output / "cutouts.png")
@@ -76,10 +75,10 @@ def _sets(given: Sequence[str]) -> list[voc.Set]:
 
 
 def _cut_out(
-    root: Path, sets: Sequence[voc.Set], names: Sequence[str], clean_up: CleanUp
+    root: Path, sets: Sequence[voc.Set], names: Sequence[str], rule: CleanUp
 ) -> Records[Cutout]:
     """The objects of all classes; that a picture shows none of a class is no fault."""
-    each = [voc.cutouts(root, sets, name, clean_up) for name in names]
+    each = [voc.cutouts(root, sets, name, rule) for name in names]
     return joining.joined(
         [joining.forgiving(one, f"no {one.classes[1]} annotated") for one in each]
     )

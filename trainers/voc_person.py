@@ -1,16 +1,21 @@
-"""``python -m trainers.voc_person``: person detection on Pascal VOC with SSD-300."""
+"""``python -m trainers.voc_person``: person detection on Pascal VOC with SSD-300.
+
+T first learns from real pictures. Then, in each cycle, S learns to place people so that T misses
+them and D takes the composites for real; the composites on which T fails are kept; and T and D
+learn from real pictures and all composites kept so far. Each step is a method of
+:class:`trainers.detection.run.DetectionRun`; their order is :meth:`trainers.loop.Loop.run`'s.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from compositor.data import sheets
-from compositor.data.cleanup import DEFAULT
 from compositor.data.prepared import prepare_cutouts, prepare_photographs
 from compositor.data.read import coco, coco_layouts, voc
 from trainers.detection import command
 from trainers.detection.config import Config
-from trainers.detection.scales import EVERYTHING, scales
+from trainers.detection.scales import clean_up, scales
 from trainers.detection.scenes import Scenes
 from trainers.detection.sources import Data
 
@@ -21,7 +26,7 @@ DESCRIPTION = """Person detection on Pascal VOC (the paper's section 4.2, tables
 
 
 @dataclass(frozen=True)
-class VOCConfig(Config):
+class PersonConfig(Config):
     """Pastes VOC's people on COCO's pictures without people, for SSD-300."""
 
     output: Path = Path("runs/voc_person")
@@ -35,14 +40,13 @@ class VOCConfig(Config):
     """Years whose trainval sets T learns from and people are cut out of; the test is 2007's."""
 
 
-SCALES = scales(VOCConfig(), light=VOCConfig(years=("2007",)))
+SCALES = scales(PersonConfig(), light=PersonConfig(years=("2007",)))
 
 
-def read(config: VOCConfig) -> Data:
+def read(config: PersonConfig) -> Data:
     """Read and prepare the data that a config names."""
     root, sets = config.data / "VOCdevkit", [(year, "trainval") for year in config.years]
-    clean_up = DEFAULT if config.clean_up else EVERYTHING
-    people = voc.cutouts(root, sets, clean_up=clean_up)
+    people = voc.cutouts(root, sets, clean_up=clean_up(config))
     records = (
         voc.photographs(root, sets),
         coco.backgrounds(coco_layouts.find(config.coco or config.data / "coco", config.split)),

@@ -68,6 +68,14 @@ class LayerList {
     STD_TORCH_CHECK(fits, "compositor.render: ", name, " does not fit the other arguments");
   }
 
+  static void check_grad(const Tensor& grad_composite, const Tensor& background) {
+    bool fits = grad_composite.dim() == 4 &&
+                grad_composite.scalar_type() == background.scalar_type() &&
+                grad_composite.device() == background.device();
+    for (int k = 0; fits && k < 4; ++k) fits = grad_composite.size(k) == background.size(k);
+    STD_TORCH_CHECK(fits, "compositor.render: grad_composite does not fit the background");
+  }
+
  private:
   static constexpr int64_t kMostPixels = std::numeric_limits<int32_t>::max() / 4;
 

@@ -73,10 +73,7 @@ render_backward(const Tensor& grad_composite, const std::vector<Tensor>& foregro
   STD_TORCH_CHECK(needs.size() == 6, "compositor.render: wanted 6 needs");
   Layers layers(foreground, mask, background, theta, image, source, gain, bias, sigma, radius,
                 threshold, straight_through);
-  bool fits = grad_composite.dim() == 4 && scalar_of(grad_composite) == scalar &&
-              grad_composite.device() == background.device();
-  for (int k = 0; fits && k < 4; ++k) fits = grad_composite.size(k) == background.size(k);
-  STD_TORCH_CHECK(fits, "compositor.render: grad_composite does not fit the background");
+  LayerList::check_grad(grad_composite, background);
 
   const std::vector<Tensor> no_stacks;
   const std::vector<Tensor>& masks = mask ? *mask : no_stacks;

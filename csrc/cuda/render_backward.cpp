@@ -109,11 +109,7 @@ render_backward(const Tensor& grad_composite, const std::vector<Tensor>& foregro
   Scene scene(foreground, mask, background, theta, image, source, gain, bias, sigma, radius,
               threshold);
   STD_TORCH_CHECK(scene.scalar != Scalar::kByte, "compositor.render: bytes have no gradient");
-  bool fits = grad_composite.dim() == 4 &&
-              grad_composite.scalar_type() == background.scalar_type() &&
-              grad_composite.device() == background.device();
-  for (int k = 0; fits && k < 4; ++k) fits = grad_composite.size(k) == background.size(k);
-  STD_TORCH_CHECK(fits, "compositor.render: grad_composite does not fit the background");
+  LayerList::check_grad(grad_composite, background);
 
   const bool needs_foreground = needs[0], needs_mask = mask && needs[1];
   const bool needs_gain = gain && needs[4], needs_bias = bias && needs[5];

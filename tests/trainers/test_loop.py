@@ -222,7 +222,7 @@ def test_another_number_of_processes_is_refused(tmp_path: Path) -> None:
     content = checkpoint.load(tmp_path / "game.pt")
     content["rng"] *= 2
     with pytest.raises(ValueError, match="written by 2 processes, resumed by 1"):
-        checkpoint.restore(content, game.accelerator, game.parts)
+        checkpoint.restore(game.path, content, game.accelerator, game.parts)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

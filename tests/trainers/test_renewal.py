@@ -16,27 +16,13 @@ from torch import Tensor
 from trainers.affnist import __main__ as command
 from trainers.affnist import dataset, renewal, sampling
 from trainers.affnist.config import FIGURE7, TINY, WAYS, Config, DataConfig, RenewalConfig
-from trainers.affnist.placement import Digits, pad
+from trainers.affnist.placement import Digits
 from trainers.affnist.run import AffNISTRun
 from trainers.cache import HardExampleCache
 from trainers.loop import NonFiniteError
 from trainers.renewal import Choice, Visits, choose
 
-PER_CLASS = 3
 CONFIG = replace(TINY, renewal=RenewalConfig(margins=(-0.1,), blocks=(2,)))
-
-
-@pytest.fixture
-def digits() -> Digits:
-    images, labels = tiny_affnist.digits(tiny_affnist.TRAIN, 0)
-    return pad(torch.from_numpy(images), torch.from_numpy(labels).long())
-
-
-@pytest.fixture
-def cache() -> HardExampleCache:
-    cache = HardExampleCache(sampling.CLASSES)
-    cache.open(PER_CLASS)
-    return cache
 
 
 def way(digits: Digits, choice: Choice = "known", seed: int = 0, cycle: int = 1) -> Any:
@@ -103,7 +89,7 @@ def test_what_t_gets_right_is_replaced_and_all_else_stays(
     tally = renewed.fill(cache, torch.nn.Identity())
     assert (tally.made, tally.passes, tally.taken, tally.shortfall) == (30, 0, 30, 0)
     labels = cache["labels"].clone()
-    assert labels.bincount().tolist() == [PER_CLASS] * 10
+    assert labels.bincount().tolist() == [tiny_affnist.PER_CLASS] * 10
     before = {name: cache[name].clone() for name in ("images", "position", "visible")}
     # Margins: place 4 is first right, then wrong; 11 first wrong, then right; 20 right at the
     # limit; 29 wrong just above it; 0, never shown, stays too. Negative: MNIST's, always right.
@@ -173,7 +159,7 @@ def test_no_digit_is_placed_twice_before_all_of_its_class_were(
 def test_seed_and_cycle_decide_the_draws(digits: Digits) -> None:
     def images(seed: int, cycle: int) -> Tensor:
         cache = HardExampleCache(sampling.CLASSES)
-        cache.open(PER_CLASS)
+        cache.open(tiny_affnist.PER_CLASS)
         way(digits, seed=seed, cycle=cycle).fill(cache, torch.nn.Identity())
         torch.rand(3)  # of no consequence
         return cache["images"]

@@ -2,7 +2,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-import tiny_affnist
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -11,7 +10,7 @@ from trainers.affnist import sampling
 from trainers.affnist.config import TINY
 from trainers.affnist.dataset import to_bytes
 from trainers.affnist.networks import MNISTClassifier, Synthesizer
-from trainers.affnist.placement import Digits, pad, uniform
+from trainers.affnist.placement import Digits, uniform
 from trainers.cache import HardExampleCache
 from trainers.loop import Player, frozen
 
@@ -21,19 +20,6 @@ CONFIG = replace(TINY, margin=0.05, max_passes=1000)
 @pytest.fixture
 def accelerator() -> Accelerator:
     return Accelerator(cpu=True)
-
-
-@pytest.fixture
-def digits() -> Digits:
-    images, labels = tiny_affnist.digits(tiny_affnist.TRAIN, 0)
-    return pad(torch.from_numpy(images), torch.from_numpy(labels).long())
-
-
-@pytest.fixture
-def cache() -> HardExampleCache:
-    cache = HardExampleCache(sampling.CLASSES)
-    cache.open(3)
-    return cache
 
 
 class Watched(nn.Module):

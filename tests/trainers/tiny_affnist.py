@@ -12,6 +12,8 @@ from trainers.affnist import __main__ as command
 from trainers.affnist import mnist
 
 TRAIN, TEST = 200, 60
+PER_CLASS = 3
+"""Images of each class that a cache has room for."""
 
 
 def idx(values: np.ndarray) -> bytes:

@@ -1,13 +1,23 @@
 """The configuration of the AffNIST experiment, and its presets."""
 
-import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-from trainers.config import SEEDS, ConfigError, check_distinct, check_limits, flatten, plain
+from trainers.config import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    AT_LEAST_2,
+    PART,
+    SEEDS,
+    ConfigError,
+    check_distinct,
+    check_limits,
+    flatten,
+    plain,
+)
 
 Way = Literal[
     "synthesizer",
@@ -104,7 +114,6 @@ class RenewalConfig:
         check_distinct("renewal.blocks", self.blocks)
 
 
-AT_LEAST_0, AT_LEAST_1, AT_LEAST_2 = (0, math.inf), (1, math.inf), (2, math.inf)
 LIMITS: dict[str, tuple[float, float]] = {
     "seeds": SEEDS,
     **dict.fromkeys(("cycles", "images_per_cycle", "tries", "max_passes"), AT_LEAST_1),
@@ -116,7 +125,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "target.learning_rate": AT_LEAST_0,
     "target.late_learning_rate": AT_LEAST_0,
     "target.late_cycle": AT_LEAST_0,
-    "target.momentum": (0, 1),
+    "target.momentum": PART,
     "target.weight_decay": AT_LEAST_0,
     "target.batch": AT_LEAST_2,
     **dict.fromkeys(("target.mnist_iterations", "target.iterations"), AT_LEAST_1),
@@ -124,7 +133,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "synthesizer.learning_rate": AT_LEAST_0,
     "synthesizer.weight_decay": AT_LEAST_0,
     "synthesizer.batch": AT_LEAST_2,
-    "synthesizer.dropout": (0, 1),
+    "synthesizer.dropout": PART,
     "synthesizer.gain": AT_LEAST_0,
     "synthesizer.max_steps": AT_LEAST_1,
 }

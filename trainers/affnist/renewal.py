@@ -3,25 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
 from trainers.affnist import sampling
-from trainers.affnist.config import Config, Way
+from trainers.affnist.config import Config
 from trainers.affnist.dataset import composite
 from trainers.affnist.placement import Digits, place, uniform
 from trainers.affnist.sampling import CLASSES, Tally, fields, margin
 from trainers.cache import HardExampleCache
-from trainers.renewal import Choice, Visits, choose
-
-CHOICES: dict[Way, Choice] = {
-    "renewed": "known",
-    "renewed_all": "all",
-    "renewed_at_random": "random",
-}
-"""Which of the images that T was shown each way replaces."""
+from trainers.renewal import Choice, Turnover
 
 
 class Renewal(sampling.Way):
@@ -36,19 +28,14 @@ class Renewal(sampling.Way):
         self, accelerator: Accelerator, config: Config, digits: Digits, seed: int, choice: Choice
     ) -> None:
         super().__init__(accelerator, config, digits)
-        self._seed, self._choice = seed, choice
-        (self._limit,), (block,) = config.renewal.margins, config.renewal.blocks
-        self._visits = Visits(accelerator, block)
+        self._seed = seed
+        (limit,), (block,) = config.renewal.margins, config.renewal.blocks
+        self._turnover = Turnover(accelerator, block, choice, lambda _: limit)
         self._tally = Tally()
-        self._visited = self._renewed = 0
 
     def fill(self, cache: HardExampleCache, target: nn.Module) -> Tally:
-        # Not the numbers from which the order of T's batches comes.
-        (start,) = np.random.SeedSequence((self._seed, self.cycle)).generate_state(1)
-        self._generator = torch.Generator().manual_seed(int(start))
+        self._generator = self._turnover.begin(self._seed, self.cycle)
         self._fresh = [self._shuffled(label) for label in range(CLASSES)]
-        self._visits.clear()
-        self._visited = self._renewed = 0
         new = self._make(torch.arange(CLASSES).repeat_interleave(cache.room))
         taken = int(cache.add(**new).sum())
         self._tally = Tally(made=taken, accepted=taken, taken=taken)
@@ -57,26 +44,20 @@ class Renewal(sampling.Way):
     def after_update(
         self, cache: HardExampleCache, index: Tensor, logits: Tensor, labels: Tensor
     ) -> None:
-        last = self._visits.note(index, margin(logits, labels))
-        chosen = choose(last, self._limit, self._choice, self._generator) if last else []
-        self._visited += len(last)
+        chosen = self._turnover.after_update(index, margin(logits, labels))
         if chosen:
             known = torch.tensor(chosen)
             cache.replace(known, **self._make(cache["labels"][known]))
-            self._renewed += len(chosen)
             self._tally.made += len(chosen)
 
     def record(self, cache: HardExampleCache) -> dict[str, Any]:
         """How many images were visited and renewed, and how old those held are.
 
-        ``stayed`` is the share of the visited that stayed; ``born`` counts the images held by the
+        Beside :meth:`trainers.renewal.Turnover.record`, ``born`` counts the images held by the
         cycle that made them, from cycle 1; ``age`` is their mean age in cycles.
         """
         born = cache["born"]
-        return {
-            "visited": self._visited,
-            "renewed": self._renewed,
-            "stayed": 1 - self._renewed / max(self._visited, 1),
+        return self._turnover.record() | {
             "born": born.bincount(minlength=self.cycle + 1)[1:].tolist(),
             "age": self.cycle - float(born.double().mean()),
         }

@@ -9,7 +9,6 @@ from compositor import files
 from trainers import checkpoint
 from trainers.affnist import pictures
 from trainers.affnist.config import Config
-from trainers.affnist.run import checkpoint_path
 from trainers.config import plain
 from trainers.provenance import provenance
 
@@ -37,7 +36,7 @@ def write(config: Config, sources: dict[str, str], histories: Histories, seconds
     pictures.curve(config.output / "curve.png", results)
     way = "synthesizer" if "synthesizer" in config.ways else config.ways[0]
     seed = config.seeds[0]
-    content = checkpoint.load(checkpoint_path(config, way, seed))
+    content = checkpoint.load(checkpoint.run_path(config.output, way, seed))
     pictures.hard_examples(
         config.output / "hard_examples.png",
         content["parts"]["cache"]["fields"],

@@ -1,7 +1,6 @@
 """One AffNIST run: one way of adding data, one seed."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,13 +13,16 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from trainers.affnist import renewal, sampling
+from trainers.affnist import sampling
 from trainers.affnist.config import Config, Way
 from trainers.affnist.dataset import Data, Labelled
 from trainers.affnist.mixture import Mixture, MixtureSampler
 from trainers.affnist.networks import MNISTClassifier, MNISTClassifierDeep, Synthesizer
+from trainers.affnist.renewal import Renewal
 from trainers.cache import HardExampleCache
+from trainers.checkpoint import run_path
 from trainers.loop import Loop, Player
+from trainers.renewal import CHOICES
 
 EVALUATION_BATCH = 500
 STARTS_FROM = (
@@ -31,11 +33,6 @@ STARTS_FROM = (
     *(f"target.{name}" for name in ("batch", "mnist_iterations", "averaged")),
 )
 """What the T that the cycles start from depends on; "train" is the fingerprint of the digits."""
-
-
-def checkpoint_path(config: Config, name: str, seed: int) -> Path:
-    """The checkpoint file of one run."""
-    return config.output / "checkpoints" / f"seed{seed}" / f"{name}.pt"
 
 
 class AffNISTRun(Loop):
@@ -61,7 +58,7 @@ class AffNISTRun(Loop):
         self._seed()
         super().__init__(
             accelerator,
-            checkpoint_path(config, name, seed),
+            run_path(config.output, name, seed),
             config.identity() | {"way": way, "seed": seed} | data.sources,
             data.fingerprints,
             target=_target(accelerator, config),
@@ -185,8 +182,8 @@ class AffNISTRun(Loop):
 
     def _sampling(self, way: Way) -> sampling.Way:
         common = (self.accelerator, self.config, self.data.train)
-        if way in renewal.CHOICES:
-            return renewal.Renewal(*common, self.seed, renewal.CHOICES[way])
+        if way in CHOICES:
+            return Renewal(*common, self.seed, CHOICES[way])
         if self.synthesizer is not None:
             return sampling.Synthesis(*common, self.synthesizer, self.update, self.log)
         tries = {"random": None, "random_hard": 1, "image_hard": self.config.tries}[way]

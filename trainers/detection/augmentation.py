@@ -1,6 +1,7 @@
 """Varies pictures before T learns from them: mirrors them, or does as torchvision does for SSD."""
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from torchvision.transforms import v2
 
 from trainers.detection.scenes import Target
 
+Augmentation = Literal["mirror", "ssd"]
 FILL = (123 / 255, 117 / 255, 104 / 255)
 """Colour around a picture that is zoomed out: ImageNet's mean, as in torchvision's reference."""
 
@@ -28,6 +30,15 @@ def mirror(images: Tensor, targets: list[Target], mirrored: Tensor) -> tuple[Ten
         for x1, y1, x2, y2 in (target["boxes"].unbind(1),)
     ]
     return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images), turned
+
+
+def vary(
+    images: Tensor, targets: list[Target], seeds: Tensor, how: Augmentation
+) -> tuple[Sequence[Tensor], list[Target]]:
+    """Vary pictures that were mirrored already: as for SSD, or no further."""
+    if how == "ssd":
+        return distort_and_crop(images, targets, seeds.tolist())
+    return images.unbind(), targets
 
 
 def distort_and_crop(

@@ -4,17 +4,19 @@ So no checkpoint has to hold their order, workers can make them in any order, an
 data-parallel run agree.
 """
 
-from typing import Any, Literal
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from trainers.detection.scenes import Batch, Recipes, Scenes
 
-Phase = Literal["synthesis", "learning", "start"]
-PHASES: tuple[Phase, ...] = ("synthesis", "learning", "start")
+Phase = Literal["synthesis", "learning", "start", "context"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 def generator(seed: int, phase: Phase, cycle: int, number: int) -> torch.Generator:
@@ -23,7 +25,14 @@ def generator(seed: int, phase: Phase, cycle: int, number: int) -> torch.Generat
     return torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
 
 
-class Pairs(Dataset[Batch]):
+class Batches(Dataset[Any], ABC):
+    """The batches of a phase, by their numbers."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+
+class Pairs(Batches):
     """S's batches: objects and backgrounds paired at random.
 
     Args:
@@ -56,9 +65,9 @@ class Pairs(Dataset[Batch]):
         return self.scenes.load(recipes[slice(self.process[0], None, self.process[1])])
 
 
-class Lessons(Dataset[tuple[Batch, Tensor, Tensor]]):
+class Lessons(Batches):
     """T's and D's batches: real pictures and composites, which of them (n,) to mirror, and of each
-    a seed (n,) int64 for what else is varied.
+    a seed (n,) int64 for what else is varied, and its place among the composites, negative: real.
 
     Args:
         scenes: What to read.
@@ -102,9 +111,11 @@ class Lessons(Dataset[tuple[Batch, Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self._order)
 
-    def __getitem__(self, number: int) -> tuple[Batch, Tensor, Tensor]:
+    def __getitem__(self, number: int) -> tuple[Batch, Tensor, Tensor, Tensor]:
         random = generator(self.seed, "learning", self.cycle, number)
-        row, real = self._order[number], len(self.scenes.real)
+        real = len(self.scenes.real)
+        row = self._order[number]
+        row = torch.cat((row[row < real], row[row >= real]))
         # In the start phase T sees real pictures without artefacts.
         recipes = self.scenes.draw_real(row[row < real], random, plain=not self.cycle)
         if self.composites is not None:
@@ -112,14 +123,29 @@ class Lessons(Dataset[tuple[Batch, Tensor, Tensor]]):
         mirrored = torch.rand(len(recipes), generator=random) < 0.5
         seeds = torch.randint(2**62, (len(recipes),), generator=random)
         mine = slice(self.process[0], None, self.process[1])
-        return self.scenes.load(recipes[mine]), mirrored[mine], seeds[mine]
+        place = row[mine] - real
+        return self.scenes.load(recipes[mine]), mirrored[mine], seeds[mine], place
 
 
-def loader(batches: Dataset[Any], workers: int, device: torch.device) -> "DataLoader[Any]":
-    """Load batches in order, prefetching them if there are workers."""
-    return DataLoader(
-        batches, batch_size=None, num_workers=workers, pin_memory=device.type == "cuda"
-    )
+def loaded(
+    batches: Batches, workers: int, device: torch.device, block: int | None = None
+) -> Iterator[Any]:
+    """Load batches in order, prefetching them if there are workers.
+
+    Args:
+        batches: What to load.
+        workers: How many processes load.
+        device: Where the batches will be moved.
+        block: If given, what the batches are made of may change after every so many: none of the
+            next is loaded before.
+    """
+    count = len(batches)
+    block = block or max(count, 1)
+    for start in range(0, count, block):
+        part: Subset[Any] = Subset(batches, range(start, min(start + block, count)))
+        yield from DataLoader(
+            part, batch_size=None, num_workers=workers, pin_memory=device.type == "cuda"
+        )
 
 
 def _shuffled(size: int, count: int, order: torch.Generator) -> Tensor:

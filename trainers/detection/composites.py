@@ -24,14 +24,12 @@ class Composites:
         images: (n, 3, H, W) float32 in [0, 1], differentiable in theta.
         boxes: (n, 4), the pasted objects' boxes in pixels, differentiable in theta; zeros where
             nothing shows.
-        fraction: (n,), the part of each object's area on the canvas.
         valid: (n,) bool, whether enough of the object shows.
         targets: The ground truth: the background's objects, then the pasted one if valid.
     """
 
     images: Tensor
     boxes: Tensor
-    fraction: Tensor
     valid: Tensor
     targets: list[Target]
 
@@ -71,7 +69,7 @@ def composite(
         _with_object(target, shown, box, label, visibility) if shows else target
         for target, shown, box, label, shows in truth
     ]
-    return Composites(images, boxes, fraction, valid, targets)
+    return Composites(images, boxes, valid, targets)
 
 
 def _with_object(

@@ -1,6 +1,5 @@
 """The configuration of a detection experiment; each trainer adds its presets and its data."""
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -8,33 +7,23 @@ from typing import Any, Literal
 from compositor.scenes.placement import Range, Visibility
 from compositor.scenes.random_placement import PlacementRules
 from compositor.selection.search import HARD, TRIES
-from trainers.config import SEEDS, ConfigError, check_limits, flatten, plain
+from trainers.config import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    AT_LEAST_2,
+    PART,
+    SEEDS,
+    ConfigError,
+    check_distinct,
+    check_limits,
+    flatten,
+    plain,
+)
+from trainers.detection.augmentation import Augmentation
 from trainers.detection.average_precision import Points
+from trainers.detection.ways import WAYS, Way
 from trainers.detectors.backbones import BackboneName, Heads
 from trainers.detectors.base import Mode
-
-Way = Literal[
-    "baseline",
-    "backgrounds",
-    "random",
-    "cut_paste_learn",
-    "matched",
-    "random_hard",
-    "foreground_hard",
-    "synthesizer",
-    "synthesizer_discriminator",
-]
-WAYS: tuple[Way, ...] = (
-    "baseline",
-    "backgrounds",
-    "random",
-    "cut_paste_learn",
-    "matched",
-    "random_hard",
-    "foreground_hard",
-    "synthesizer",
-    "synthesizer_discriminator",
-)
 
 
 @dataclass(frozen=True)
@@ -62,7 +51,7 @@ class TargetConfig:
     """Weight decay (section 3.4)."""
     batch: int = 32
     """Pictures per batch, over all processes."""
-    augmentation: Literal["mirror", "ssd"] = "ssd"
+    augmentation: Augmentation = "ssd"
     """What T's pictures, real ones and composites, are varied by: mirror, every second one; ssd:
     torchvision's reference for SSD, which distorts colours, zooms out and crops too. The paper
     starts from the SSD of its authors, who learnt with the same; Faster R-CNN's is the mirror."""
@@ -112,6 +101,30 @@ class SynthesizerConfig:
 
 
 @dataclass(frozen=True)
+class ContextConfig:
+    """Context-DA's network, which has S's backbone, batch and optimizer."""
+
+    steps: int = 3000
+    """Batches that it learns from, once, before the first cycle."""
+    candidates: int = 200
+    """Candidate places per object (Dvornik et al.)."""
+    least: float = 0.7
+    """The best of them is taken only if the object's class is more probable there than this
+    (Dvornik et al.)."""
+
+
+@dataclass(frozen=True)
+class RenewalConfig:
+    """How scenes are renewed while T learns, for the ways that do it."""
+
+    block: int = 20
+    """T's updates between one renewal and the next."""
+    share: float = 0.5
+    """The part of the scenes visited in a block that T is taken to know: those that cost it
+    least, by the mean loss of their objects."""
+
+
+@dataclass(frozen=True)
 class DiscriminatorConfig:
     """D, and how it is trained."""
 
@@ -123,8 +136,14 @@ class DiscriminatorConfig:
     """Weight decay of Adam; the paper gives none for D."""
 
 
-AT_LEAST_0, AT_LEAST_1, AT_LEAST_2 = (0, math.inf), (1, math.inf), (2, math.inf)
-PART = (0, 1)
+STARTS_FROM = (
+    *("seed", "size", "precision", "train"),
+    *(f"target.{name}" for name in ("network", "weights", "optimizer", "momentum", "batch")),
+    *(f"target.{name}" for name in ("weight_decay", "start_iterations", "start_learning_rate")),
+    *("target.augmentation", "target.averaged", "target.heads"),
+)
+"""What the T that the cycles start from depends on; "train" is both the source and its data."""
+
 LIMITS: dict[str, tuple[float, float]] = {
     "seeds": SEEDS,
     **dict.fromkeys(
@@ -158,6 +177,11 @@ LIMITS: dict[str, tuple[float, float]] = {
     "synthesizer.realism": AT_LEAST_0,
     "synthesizer.penalty": AT_LEAST_0,
     "synthesizer.visibility.covered": PART,
+    "context.steps": AT_LEAST_0,
+    "context.candidates": AT_LEAST_1,
+    "context.least": PART,
+    "renewal.block": AT_LEAST_1,
+    "renewal.share": PART,
     "discriminator.width": AT_LEAST_1,
     "discriminator.learning_rate": AT_LEAST_0,
     "discriminator.weight_decay": AT_LEAST_0,
@@ -187,10 +211,15 @@ class Config:
     ways: tuple[Way, ...] = WAYS
     """Ways of adding composites. baseline: none, T keeps learning from real pictures; backgrounds:
     these alone, with nothing pasted; random: placed by Cut-Paste-Learn's rules; cut_paste_learn:
-    whole scenes by the generator's preset of that name; matched: by its preset matched, to the
-    real pictures; random_hard: those of random that are hard; foreground_hard: for each object,
-    the first of up to `tries` random placements that is hard; synthesizer: S without D;
-    synthesizer_discriminator: S and D."""
+    whole scenes by the generator's preset of that name; context: where a network finds that the
+    object fits in (Context-DA); matched: whole scenes by the preset of that name, like the real
+    pictures; matched_hard: those of matched whose last object is hard; renewed: scenes of matched,
+    of which those that T knows are replaced by new ones while it learns (an SSD or NanoDet only);
+    renewed_all: all that T has seen are replaced; renewed_at_random: as many as T knows, chosen at
+    random; random_hard: those of random that are hard; foreground_hard: for each object, the first
+    of up to `tries` random placements that is hard; synthesizer: S without D;
+    synthesizer_discriminator: S and D. matched_hard and the three renewed ways run only if
+    named."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Each way runs once per seed."""
     cycles: int = 5
@@ -238,13 +267,14 @@ class Config:
     placement: Range = field(default_factory=Range)
     random: PlacementRules = field(default_factory=PlacementRules)
     target: TargetConfig = field(default_factory=TargetConfig)
+    context: ContextConfig = field(default_factory=ContextConfig)
+    renewal: RenewalConfig = field(default_factory=RenewalConfig)
     synthesizer: SynthesizerConfig = field(default_factory=SynthesizerConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
 
     def __post_init__(self) -> None:
-        for name, value in (("ways", self.ways), ("seeds", self.seeds)):
-            if not value or len(set(value)) < len(value):
-                raise ConfigError(f"{name}: got {list(value)}, wanted one or more, none twice")
+        check_distinct("ways", self.ways)
+        check_distinct("seeds", self.seeds)
         check_limits(self, LIMITS)
         if min(self.size) < 112:
             raise ConfigError(f"size: got {self.size}, wanted 112 or more, which S needs")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from compositor.data.labels import Instance
 from compositor.data.records import Annotation, Cutout
+from compositor.files import DataError
 from compositor.scenes import draw as drawing
 from compositor.scenes.bank import Bank, BankedCutout, banked
 from compositor.scenes.canvas import Canvas
@@ -17,9 +18,13 @@ from compositor.scenes.compose import compose
 from compositor.scenes.law import PRESETS, Law
 from compositor.scenes.observed import Observed, observe
 from trainers.detection.scenes import NOTHING, Batch, Recipes, Scenes, Target
+from trainers.renewal import CHOICES
 
-LAWS: dict[str, Law] = {name: PRESETS[name] for name in ("matched", "cut_paste_learn")}
-"""Ways of adding composites that need neither S nor T, by their names."""
+LAWS: dict[str, Law] = {
+    "cut_paste_learn": PRESETS["cut_paste_learn"],
+    **dict.fromkeys(("matched", "matched_hard", *CHOICES), PRESETS["matched"]),
+}
+"""The law of each way whose composites are whole scenes."""
 NUMBERS = 2**31
 """How many scenes a law has."""
 
@@ -36,7 +41,7 @@ class DrawnScenes(Scenes):
         seed: Two of them differ in every scene.
 
     Raises:
-        ValueError: The law is matched, and no object of the real pictures is known.
+        DataError: The law is matched, and no object of the real pictures is known.
     """
 
     def __init__(self, scenes: Scenes, law: Law, seed: int) -> None:
@@ -104,7 +109,9 @@ def _observed(scenes: Scenes) -> Observed:
     ]
     observed = observe(pictures)
     if observed is None:
-        raise ValueError("matched: no object of the real pictures is known")
+        raise DataError(
+            "ways: got one that is matched, but no object of the real pictures is known"
+        )
     return observed
 
 

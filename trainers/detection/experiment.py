@@ -13,14 +13,15 @@ import torch
 from accelerate import PartialState
 
 from trainers import checkpoint
-from trainers.config import plain
+from trainers.config import ConfigError, plain
 from trainers.detection import pictures, players, report
-from trainers.detection.config import Config, Way
+from trainers.detection.config import Config
 from trainers.detection.gallery import Gallery, artefacts
 from trainers.detection.models import leave
 from trainers.detection.report import Layout
-from trainers.detection.run import DetectionRun, checkpoint_path
+from trainers.detection.run import DetectionRun
 from trainers.detection.sources import Data
+from trainers.detection.ways import Way
 from trainers.output import claimed
 from trainers.side_by_side import Workers, at_once
 
@@ -44,6 +45,7 @@ def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
     """
     began = time.perf_counter()
     state = PartialState(cpu=config.cpu)
+    _check_shares(config, state.num_processes)
     with claimed(config.output, state, config.restart and not config.check):
         if not config.check:
             with state.main_process_first():
@@ -73,6 +75,15 @@ def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
                 print(timing_table(results["seconds"]))
             draw(config, data, histories)
             print(f"{config.output}: results.json, data.json, tables.md, pictures and models")
+
+
+def _check_shares(config: Config, processes: int) -> None:
+    for name, batch in (("target", config.target.batch), ("synthesizer", config.synthesizer.batch)):
+        if batch % processes:
+            raise ConfigError(
+                f"{name}.batch: got {batch}, wanted a multiple of {processes}, the number of "
+                "processes"
+            )
 
 
 def _run_all(config: Config, state: PartialState, here: "_Worker[Any]") -> Histories:
@@ -186,7 +197,7 @@ def draw(config: Config, data: Data, histories: Histories) -> None:
     last = []
     for name in histories:
         gallery = Gallery()
-        content = checkpoint.load(checkpoint_path(config, name, seed))
+        content = checkpoint.load(checkpoint.run_path(config.output, name, seed))
         gallery.load_state_dict(content["parts"]["gallery"])
         title = f"{report.NAMES.get(name, name)}, seed {seed}"
         pictures.composites(config.output / f"composites_{name}.png", gallery.sheets, title)

@@ -15,10 +15,12 @@ from compositor.files import replacing
 from trainers.detection.composites import with_artefacts
 from trainers.detection.pictures import Sheet
 from trainers.detection.scenes import NOTHING, Scenes
+from trainers.detectors.base import Detections
 
+SHOWN = 8
+"""Composites per cycle on the contact sheet."""
 LEAST = 0.3
 """Detections with lower scores are not kept, since they are never drawn."""
-Detections = list[dict[str, Tensor]]
 
 
 class Gallery:
@@ -31,8 +33,8 @@ class Gallery:
 
     def __init__(self) -> None:
         self.sheets: list[Sheet] = []
-        self.before: Detections = []
-        self.after: Detections = []
+        self.before: list[Detections] = []
+        self.after: list[Detections] = []
 
     def add(
         self, label: str, images: Tensor, boxes: Sequence[Tensor], confidences: Tensor
@@ -55,7 +57,7 @@ class Gallery:
         ]
         return make_grid(drawn, nrow=len(drawn))
 
-    def tested(self, detections: Detections, first: bool) -> None:
+    def tested(self, detections: list[Detections], first: bool) -> None:
         """Keep detections on the test pictures."""
         kept = [{k: v[d["scores"] >= LEAST] for k, v in d.items()} for d in detections]
         if first:

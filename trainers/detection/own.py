@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainers.config import ConfigError
+from trainers.config import check_distinct
 from trainers.detection.config import Config, TargetConfig
 
 TARGET = TargetConfig(network="fasterrcnn_resnet50_fpn", learning_rate=1e-3, augmentation="mirror")
@@ -24,5 +24,5 @@ class OwnConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.names is not None and not 0 < len(set(self.names)) == len(self.names):
-            raise ConfigError(f"names: got {list(self.names)}, wanted one or more, none twice")
+        if self.names is not None:
+            check_distinct("names", self.names)

@@ -12,11 +12,14 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from compositor.data.records import BACKGROUND
 from trainers import detectors
 from trainers.detection.config import Config, TargetConfig
+from trainers.detection.context import ContextNetwork
 from trainers.detection.networks import Discriminator, Synthesizer
+from trainers.detection.ways import Way, placed_by_network
 from trainers.detectors import factory
 from trainers.detectors.backbones import BACKBONES
-from trainers.detectors.base import TrainableDetector
+from trainers.detectors.base import TargetError, TrainableDetector
 from trainers.loop import Player
+from trainers.renewal import CHOICES
 
 
 def target(accelerator: Accelerator, config: Config, classes: Sequence[str]) -> Player:
@@ -34,11 +37,19 @@ def target(accelerator: Accelerator, config: Config, classes: Sequence[str]) -> 
     return Player(accelerator, _fast(network), optimizer)
 
 
-def synthesizer(accelerator: Accelerator, config: Config) -> Player:
-    """Make S."""
+def placer(
+    accelerator: Accelerator, config: Config, way: Way, classes: Sequence[str]
+) -> Player | None:
+    """Make what places a way's objects: S, or Context-DA's network; None: neither does."""
+    if not placed_by_network(way):
+        return None
     ours = config.synthesizer
     backbone = BACKBONES[ours.backbone](ours.weights, "--synthesizer.weights")
-    network = Synthesizer(backbone, config.placement.start(), ours.dropout, ours.gain)
+    network: nn.Module
+    if way == "context":
+        network = ContextNetwork(backbone, len(classes))
+    else:
+        network = Synthesizer(backbone, config.placement.start(), ours.dropout, ours.gain)
     optimizer = Adam(
         network.parameters(), ours.learning_rate, weight_decay=ours.weight_decay, fused=True
     )
@@ -58,12 +69,12 @@ def discriminator(accelerator: Accelerator, config: Config) -> Player:
 
 
 def check(config: Config) -> None:
-    """Build T, and S if it plays, so that faulty weights are reported before anything else."""
+    """Build T and the backbone of what places objects: faulty weights come first."""
     if factory.named(config.target.network):
         factory.function(config.target.network)  # which may take the data's classes alone
     else:
         _detector(config, (BACKGROUND, "any"))
-    if config.table2 or any(way.startswith("synthesizer") for way in config.ways):
+    if config.table2 or any(map(placed_by_network, config.ways)):
         BACKBONES[config.synthesizer.backbone](config.synthesizer.weights, "--synthesizer.weights")
 
 
@@ -84,9 +95,16 @@ def learning_rate(config: TargetConfig, cycle: int, number: int) -> float:
 
 def _detector(config: Config, classes: Sequence[str]) -> TrainableDetector:
     ours = config.target
-    return detectors.build(
+    network = detectors.build(
         ours.network, classes, ours.weights, config.size, "--target.weights", ours.heads
     )
+    renewing = [way for way in config.ways if way in CHOICES]
+    if renewing and not network.tells_objects:
+        raise TargetError(
+            f"ways: got {renewing[0]}, wanted an SSD or NanoDet for it: {ours.network} does not "
+            "tell the loss of each object"
+        )
+    return network
 
 
 def _fast(network: nn.Module) -> nn.Module:

@@ -2,17 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from accelerate.utils import send_to_device
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from trainers.detection.batches import loader
+from trainers.detection.batches import Batches, loaded
 from trainers.detection.config import Config
 from trainers.detection.timing import Clock
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,11 +49,21 @@ class Progress:
             disable=None if self.shown else True,
         )
 
-    def loaded(self, cycle: int, batches: "Dataset[T]", who: str) -> Iterator[T]:
-        """A phase's batches on the device, with a bar; the wait for them is the part "data"."""
+    def loaded(
+        self, cycle: int, batches: Batches, who: str, block: int | None = None
+    ) -> Iterator[Any]:
+        """A phase's batches on the device, with a bar; the wait for them is the part "data".
+
+        Args:
+            cycle: The cycle's number.
+            batches: The batches.
+            who: Whose they are.
+            block: As for :func:`trainers.detection.batches.loaded`.
+        """
         device = self.clock.device
         self.clock.start()
-        items = iter(self.bar(cycle, loader(batches, self.config.workers, device), None, who))
+        work = loaded(batches, self.config.workers, device, block)
+        items = iter(self.bar(cycle, work, len(batches), who))
         while True:
             with self.clock.part("data"):
                 item = next(items, None)

@@ -28,7 +28,12 @@ NAMES = {
     "backgrounds": "backgrounds",
     "random": "random",
     "cut_paste_learn": "Cut-Paste-Learn",
+    "context": "Context-DA",
     "matched": "matched",
+    "matched_hard": "matched, hard",
+    "renewed": "renewed",
+    "renewed_all": "renewed, all",
+    "renewed_at_random": "renewed, at random",
     "random_hard": "random, hard",
     "foreground_hard": "per foreground, hard",
     "synthesizer": "S",
@@ -165,7 +170,8 @@ def _per_iou(results: Mapping[str, Any]) -> list[list[str]]:
         ours = [_cell(ap[way]["mean"][iou], gain=way != BEFORE) for way in ap]
         rows.append([iou, *ours, *(_number(column.get(iou), 2) for column in theirs.values())])
     for name, key in (
-        ("composites", "taken"),
+        ("composites held", "taken"),
+        ("composites made", "proposed"),
         ("passes of T per hard one", "passes_per_accepted"),
         ("shortfall", "shortfall"),
     ):

@@ -1,7 +1,5 @@
 """One detection run: one way to add composites, one seed."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,18 +11,21 @@ from tqdm import tqdm
 
 from compositor.selection.search import Tally
 from trainers.cache import HardExampleCache
+from trainers.checkpoint import run_path
 from trainers.detection import players
-from trainers.detection.augmentation import distort_and_crop, mirror
+from trainers.detection.augmentation import mirror, vary
 from trainers.detection.average_precision import average_precision
 from trainers.detection.batches import Lessons, Pairs
 from trainers.detection.composites import with_artefacts
-from trainers.detection.config import Config, Way
+from trainers.detection.config import STARTS_FROM, Config
+from trainers.detection.context import Contexts, context_loss, object_sides, place_in_context
 from trainers.detection.drawn import LAWS, DrawnScenes
-from trainers.detection.gallery import Gallery
+from trainers.detection.gallery import SHOWN, Gallery
 from trainers.detection.progress import Progress
+from trainers.detection.renewal import renewal
 from trainers.detection.scenes import NOTHING, Batch, Recipes
 from trainers.detection.sources import Data
-from trainers.detection.steps import discriminator_loss, shown, spread, synthesizer_step
+from trainers.detection.steps import discriminator_loss, shown, step_record, synthesizer_step
 from trainers.detection.synthesis import (
     gathered,
     judge,
@@ -35,23 +36,9 @@ from trainers.detection.synthesis import (
 )
 from trainers.detection.testing import detect_all
 from trainers.detection.timing import Clock
-from trainers.detectors.base import training_loss
+from trainers.detection.ways import Way
+from trainers.detectors.base import training_loss, training_loss_by_object
 from trainers.loop import Loop
-
-SHOWN = 8
-"""Composites per cycle on the contact sheet."""
-STARTS_FROM = (
-    *("seed", "size", "precision", "train"),
-    *(f"target.{name}" for name in ("network", "weights", "optimizer", "momentum", "batch")),
-    *(f"target.{name}" for name in ("weight_decay", "start_iterations", "start_learning_rate")),
-    *("target.augmentation", "target.averaged", "target.heads"),
-)
-"""What the T that the cycles start from depends on; "train" is both the source and its data."""
-
-
-def checkpoint_path(config: Config, name: str, seed: int) -> Path:
-    """The checkpoint file of one run."""
-    return config.output / "checkpoints" / f"seed{seed}" / f"{name}.pt"
 
 
 class DetectionRun(Loop):
@@ -82,15 +69,13 @@ class DetectionRun(Loop):
         judged = way == "synthesizer_discriminator"
         super().__init__(
             accelerator,
-            checkpoint_path(config, name or way, seed),
+            run_path(config.output, name or way, seed),
             config.identity()
             | {"way": way, "seed": seed, "ignored": data.test.ignored}
             | data.sources,
             data.fingerprints,
             target=players.target(accelerator, config, data.scenes.classes),
-            synthesizer=(
-                players.synthesizer(accelerator, config) if way.startswith("synthesizer") else None
-            ),
+            synthesizer=players.placer(accelerator, config, way, data.scenes.classes),
             discriminator=players.discriminator(accelerator, config) if judged else None,
             log_folder=config.output / "tensorboard" / f"seed{seed}-{name or way}",
         )
@@ -98,6 +83,7 @@ class DetectionRun(Loop):
         self.cache = HardExampleCache(1)
         self.gallery = Gallery()
         self.parts |= {"cache": self.cache, "average": self.average, "gallery": self.gallery}
+        self.renewal = renewal(accelerator, config.renewal, self.scenes, way, seed)
         self.clock = Clock(accelerator.device, config.profile)
         self._progress = Progress(
             config, f"{way}, seed {seed}", line, accelerator.is_main_process, self.clock
@@ -115,6 +101,8 @@ class DetectionRun(Loop):
             lambda: self._teach(iterations),
         )
         self._record.clear()
+        if self.way == "context":
+            self._learn_context()
         # Trained or loaded, T enters the cycles with no momentum and the same random numbers.
         self.target.optimizer.state.clear()
         self._seed()
@@ -124,13 +112,13 @@ class DetectionRun(Loop):
         if self.way == "baseline":
             return
         config = self.config
-        if self.synthesizer is not None:
+        if self.way.startswith("synthesizer"):
             self._train_synthesizer()
         counts = config.synthesizer.batch, config.judged, config.images_per_cycle, config.max_passes
         batch, judged, share, passes = (-(-count // self._process[1]) for count in counts)
         target = self.target.network
         found = search(
-            self.way, config, self.scenes, self._place, target, self._device, batch, judged
+            self.way, config, self.scenes, self._place, target, self.clock.device, batch, judged
         )
         self._record["hard"] = found.hard
         if not self.way.endswith("_hard"):
@@ -141,12 +129,19 @@ class DetectionRun(Loop):
 
     def learn(self) -> None:
         """Train T, and D if it plays, on real pictures and all composites found."""
+        if self.renewal is not None:
+            self.renewal.begin(len(self.history))
         self._teach(self.config.target.iterations)
+        if self.renewal is not None:
+            record = self._record["renewal"] = self.renewal.record()
+            self._record["search"]["proposed"] += record["renewed"]
 
     def evaluate(self) -> dict[str, Any]:
         """Measure the AP of T's averaged weights on the test pictures; add the cycle's records."""
         test, points = self.data.test, self.config.points
-        detections = detect_all(self.average.eval(), test, self._device, self._process, self._bar)
+        detections = detect_all(
+            self.average.eval(), test, self.clock.device, self._process, self._bar
+        )
         ap = average_precision(
             detections, test.targets, test.classes, points=points, ignored=test.ignored
         )
@@ -167,18 +162,11 @@ class DetectionRun(Loop):
             f"{last['added']} composites added"
         )
 
-    @property
-    def _device(self) -> torch.device:
-        return self.accelerator.device
-
     def _train_synthesizer(self) -> None:
         """Train S against the frozen T and D (supplement A.2)."""
         assert self.synthesizer is not None
         config, clock, cycle = self.config.synthesizer, self.clock, len(self.history)
-        pairs = Pairs(
-            self.scenes, self.seed, cycle, config.steps, config.batch,
-            self._process,
-        )  # fmt: skip
+        pairs = Pairs(self.scenes, self.seed, cycle, config.steps, config.batch, self._process)
         means = {"invalid": 0.0, "spread": 0.0}
         for batch in self._progress.loaded(cycle, pairs, "S"):
             with clock.part("artefacts"), torch.no_grad():
@@ -192,22 +180,13 @@ class DetectionRun(Loop):
                 theta,
                 self.target.network,
                 None if self.discriminator is None else self.discriminator.network,
-                config.visibility,
-                mode=config.target_mode,
-                realism=config.realism,
-                penalty=config.penalty,
-                clock=clock,
+                config,
+                clock,
             )
             with clock.part("S"):
                 self.update(self.synthesizer, stakes.loss, "synthesizer")
-            seen = {
-                "invalid": 1 - composites.valid.float().mean(),
-                "spread": spread(position[:, self.config.placement.free()]),
-                **{name: value for name, value in vars(stakes).items() if name != "loss"},
-            }
-            # All at once, since each read waits for the device.
-            read = torch.stack([value.float() for value in seen.values()]).tolist()
-            values = dict(zip(seen, read, strict=True))
+            free = position[:, self.config.placement.free()]
+            values = step_record(composites, stakes, free)
             means = {name: mean + values[name] / config.steps for name, mean in means.items()}
             self.log({f"synthesizer/{name}": value for name, value in values.items()})
             # The norms for T and D are taken at the composites, those for the limits and the blend
@@ -216,12 +195,29 @@ class DetectionRun(Loop):
         self._record["synthesizer"] = means
         self._took("synthesis")
 
-    def _place(self, batch: Batch, backgrounds: Tensor) -> Tensor:
-        """S's placements, in train mode, as it was trained."""
+    def _learn_context(self) -> None:
+        """Teach Context-DA's network what is around objects."""
+        assert self.synthesizer is not None
+        size, steps = self.config.synthesizer.batch, self.config.context.steps
+        contexts = Contexts(self.scenes.real, self.seed, steps, size, self._process)
+        for batch in self._progress.loaded(0, contexts, "context"):
+            with self.clock.part("context"):
+                loss = context_loss(self.synthesizer.model, *batch)
+                self.update(self.synthesizer, loss, "context")
+        self._took("context")
+
+    def _place(self, batch: Batch, backgrounds: Tensor) -> tuple[Tensor, Tensor]:
+        """Place objects by S, in train mode as it was trained, or by Context-DA's network."""
         assert self.synthesizer is not None
         # The bare network, since each process searches for as long as it needs, out of step.
-        position = self.synthesizer.network(shown(batch), backgrounds)
-        return self.config.placement.theta(position, self.config.size)
+        network = self.synthesizer.network
+        if self.way == "context":
+            config, overlap = self.config.context, self.config.random.overlap
+            sides = object_sides(self.scenes.real)
+            return place_in_context(network.eval(), batch, backgrounds, sides, config, overlap)
+        position = network(shown(batch), backgrounds)
+        theta = self.config.placement.theta(position, self.config.size)
+        return theta, torch.ones_like(batch.labels, dtype=torch.bool)
 
     def _keep(self, tally: Tally, recipes: Recipes | None) -> None:
         """Add what all processes found to the cache, and show some."""
@@ -238,7 +234,7 @@ class DetectionRun(Loop):
             self._show(self._added()[before : before + SHOWN])
 
     def _show(self, recipes: Recipes) -> None:
-        batch = self.scenes.load(recipes).to(self._device)
+        batch = self.scenes.load(recipes).to(self.clock.device)
         made = rendered(batch, self.config.synthesizer.visibility)
         scores = pasted_confidences(self.target.network, made.images, *last_objects(made.targets))
         boxes = [target["boxes"].cpu() for target in made.targets]
@@ -258,21 +254,25 @@ class DetectionRun(Loop):
             config.batch, self._process,
         )  # fmt: skip
         self.average.n_averaged.zero_()
-        batches = self._progress.loaded(cycle, lessons, "T")
-        for number, (batch, mirrored, seeds) in enumerate(batches, 1):
+        block = None if self.renewal is None else self.renewal.block
+        batches = self._progress.loaded(cycle, lessons, "T", block)
+        for number, (batch, mirrored, seeds, place) in enumerate(batches, 1):
             for group in self.target.optimizer.param_groups:
                 group["lr"] = players.learning_rate(config, cycle, number)
             with clock.part("blend"):
                 composites = rendered(batch, self.config.synthesizer.visibility)
                 images, targets = mirror(composites.images, composites.targets, mirrored)
-            seen: Sequence[Tensor] = images.unbind()
-            if config.augmentation == "ssd":
-                with clock.part("augmentation"):
-                    # For T alone, since D compares pictures of one size.
-                    seen, targets = distort_and_crop(images, targets, seeds.tolist())
+            with clock.part("augmentation"):
+                # For T alone, since D compares pictures of one size.
+                seen, targets = vary(images, targets, seeds, config.augmentation)
             with clock.part("T"):
-                loss = training_loss(self.target.model, seen, targets)
-                self.update(self.target, loss, "target")
+                if self.renewal is None:
+                    loss = training_loss(self.target.model, seen, targets)
+                    self.update(self.target, loss, "target")
+                else:
+                    loss, parts = training_loss_by_object(self.target.model, seen, targets)
+                    self.update(self.target, loss, "target")
+                    self.renewal.after_update(self.cache, place, parts)
                 if number > iterations - config.averaged:
                     self.average.update_parameters(self.target.network)
             real = batch.recipes.foreground == NOTHING

@@ -3,18 +3,29 @@
 from dataclasses import replace
 from typing import TypeVar
 
-from compositor.data.cleanup import CleanUp
+from compositor.data.cleanup import DEFAULT, CleanUp
 from compositor.scenes.placement import Range
-from trainers.detection.config import Config, DiscriminatorConfig, SynthesizerConfig, TargetConfig
+from trainers.detection.config import (
+    Config,
+    ContextConfig,
+    DiscriminatorConfig,
+    SynthesizerConfig,
+    TargetConfig,
+)
 from trainers.detectors.light import LIGHT
 from trainers.detectors.nanodet import NANODET
 
 EVERYTHING = CleanUp(min_iou=0, min_side=0, min_piece=0, max_cut=4)
-"""No clean-up: keeps any mask that is not empty (table 2)."""
+"""Keeps any mask that is not empty (table 2)."""
 SCALE = (0.3, 1.0)
 """Least and largest scale of a small run, which give objects a fifth to two thirds of the
 canvas."""
 ConfigType = TypeVar("ConfigType", bound=Config)
+
+
+def clean_up(config: Config) -> CleanUp:
+    """Which objects a config leaves out."""
+    return DEFAULT if config.clean_up else EVERYTHING
 
 
 def small(config: ConfigType) -> ConfigType:
@@ -48,6 +59,7 @@ def small(config: ConfigType) -> ConfigType:
             learning_rate=1e-3,
             steps=60,
         ),
+        context=ContextConfig(steps=200, candidates=20),
         discriminator=DiscriminatorConfig(width=16),
     )
 

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from compositor.scenes.placement import Visibility
 from trainers.detection.composites import Composites, composite
+from trainers.detection.config import SynthesizerConfig
 from trainers.detection.scenes import Batch
 from trainers.detection.timing import Clock
-from trainers.detectors.base import Mode, giving_losses, training_loss
+from trainers.detectors.base import giving_losses, training_loss
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,7 @@ def synthesizer_step(
     theta: Tensor,
     target: nn.Module,
     discriminator: nn.Module | None,
-    visibility: Visibility,
-    *,
-    mode: Mode,
-    realism: float,
-    penalty: float,
+    config: SynthesizerConfig,
     clock: Clock,
 ) -> tuple[Composites, Stakes]:
     """Make composites with S's placements, and compute S's loss on them (equation 3, S's side).
@@ -53,31 +49,30 @@ def synthesizer_step(
         theta: (n, 2, 3), S's placements.
         target: T, frozen.
         discriminator: D, frozen, or None.
-        visibility: T does not see composites that break its limits; S pays for them.
-        mode: Mode of T's normalisation and dropout.
-        realism: Weight of fooling D.
-        penalty: Weight of the price for objects that hardly show.
+        config: The limits of visibility, which T does not see broken and S pays for breaking; T's
+            mode; and the weights of fooling D and of the price.
         clock: Marks the parts, and the backward pass through each.
     """
     with clock.part("blend"):
-        composites = composite(batch, backgrounds, clock.watch(theta, "blend"), visibility)
+        composites = composite(batch, backgrounds, clock.watch(theta, "blend"), config.visibility)
     size = (backgrounds.shape[-2], backgrounds.shape[-1])
     with clock.part("limits"):
-        paid = visibility.price(batch.masks(), clock.watch(theta, "limits"), size).mean()
+        there = clock.watch(theta, "limits")
+        paid = config.visibility.price(batch.masks(), there, size).mean()
     hard = fooled = paid.new_zeros(())
     with clock.part("T"):
         valid = composites.valid.nonzero()[:, 0]
         if len(valid):
             images = clock.watch(composites.images, "T")[valid]
             targets = [composites.targets[i] for i in valid.tolist()]
-            with giving_losses(target, mode):
+            with giving_losses(target, config.target_mode):
                 hard = training_loss(target, images, targets)
     if discriminator is not None:
         with clock.part("D"):
             logits = discriminator(clock.watch(composites.images, "D"))
             # The non-saturating form, because log(1 - D) is flat where D is sure.
             fooled = binary_cross_entropy_with_logits(logits, torch.ones_like(logits))
-    loss = realism * fooled - hard + penalty * paid
+    loss = config.realism * fooled - hard + config.penalty * paid
     return composites, Stakes(loss, hard.detach(), fooled.detach(), paid.detach())
 
 
@@ -100,6 +95,24 @@ def discriminator_loss(discriminator: nn.Module, images: Tensor, real: Tensor) -
 def shown(batch: Batch) -> Tensor:
     """The objects (n, 3, H, W) as S sees them: black around."""
     return batch.colours() * batch.masks()
+
+
+def step_record(composites: Composites, stakes: Stakes, position: Tensor) -> dict[str, float]:
+    """A step of S in numbers: the share of invalid composites, the spread and the stakes.
+
+    Args:
+        composites: From :func:`synthesizer_step`.
+        stakes: From :func:`synthesizer_step`.
+        position: (n, k), where S may move its placements.
+    """
+    values = {
+        "invalid": 1 - composites.valid.float().mean(),
+        "spread": spread(position),
+        **{name: value for name, value in vars(stakes).items() if name != "loss"},
+    }
+    # All at once, since each read waits for the device.
+    read = torch.stack([value.float() for value in values.values()]).tolist()
+    return dict(zip(values, read, strict=True))
 
 
 def spread(position: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
-"""Ways of finding composites: random ones, only the hard ones of these, and the synthesizer's."""
+"""Ways of finding composites: plain backgrounds, random placement, whole scenes, a network's
+placements; or only the hard ones of these."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,14 +16,15 @@ from compositor.scenes.random_placement import PlacementRules, random_placement
 from compositor.selection.judge import confidences, presence
 from compositor.selection.search import Proposals, Search, Tally
 from trainers.detection.composites import Composites, composite, with_artefacts
-from trainers.detection.config import Config, Way
+from trainers.detection.config import Config
 from trainers.detection.drawn import LAWS
 from trainers.detection.scenes import NOTHING, Batch, Recipes, Scenes, Target
+from trainers.detection.ways import Way, placed_by_network
 from trainers.detectors.base import detect
 
 Propose = Callable[[Batch], "Found"]
-Place = Callable[[Batch, Tensor], Tensor]
-"""Returns theta (n, 2, 3) for a batch and its backgrounds."""
+Place = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
+"""Returns theta (n, 2, 3) for a batch and its backgrounds, and whether each has a place (n,)."""
 
 
 @dataclass(frozen=True)
@@ -101,18 +103,18 @@ def propose_nothing(visibility: Visibility) -> Propose:
 
 
 def propose_by(place: Place, visibility: Visibility) -> Propose:
-    """Placements by the synthesizer.
+    """Placements by a network.
 
     Args:
-        place: The synthesizer's.
+        place: The network's.
         visibility: The limits.
     """
 
     def propose(batch: Batch) -> Found:
         backgrounds = with_artefacts(batch)
-        theta = place(batch, backgrounds)
+        theta, placed = place(batch, backgrounds)
         composites = composite(batch, backgrounds, theta, visibility)
-        return Found.of(batch, composites, theta, composites.valid)
+        return Found.of(batch, composites, theta, composites.valid & placed)
 
     return propose
 
@@ -171,7 +173,7 @@ def search(
         way: The way.
         config: The experiment's config.
         scenes: What pairs are drawn from, with the global generator.
-        place: S's placements, if the way has S.
+        place: The placements of the way's network, if it has one.
         target: T, frozen.
         device: Where to make composites.
         batch: Pairs at a time.
@@ -186,7 +188,7 @@ def search(
     def score(images: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
         return pasted_confidences(target, images, boxes, labels)
 
-    asks = way not in ("backgrounds", "random", *LAWS)
+    asks = way.endswith("_hard") or way.startswith("synthesizer")
     found = Search(
         draw,
         _proposing(way, config, place),
@@ -196,7 +198,8 @@ def search(
         hard=config.hard,
     )
     if asks and config.hard_share is not None:
-        anywhere = Search(draw, _proposing("random", config, place), None, batch=batch)
+        law: Way = "matched" if way in LAWS else "random"
+        anywhere = Search(draw, _proposing(law, config, place), None, batch=batch)
         known = judge(anywhere, target, judged)["object"]
         found.tally.passes += judged
         if known:
@@ -212,7 +215,7 @@ def _proposing(way: Way, config: Config, place: Place) -> Propose:
         return propose_nothing(rules)
     if way in LAWS:
         return propose_drawn(rules)
-    if way.startswith("synthesizer"):
+    if placed_by_network(way):
         return propose_by(place, rules)
     return propose_randomly(config.placement, config.random, rules)
 

@@ -28,10 +28,12 @@ class TrainableDetector(nn.Module, ABC):
         options: What it takes to build its network again, plain values; see
             :mod:`trainers.detectors.model_file`.
         loss_in_eval: Whether it gives its loss in eval mode too, without noise of its own.
+        tells_objects: Whether it has :meth:`loss_by_object`.
     """
 
     options: Mapping[str, Any] = {}
     loss_in_eval: bool = False
+    tells_objects: bool = False
 
     @abstractmethod
     def loss(self, images: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
@@ -53,15 +55,43 @@ class TrainableDetector(nn.Module, ABC):
             images: N of (3, H, W) in [0, 1].
         """
 
+    def loss_by_object(
+        self, images: Sequence[Tensor], targets: Sequence[Target]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The loss (), and for each image the loss of each of its objects (n,).
+
+        Without gradient; NaN where nothing was matched to an object.
+
+        Only for the ways that renew composites, which go by how well T knows each.
+        """
+        raise NotImplementedError
+
     def weights(self) -> tuple[dict[str, Tensor], bool]:
         """Its weights by the network's own names, and whether its batch norms are frozen ones."""
         return self.state_dict(), False
 
     def forward(
-        self, images: Sequence[Tensor] | Tensor, targets: Sequence[Target] | None = None
+        self,
+        images: Sequence[Tensor] | Tensor,
+        targets: Sequence[Target] | None = None,
+        by_object: bool = False,
     ) -> Any:
         """The loss if there are targets, otherwise detections: what data-parallel wrappers call."""
-        return self.predict(images) if targets is None else self.loss(list(images), targets)
+        if targets is None:
+            return self.predict(images)
+        return (self.loss_by_object if by_object else self.loss)(list(images), targets)
+
+
+def mean_by_object(losses: Tensor, objects: Tensor, count: int) -> Tensor:
+    """The mean loss of each object's cells or boxes, (count,); NaN where it has none.
+
+    Args:
+        losses: (n,).
+        objects: (n,) int64, the object that each belongs to.
+        count: The number of objects.
+    """
+    totals = losses.detach().new_zeros(count).index_add(0, objects, losses.detach())
+    return totals / objects.bincount(minlength=count)
 
 
 def training_loss(
@@ -75,12 +105,16 @@ def training_loss(
         targets: Of each image ``boxes`` (n, 4) and ``labels`` (n,); what ``ignore`` (n,) marks is
             left out.
     """
-    wanted = []
-    for target in targets:
-        kept = ~target["ignore"]
-        wanted.append({"boxes": target["boxes"][kept], "labels": target["labels"][kept]})
-    loss: Tensor = detector(list(images), wanted)
+    loss: Tensor = detector(list(images), _without_ignored(targets))
     return loss
+
+
+def training_loss_by_object(
+    detector: nn.Module, images: Tensor | Sequence[Tensor], targets: Sequence[Target]
+) -> tuple[Tensor, list[Tensor]]:
+    """What :func:`training_loss` returns, and each image's loss of each object that counts."""
+    told: tuple[Tensor, list[Tensor]] = detector(list(images), _without_ignored(targets), True)
+    return told
 
 
 @torch.no_grad()
@@ -127,3 +161,10 @@ def giving_losses(network: nn.Module, mode: Mode) -> Iterator[None]:
         network.eval()
         for norm in tracking:
             norm.track_running_stats = True
+
+
+def _without_ignored(targets: Sequence[Target]) -> list[Target]:
+    return [
+        {name: target[name][~target["ignore"]] for name in ("boxes", "labels")}
+        for target in targets
+    ]

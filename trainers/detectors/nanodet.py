@@ -19,7 +19,7 @@ from trainers.detectors.backbones import (
     read,
 )
 from trainers.detectors.base import Detections, Target, TrainableDetector
-from trainers.detectors.nanodet_loss import loss
+from trainers.detectors.nanodet_loss import loss_by_object
 from trainers.detectors.nanodet_network import (
     BINS,
     STRIDES,
@@ -52,17 +52,23 @@ class NanoDetTarget(TrainableDetector):
     """
 
     loss_in_eval = True
+    tells_objects = True
 
     def __init__(self, network: Network, size: tuple[int, int]) -> None:
         super().__init__()
         self.network, self.size = network, size
 
     def loss(self, images: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
+        return self.loss_by_object(images, targets)[0]
+
+    def loss_by_object(
+        self, images: Sequence[Tensor], targets: Sequence[Target]
+    ) -> tuple[Tensor, list[Tensor]]:
         scaled = [
             {**target, "boxes": target["boxes"] / scale(image, self.size)}
             for image, target in zip(images, targets, strict=True)
         ]
-        return loss(*flat(self.network(stretched(images, self.size))), scaled)
+        return loss_by_object(*flat(self.network(stretched(images, self.size))), scaled)
 
     def predict(self, images: Sequence[Tensor] | Tensor) -> list[Detections]:
         found = detections(self.network(stretched(images, self.size)), self.size, THRESHOLD)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torchvision.ops import box_iou, generalized_box_iou_loss
 
-from trainers.detectors.base import Target
+from trainers.detectors.base import Target, mean_by_object
 from trainers.detectors.nanodet_network import BINS, Grid, boxes_of
 
 CANDIDATES = 9
@@ -22,14 +22,20 @@ GIOU, FOCAL = 2.0, 0.25
 """Weights of the boxes' loss and of their sides' distribution, beside 1 for the classes'."""
 
 
-def loss(logits: Tensor, bins: Tensor, grid: Grid, targets: Sequence[Target]) -> Tensor:
-    """The loss (), differentiable in the targets' boxes too.
+def loss_by_object(
+    logits: Tensor, bins: Tensor, grid: Grid, targets: Sequence[Target]
+) -> tuple[Tensor, list[Tensor]]:
+    """The loss (), differentiable in the targets' boxes too, and each object's mean over its cells.
 
     Args:
         logits: (N, n, C).
         bins: (N, n, 4, 11).
         grid: The n cells.
         targets: Of each image ``boxes`` (k, 4) in pixels and ``labels`` (k,) from 1.
+
+    Returns:
+        The loss, and for each image its objects' (k,), without gradient; NaN: no cell has to find
+        the object.
     """
     owners = [assigned(target["boxes"].detach(), grid) for target in targets]
     image, cell = (torch.stack(owners) >= 0).nonzero(as_tuple=True)
@@ -41,14 +47,23 @@ def loss(logits: Tensor, bins: Tensor, grid: Grid, targets: Sequence[Target]) ->
     found = boxes_of(bins[image, cell], centres, strides)
     quality = torch.zeros_like(logits)
     quality[image, cell, label] = overlap(found.detach(), boxes.detach())
-    classes = quality_focal(logits, quality) / max(1, len(cell))
+    scores = quality_focal(logits, quality)
+    classes = scores.sum() / max(1, len(cell))
     # What T is surer of counts for more, as in its paper.
     weight = logits.detach()[image, cell].amax(1).sigmoid()
     weight = weight / weight.sum().clamp_min(1e-6)
-    places = (weight * generalized_box_iou_loss(found, boxes)).sum()
+    places = generalized_box_iou_loss(found, boxes)
     ends = torch.cat((centres - boxes[:, :2], boxes[:, 2:] - centres), 1) / strides[:, None]
-    sides = (weight * distribution_focal(bins[image, cell], ends)).sum()
-    return classes + GIOU * places + FOCAL * sides
+    sides = distribution_focal(bins[image, cell], ends)
+    whole = classes + GIOU * (weight * places).sum() + FOCAL * (weight * sides).sum()
+
+    each = (scores[image, cell].sum(1) + GIOU * places + FOCAL * sides).detach()
+    counts = [len(owner) for owner in of]
+    parts = [
+        mean_by_object(losses, k, len(target["boxes"]))
+        for losses, k, target in zip(each.split(counts), of, targets, strict=True)
+    ]
+    return whole, parts
 
 
 @torch.no_grad()
@@ -86,9 +101,9 @@ def assigned(boxes: Tensor, grid: Grid) -> Tensor:
 
 
 def quality_focal(logits: Tensor, quality: Tensor) -> Tensor:
-    """Quality focal loss (), summed: of the logit of a score, and the overlap it should tell."""
+    """Quality focal loss of each score's logit, given the overlap that the score should tell."""
     entropy = binary_cross_entropy_with_logits(logits, quality, reduction="none")
-    return (entropy * (quality - logits.sigmoid()).square()).sum()
+    return entropy * (quality - logits.sigmoid()).square()
 
 
 def distribution_focal(bins: Tensor, distances: Tensor) -> Tensor:

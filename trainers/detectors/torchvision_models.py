@@ -5,12 +5,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, smooth_l1_loss
 from torchvision.models import detection as torchvision_detection
 from torchvision.models import get_model, get_model_weights, list_models
+from torchvision.models.detection.ssd import SSD
 from torchvision.ops import FrozenBatchNorm2d
 
 from trainers.detectors.backbones import DEFAULT, NONE, Heads, chosen, load, read
-from trainers.detectors.base import Detections, Target, TrainableDetector
+from trainers.detectors.base import Detections, Target, TrainableDetector, mean_by_object
 from trainers.detectors.light import HELD_NORM, LIGHT, light
 
 NAMES = (LIGHT, *(n for n in list_models(torchvision_detection) if n[:4] not in ("mask", "keyp")))
@@ -33,10 +35,30 @@ class TorchvisionTarget(TrainableDetector):
     def __init__(self, network: nn.Module, options: Mapping[str, Any]) -> None:
         super().__init__()
         self.network, self.options = network, options
+        self.tells_objects = isinstance(network, SSD)
 
     def loss(self, images: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
         losses: dict[str, Tensor] = self.network(list(images), list(targets))
         return torch.stack([loss.float() for loss in losses.values()]).sum()
+
+    def loss_by_object(
+        self, images: Sequence[Tensor], targets: Sequence[Target]
+    ) -> tuple[Tensor, list[Tensor]]:
+        network = self.network
+        assert isinstance(network, SSD)
+        parts: list[Tensor] = []
+
+        def compute_loss(targets: Any, outputs: Any, anchors: Any, matched: Any) -> Any:
+            columns = (targets, outputs["bbox_regression"], outputs["cls_logits"], anchors, matched)
+            parts.extend(_object_losses(network, *one) for one in zip(*columns, strict=True))
+            return SSD.compute_loss(network, targets, outputs, anchors, matched)
+
+        # torchvision's forward calls this with all that its losses are computed from.
+        vars(network)["compute_loss"] = compute_loss
+        try:
+            return self.loss(images, targets), parts
+        finally:
+            del vars(network)["compute_loss"]
 
     def predict(self, images: Sequence[Tensor] | Tensor) -> list[Detections]:
         found: list[Detections] = self.network(list(images))
@@ -83,6 +105,28 @@ def build(
     if frozen:
         _freeze_norms(network)
     return TorchvisionTarget(network, options)
+
+
+@torch.no_grad()
+def _object_losses(
+    network: SSD, target: Target, regression: Tensor, logits: Tensor, anchors: Tensor, match: Tensor
+) -> Tensor:
+    """SSD's loss of an image's objects (k,): the mean of the default boxes that each matched.
+
+    Args:
+        network: The SSD.
+        target: ``boxes`` (k, 4) and ``labels`` (k,).
+        regression: (n, 4).
+        logits: (n, C).
+        anchors: (n, 4), the default boxes.
+        match: (n,) int64, the object of each; -1: none.
+    """
+    own = (match >= 0).nonzero()[:, 0]
+    objects = match[own]
+    wanted = network.box_coder.encode_single(target["boxes"][objects], anchors[own])
+    places = smooth_l1_loss(regression[own], wanted, reduction="none").sum(1)
+    classes = cross_entropy(logits[own], target["labels"][objects], reduction="none")
+    return mean_by_object(places + classes, objects, len(target["boxes"]))
 
 
 def _plain(name: str, **options: Any) -> nn.Module:

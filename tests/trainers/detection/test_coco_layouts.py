@@ -92,12 +92,12 @@ def test_the_trainer_reads_what_a_user_names(tmp_path: Path, where: str) -> None
     [
         ({"names": ("dog", "dog")}, "names: got ['dog', 'dog'], wanted one or more, none twice"),
         ({"names": ()}, "names: got [], wanted one or more, none twice"),
-        ({"images": HERE}, "images: got ., but no annotations"),
+        ({"images": HERE}, "images: got ., wanted it only together with annotations"),
         ({"test_images": HERE}, "test_images: got ., but no test_annotations"),
-        ({"annotations": HERE, "split": "x"}, "split: got x, but annotations too"),
+        ({"annotations": HERE, "split": "x"}, "split: got x, wanted this or annotations, not both"),
         (
             {"test_annotations": HERE, "test_split": "x"},
-            "test_split: got x, but test_annotations too",
+            "test_split: got x, wanted this or test_annotations, not both",
         ),
     ],
 )

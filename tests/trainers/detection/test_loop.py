@@ -18,10 +18,11 @@ from detection.tiny_scenes import SIZE, Pictures, scenes
 from trainers.checkpoint import OtherRunError
 from trainers.detection import run as phases
 from trainers.detection import synthesis
-from trainers.detection.config import Config, DiscriminatorConfig, Way
+from trainers.detection.config import Config, ContextConfig, DiscriminatorConfig, RenewalConfig
 from trainers.detection.run import DetectionRun
 from trainers.detection.scales import small
 from trainers.detection.sources import Data
+from trainers.detection.ways import Way
 
 
 def config(folder: Path, **changes: Any) -> Config:
@@ -30,11 +31,17 @@ def config(folder: Path, **changes: Any) -> Config:
     synthesizer = replace(base.synthesizer, batch=4, steps=2)
     settings = {"size": SIZE, "images_per_cycle": 5, "max_passes": 20, "hard": 1.1}
     settings |= {"discriminator": DiscriminatorConfig(width=2), "target": target}
+    settings |= {"context": ContextConfig(steps=2, candidates=2, least=0.0)}
+    settings |= {"renewal": RenewalConfig(block=1)}
     return replace(base, **(settings | {"synthesizer": synthesizer} | changes))
 
 
 def data() -> Data:
     return Data(scenes(), Pictures([[[10.0, 10, 60, 90]]] * 3, seed=2))
+
+
+TOGETHER: tuple[Way, ...] = ("synthesizer_discriminator", "context", "renewed")
+"""Ways that two processes have to agree in."""
 
 
 def bits(network: nn.Module) -> list[Tensor]:
@@ -167,7 +174,7 @@ def test_the_start_is_taken_only_from_the_same_pictures(tmp_path: Path) -> None:
         DetectionRun(config(tmp_path), "baseline", 0, other).run(0)
 
 
-@pytest.mark.parametrize("way", ["random", "synthesizer_discriminator"])
+@pytest.mark.parametrize("way", ["random", "context", "renewed", "synthesizer_discriminator"])
 def test_half_precision_runs(tmp_path: Path, way: Way) -> None:
     # Accelerate keeps one precision for a process's life.
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -240,6 +247,8 @@ def test_two_processes_train_together(tmp_path: Path) -> None:
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
     )
     assert ended.returncode == 0, ended.stderr
-    assert all(f"process {number} agrees" in ended.stdout for number in (0, 1))
-    content = torch.load(tmp_path / "checkpoints" / "seed0" / "synthesizer_discriminator.pt")
-    assert len(content["rng"]) == 2
+    for way in TOGETHER:
+        assert all(f"process {number} agrees on {way}" in ended.stdout for number in (0, 1))
+    for way in TOGETHER:
+        content = torch.load(tmp_path / "checkpoints" / "seed0" / f"{way}.pt")
+        assert len(content["rng"]) == 2

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from compositor.scenes.placement import Visibility
 from detection.tiny_scenes import RANGE, SIZE, scenes
 from trainers.detection.composites import composite, with_artefacts
+from trainers.detection.config import SynthesizerConfig
 from trainers.detection.networks import Discriminator, Synthesizer
 from trainers.detection.scenes import Batch
 from trainers.detection.steps import discriminator_loss, synthesizer_step
@@ -47,10 +48,11 @@ def same(first: list[Tensor], second: list[Tensor]) -> bool:
 def play(
     pairs: Batch, theta: Tensor, target: Any, discriminator: Any = None, **options: Any
 ) -> Any:
-    clock = Clock(CPU, measures=False)
-    weights = {"mode": "eval", "realism": 0.5, "penalty": 3.0, "clock": clock} | options
+    clock = options.pop("clock", Clock(CPU, measures=False))
+    weights = {"visibility": RULES, "target_mode": "eval", "realism": 0.5, "penalty": 3.0} | options
+    config = SynthesizerConfig(**weights)
     return synthesizer_step(
-        pairs, with_artefacts(pairs), theta, target, discriminator, RULES, **weights
+        pairs, with_artefacts(pairs), theta, target, discriminator, config, clock
     )
 
 
@@ -65,7 +67,9 @@ def test_the_synthesizers_step_moves_it_alone(mode: str, with_discriminator: boo
     before = bits(target, discriminator)
     with frozen(target, discriminator):
         position = synthesizer(pairs.colours() * pairs.masks(), with_artefacts(pairs))
-        composites, stakes = play(pairs, limits.theta(position, SIZE), target, judge, mode=mode)
+        composites, stakes = play(
+            pairs, limits.theta(position, SIZE), target, judge, target_mode=mode
+        )
         stakes.loss.backward()
     assert composites.valid.all()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in synthesizer.parameters())

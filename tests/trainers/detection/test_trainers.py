@@ -14,8 +14,8 @@ from PIL import Image
 from detection.tiny_runs import arguments, people, watch_tests
 from trainers import coco, gmu_kitchen, voc_person
 from trainers.detection import experiment
-from trainers.detection.config import WAYS
 from trainers.detection.paper import SWITCHES
+from trainers.detection.ways import WAYS
 
 
 def test_voc_person_leaves_every_file(
@@ -157,7 +157,7 @@ def test_the_ablation_turns_its_switches_one_by_one(
     class Noted:
         def __init__(
             self,
-            config: voc_person.VOCConfig,
+            config: voc_person.PersonConfig,
             way: str,
             seed: int,
             data: None,
@@ -174,7 +174,7 @@ def test_the_ablation_turns_its_switches_one_by_one(
             ap = {0.5: 0.3, 0.8: 0.1}
             return [{"ap": {"per_class": {"person": ap}, "mean": ap}}] * (cycles + 1)
 
-    def read(config: voc_person.VOCConfig) -> Any:
+    def read(config: voc_person.PersonConfig) -> Any:
         sources = {"test": f"clean-up {config.clean_up}"}
         test = SimpleNamespace(ignored="difficult")
         return SimpleNamespace(sources=sources, test=test, tell=lambda folder: None)

@@ -75,5 +75,7 @@ def test_one_class_on_other_backgrounds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("field", "given"), [("learn", "trainval"), ("test", "-val")])
 def test_sets_are_named_by_year_and_list(field: str, given: str) -> None:
-    with pytest.raises(ConfigError, match=f"{field}: got '{given}', wanted such as 2007-trainval"):
+    with pytest.raises(
+        ConfigError, match=f"{field}: got '{given}', wanted a set such as 2007-trainval"
+    ):
         voc.VOCConfig(**{field: (given,)})

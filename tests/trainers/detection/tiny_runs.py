@@ -12,7 +12,8 @@ TINY = (
     "--scale small --cpu --judged 4 --size 112 112 --seeds 0 --cycles 1 --images-per-cycle 3 "
     "--tries 2 --max-passes 24 --hard 1.1 --target.batch 4 --target.start-iterations 2 "
     "--target.iterations 2 --target.averaged 1 --synthesizer.steps 2 --synthesizer.batch 4 "
-    "--discriminator.width 2 --side-by-side 1"
+    "--discriminator.width 2 --side-by-side 1 "
+    "--context.steps 2 --context.candidates 2 --context.least 0"
 )
 
 

@@ -1,4 +1,4 @@
-"""Run by every process under torchrun: a detection run of both, in which they have to agree."""
+"""Run by every process under torchrun: detection runs of both, in which they have to agree."""
 
 import sys
 from dataclasses import replace
@@ -6,28 +6,38 @@ from pathlib import Path
 
 import torch
 
-from detection.test_loop import config, data
+from detection.test_loop import TOGETHER, config, data
 from trainers.detection.run import DetectionRun
+from trainers.detection.ways import Way
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    ours = config(Path(sys.argv[1]))
+def play(folder: Path, way: Way) -> None:
+    ours = config(folder)
     ours = replace(ours, target=replace(ours.target, augmentation="ssd"))
-    run = DetectionRun(ours, "synthesizer_discriminator", 0, data())
+    run = DetectionRun(ours, way, 0, data())
     first = run.run(1)
-    mine = [vars(run._added())["theta"].double().flatten()]
+    added = run._added()
+    mine = [added.theta.double().flatten(), added.scene.double()]
     for player in (*run._players.values(), run.average):
-        network = getattr(player, "network", player)
-        mine += [value.double().flatten() for value in network.state_dict().values()]
+        if player is not None:
+            network = getattr(player, "network", player)
+            mine += [value.double().flatten() for value in network.state_dict().values()]
     everything = run.accelerator.gather(torch.cat(mine)[None])
     assert run.accelerator.num_processes == 2
     assert torch.equal(everything[0], everything[1])
     # What one process found is not what the other did.
-    theta = run._added().theta
-    assert len(theta.unique(dim=0)) == len(theta) == first[1]["added"] == 5
+    found = added.scene[:, None] if way == "renewed" else added.theta
+    assert len(found.unique(dim=0)) == len(found) == first[1]["added"] == 5
+    if way == "renewed":
+        assert first[1]["renewal"]["visited"] > first[1]["renewal"]["renewed"] > 0
     assert len(run.run(2)) == 3
-    print(f"process {run.accelerator.process_index} agrees", flush=True)
+    print(f"process {run.accelerator.process_index} agrees on {way}", flush=True)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    for way in TOGETHER:
+        play(Path(sys.argv[1]), way)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """NanoDet's loss against hand-worked cases, plain loops and finite differences."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,13 @@ import torch
 from torch import Tensor
 
 from trainers.detectors import nanodet_loss
-from trainers.detectors.nanodet_loss import assigned, distribution_focal, overlap, quality_focal
+from trainers.detectors.nanodet_loss import (
+    assigned,
+    distribution_focal,
+    loss_by_object,
+    overlap,
+    quality_focal,
+)
 from trainers.detectors.nanodet_network import Grid, boxes_of, detections, flat
 
 
@@ -79,14 +86,14 @@ def test_many_objects_as_in_plain_loops(seed: int) -> None:
 
 
 def test_quality_focal_by_its_formula() -> None:
-    """|q - p|^2 (-(1 - q) log(1 - p) - q log p), summed."""
+    """|q - p|^2 (-(1 - q) log(1 - p) - q log p)."""
     random = np.random.default_rng(0)
     logits, quality = random.normal(0, 3, (5, 4)), random.uniform(0, 1, (5, 4))
     quality[0] = 0
     p = 1 / (1 + np.exp(-logits))
     wanted = -((quality - p) ** 2) * ((1 - quality) * np.log(1 - p) + quality * np.log(p))
     found = quality_focal(torch.tensor(logits), torch.tensor(quality))
-    assert float(found) == pytest.approx(wanted.sum(), rel=1e-12)
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-12)
 
 
 def test_distribution_focal_by_hand() -> None:
@@ -130,12 +137,17 @@ def batch() -> tuple[Tensor, Tensor, Grid, list[dict[str, Tensor]]]:
     return logits, bins, cells, targets
 
 
+def loss(*given: Any) -> Tensor:
+    return loss_by_object(*given)[0]
+
+
 def test_the_loss_is_made_of_its_parts() -> None:
-    """As its paper adds them up, in a plain loop over the cells."""
+    """As its paper adds them up, in a plain loop over the cells; an object's is that of its own."""
     logits, bins, cells, targets = batch()
     owner = plainly_assigned(targets[0]["boxes"].numpy(), cells)
     quality = torch.zeros_like(logits)
     places = sides = total = 0.0
+    each: dict[int, list[tuple[int, float]]] = {0: [], 1: []}
     for cell, number in enumerate(owner):
         if number < 0:
             continue
@@ -147,53 +159,68 @@ def test_the_loss_is_made_of_its_parts() -> None:
         hull = float((low[2] - high[0]) * (low[3] - high[1]))
         area = sum(float((b[2] - b[0]) * (b[3] - b[1])) for b in (found, box)) - shared
         quality[0, cell, int(targets[0]["labels"][number]) - 1] = shared / area
-        places += weight * (1 - shared / area + (hull - area) / hull)
+        place, side_loss = 1 - shared / area + (hull - area) / hull, 0.0
         x, y = cells.centres[cell].tolist()
         for side, end in enumerate((x - box[0], y - box[1], box[2] - x, box[3] - y)):
             distance = min(float(end) / stride, 9.99)
             low_bin = int(distance)
             shares = bins[0, cell, side].log_softmax(0)
-            sides -= weight * float(
+            side_loss -= float(
                 (low_bin + 1 - distance) * shares[low_bin]
                 + (distance - low_bin) * shares[low_bin + 1]
             ) / 4  # fmt: skip
-        total += weight
+        places, sides, total = places + weight * place, sides + weight * side_loss, total + weight
+        each[number].append((cell, 2 * place + side_loss / 4))
     count = sum(number >= 0 for number in owner)
     assert count > 4
-    wanted = float(quality_focal(logits, quality)) / count + (2 * places + sides / 4) / total
-    found_loss = float(nanodet_loss.loss(logits, bins, cells, targets))
+    scores = quality_focal(logits, quality)
+    wanted = float(scores.sum()) / count + (2 * places + sides / 4) / total
+    found, (of_both, of_none) = loss_by_object(logits, bins, cells, targets)
     # torchvision's GIoU adds 1e-7 to its denominators.
-    assert found_loss == pytest.approx(wanted, rel=1e-6)
+    assert float(found) == pytest.approx(wanted, rel=1e-6)
+    means = [np.mean([float(scores[0, cell].sum()) + part for cell, part in each[k]]) for k in each]
+    assert of_both.tolist() == pytest.approx(means, rel=1e-6)
+    assert of_none.shape == (0,)
 
 
 def test_gradients_by_finite_differences(monkeypatch: pytest.MonkeyPatch) -> None:
     """S moves the boxes too; the quality, which is no more than T's goal, sends no gradient."""
     logits, bins, cells, targets = batch()
-    monkeypatch.setattr(nanodet_loss, "quality_focal", lambda logits, quality: logits.sum() * 0)
+    monkeypatch.setattr(nanodet_loss, "quality_focal", lambda logits, quality: logits * 0)
 
-    def loss(boxes: Tensor, bins: Tensor) -> Tensor:
-        return nanodet_loss.loss(logits, bins, cells, [{**targets[0], "boxes": boxes}, targets[1]])
+    def of(boxes: Tensor, bins: Tensor) -> Tensor:
+        return loss(logits, bins, cells, [{**targets[0], "boxes": boxes}, targets[1]])
 
     boxes = targets[0]["boxes"].clone().requires_grad_()
     owner = torch.tensor(plainly_assigned(targets[0]["boxes"].numpy(), cells))
     some = (owner >= 0).nonzero()[:2, 0]
 
     def of_some(boxes: Tensor, values: Tensor) -> Tensor:
-        return loss(boxes, bins.index_put((torch.zeros_like(some), some), values))
+        return of(boxes, bins.index_put((torch.zeros_like(some), some), values))
 
     values = bins[0, some].clone().requires_grad_()
     assert torch.autograd.gradcheck(of_some, (boxes, values))
-    (gradient,) = torch.autograd.grad(loss(boxes, bins), boxes)
+    (gradient,) = torch.autograd.grad(of(boxes, bins), boxes)
     assert (gradient.abs().amax(1) > 0).all()
 
 
 def test_without_any_object_only_the_scores_count() -> None:
     logits, bins, cells, targets = batch()
     bins.requires_grad_()
-    found = nanodet_loss.loss(logits, bins, cells, [targets[1], targets[1]])
-    assert found.item() == float(quality_focal(logits, torch.zeros_like(logits)))
+    found = loss(logits, bins, cells, [targets[1], targets[1]])
+    assert found.item() == float(quality_focal(logits, torch.zeros_like(logits)).sum())
     found.backward()
     assert bins.grad is not None and float(bins.grad.abs().max()) == 0
+
+
+def test_an_object_that_no_cell_has_to_find_has_no_loss() -> None:
+    logits, bins, cells, targets = batch()
+    # The first lies between the cells' centres.
+    boxes = torch.tensor([[37.0, 37, 43, 43], [10, 10, 40, 50]], dtype=torch.float64)
+    hidden = {**targets[0], "boxes": boxes}
+    _, (found, _) = loss_by_object(logits.requires_grad_(), bins, cells, [hidden, targets[1]])
+    assert found.isnan().tolist() == [True, False]
+    assert not found.requires_grad
 
 
 def test_its_minimum_are_the_objects() -> None:
@@ -210,7 +237,7 @@ def test_its_minimum_are_the_objects() -> None:
     optimizer = torch.optim.Adam([tensor for pair in heads for tensor in pair], 0.2)
     for _ in range(150):
         optimizer.zero_grad()
-        nanodet_loss.loss(*flat(heads), [target]).backward()
+        loss(*flat(heads), [target]).backward()
         optimizer.step()
     (found,) = detections([(a.detach(), b.detach()) for a, b in heads], size, 0.3)
     order = found["labels"].argsort(descending=True)

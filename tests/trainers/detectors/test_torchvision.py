@@ -12,7 +12,13 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from trainers.detectors import TargetError, backbones, build
 from trainers.detectors.backbones import HELD, WeightsError, efficientnet_lite0
-from trainers.detectors.base import Mode, detect, giving_losses, training_loss
+from trainers.detectors.base import (
+    Mode,
+    detect,
+    giving_losses,
+    training_loss,
+    training_loss_by_object,
+)
 from trainers.detectors.light import LIGHT
 from trainers.detectors.torchvision_models import NAMES, TorchvisionTarget, _resized
 from trainers.loop import frozen
@@ -44,6 +50,47 @@ def test_a_detector_by_name_gives_losses_and_detections(name: str) -> None:
         assert 0 <= x1.min() <= x2.max() <= SIZE[1]
         assert 0 <= y1.min() <= y2.max() <= SIZE[0]
         assert detections["labels"].max() < 3
+
+
+@pytest.mark.parametrize("name", [LIGHT, "ssd300_vgg16"])
+def test_an_ssds_objects_make_up_its_own_loss(name: str) -> None:
+    """Without negatives torchvision's loss is the mean of all matched default boxes."""
+    torch.manual_seed(0)
+    detector = build(name, TWO, "none", SIZE, "--weights").train()
+    assert detector.tells_objects
+    network, counts = detector.network, []
+    network.neg_to_pos_ratio = 0
+    compute_loss = network.compute_loss
+
+    def watched(targets: Any, outputs: Any, anchors: Any, matched: Any) -> Any:
+        for target, match in zip(targets, matched, strict=True):
+            counts.append(match[match >= 0].bincount(minlength=len(target["boxes"])))
+        return compute_loss(targets, outputs, anchors, matched)
+
+    images = torch.rand(3, 3, *SIZE)
+    targets = [target([4.0, 5, 60, 90], [50, 20, 120, 70]), target(), target([30.0, 8, 70, 88])]
+    targets[0]["ignore"] = torch.tensor([False, False])
+    targets[2]["ignore"] = torch.tensor([True])
+    # Norms see the same batches in both calls.
+    state = {name: value.clone() for name, value in detector.state_dict().items()}
+    network.compute_loss = watched
+    plain = training_loss(detector, images, targets)
+    del network.compute_loss
+    detector.load_state_dict(state)
+    torch.manual_seed(0)
+    loss, parts = training_loss_by_object(detector, images, targets)
+    assert "compute_loss" not in vars(network)
+    torch.testing.assert_close(loss, plain)
+    assert [part.shape for part in parts] == [(2,), (0,), (0,)]
+    assert not parts[0].requires_grad
+    mean = (parts[0] * counts[0]).sum() / counts[0].sum()
+    torch.testing.assert_close(mean, loss.detach())
+    assert parts[0][0] != parts[0][1]
+
+
+def test_other_detectors_do_not_tell() -> None:
+    with torch.device("meta"):
+        assert not build("fasterrcnn_resnet50_fpn", TWO, "none", SIZE, "--weights").tells_objects
 
 
 def test_every_box_detector_of_torchvision_is_to_be_had() -> None:
