@@ -93,7 +93,10 @@ def test_the_trainer_reads_what_a_user_names(tmp_path: Path, where: str) -> None
         ({"names": ("dog", "dog")}, "names: got ['dog', 'dog'], wanted one or more, none twice"),
         ({"names": ()}, "names: got [], wanted one or more, none twice"),
         ({"images": HERE}, "images: got ., wanted it only together with annotations"),
-        ({"test_images": HERE}, "test_images: got ., but no test_annotations"),
+        (
+            {"test_images": HERE},
+            "test_images: got ., wanted it only together with test_annotations",
+        ),
         ({"annotations": HERE, "split": "x"}, "split: got x, wanted this or annotations, not both"),
         (
             {"test_annotations": HERE, "test_split": "x"},

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from compositor.files import DataError
 from compositor.scenes.law import MATCHED, PLAIN, Law
 from detection.tiny_scenes import SIZE, Objects, Pictures, scenes
 from trainers.detection.drawn import DrawnScenes
@@ -80,5 +81,7 @@ def test_the_backgrounds_objects_keep_their_labels() -> None:
 
 def test_nothing_to_match_is_refused() -> None:
     none = Scenes(Pictures([[]] * 3), Pictures([[]] * 2, seed=1), Objects(), 0.5)
-    with pytest.raises(ValueError, match="matched: no object of the real pictures is known"):
+    with pytest.raises(
+        DataError, match="one that is matched, but no object of the real pictures is"
+    ):
         DrawnScenes(none, MATCHED, 0)

@@ -188,8 +188,7 @@ def test_half_precision_runs(tmp_path: Path, way: Way) -> None:
         ours = replace(ours, target=target, synthesizer=replace(ours.synthesizer, steps=1))
         run = DetectionRun(ours, way, 0, data())
         assert run.run(1)[1]["added"] > 0
-        players = [run.target, *([run.synthesizer, run.discriminator] if run.synthesizer else [])]
-        for player in players:
+        for player in filter(None, run._players.values()):
             parameters = list(player.network.parameters())
             assert all(p.dtype == torch.float32 and p.isfinite().all() for p in parameters)
     finally:
