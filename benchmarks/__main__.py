@@ -1,7 +1,7 @@
 """Run the ops' tests, then the measurements, and write the tables and one small JSON file.
 
-python -m benchmarks            all shapes, 25 to 35 minutes on 2 cores
-python -m benchmarks --quick    `blend` only at the floors' shape, in float32, 12 to 16 minutes
+python -m benchmarks            all shapes, about 40 minutes on 2 cores
+python -m benchmarks --quick    `blend` only at the floors' shape, in float32, about 30 minutes
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmarks.render import floors as render_floors
 from benchmarks.scenes import Shape
 from compositor.files import DataError, check_writable, write
 
-OP_TESTS = (sys.executable, "-m", "pytest", "tests/ops", "-q", "-x")
+OP_TESTS = (sys.executable, "-m", "pytest", "tests/ops", "-q", "-x", "-n", "auto")
 SUITES = {
     BLEND: "benchmarks/test_blend_speed.py",
     RENDER: "benchmarks/render/test_render_speed.py",
