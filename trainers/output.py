@@ -30,9 +30,9 @@ def claimed(folder: Path, state: PartialState, restart: bool) -> Iterator[None]:
         if state.is_main_process:
             try:
                 stack.enter_context(_locked(folder))
-                for name in ("checkpoints", "models", "tensorboard"):
-                    if restart and (folder / name).exists():
-                        shutil.rmtree(folder / name)
+                earlier = ("checkpoints", "tensorboard", "models/*-seed*") if restart else ()
+                for path in (path for name in earlier for path in folder.glob(name)):
+                    shutil.rmtree(path)
             except (DataError, OSError) as error:
                 refusal = [str(error)]
         # Otherwise the others would wait for a main process that has ended.

@@ -83,7 +83,7 @@ def random_placement(
 
     shapes, outlines, fits = _shapes(boxes, size, limits, rules, generator)
     extent = outlines[:, 2:] - outlines[:, :2]
-    there, areas = _padded(existing or [boxes.new_zeros(0, 4)] * count)
+    there, areas = padded(existing or [boxes.new_zeros(0, 4)] * count)
     pending, moves = fits.clone(), torch.zeros(count, 2, dtype=torch.float64)
     for _ in range(rules.attempts):
         if not pending.any():
@@ -91,7 +91,7 @@ def random_placement(
         draw = torch.rand(count, 2, generator=generator, dtype=torch.float64)
         low = -truncation * extent
         corner = low + draw * (canvas - extent - 2 * low)
-        free = pending & ~_covers(torch.cat((corner, corner + extent), 1), there, areas, rules)
+        free = pending & ~covers(torch.cat((corner, corner + extent), 1), there, areas, rules)
         moves[free] = (corner - outlines[:, :2])[free]
         pending &= ~free
 
@@ -140,8 +140,8 @@ def _outline(boxes: Tensor, shapes: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.cat((corners.amin(1), corners.amax(1)), 1)
 
 
-def _padded(existing: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """The boxes (N, K, 4), padded with boxes that nothing covers, and their areas (N, K)."""
+def padded(existing: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The boxes (N, K, 4) float64, padded with boxes that nothing covers, and areas (N, K)."""
     longest = max(map(len, existing), default=0)
     there = torch.zeros(len(existing), longest, 4, dtype=torch.float64)
     for row, boxes in zip(there, existing, strict=True):
@@ -149,7 +149,7 @@ def _padded(existing: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return there, (there[..., 2:] - there[..., :2]).prod(-1)
 
 
-def _covers(boxes: Tensor, there: Tensor, areas: Tensor, rules: PlacementRules) -> Tensor:
+def covers(boxes: Tensor, there: Tensor, areas: Tensor, rules: PlacementRules) -> Tensor:
     """Whether each box (N, 4) covers too much of any existing one (N, K, 4)."""
     low = torch.maximum(boxes[:, None, :2], there[..., :2])
     high = torch.minimum(boxes[:, None, 2:], there[..., 2:])

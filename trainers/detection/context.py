@@ -6,19 +6,18 @@ object is that belongs there, if any. Here it has S's backbone, and each object 
 in the other ways.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torchvision.ops import box_area, box_iou, clip_boxes_to_image, roi_align
+from torchvision.ops import box_iou, roi_align
 
 import compositor
 from compositor.data.prepared import Photographs
 from compositor.files import DataError
+from compositor.scenes.random_placement import PlacementRules, covers, padded
 from trainers.detection.batches import Batches, generator
 from trainers.detection.config import ContextConfig
-from trainers.detection.scenes import IDENTITY, Batch, Target
+from trainers.detection.scenes import IDENTITY, Batch
 from trainers.detectors.backbones import Backbone
 
 SIDE = 112
@@ -161,7 +160,7 @@ def place_in_context(
     backgrounds: Tensor,
     sides: Tensor,
     config: ContextConfig,
-    overlap: float,
+    rules: PlacementRules,
 ) -> tuple[Tensor, Tensor]:
     """Placements theta (n, 2, 3) where objects fit in best, and whether they fit in (n,).
 
@@ -171,33 +170,26 @@ def place_in_context(
         backgrounds: (n, 3, H, W) in [0, 1].
         sides: (m, 2), of real objects, whose areas the candidates take; the aspect is the object's.
         config: How many candidates, and how probable the best has to be.
-        overlap: Largest part of an object on the background that a candidate may cover.
+        rules: Say how much of an object on the background a candidate may cover.
     """
     size = (backgrounds.shape[-2], backgrounds.shape[-1])
     masks, every = batch.masks(), torch.arange(len(batch), device=backgrounds.device)
     own, shows = compositor.boxes(masks)
     shape = (own[:, 2:] - own[:, :2]).clamp_min(1).sqrt()
     shape = (shape / shape.flip(1)).cpu()  # of an area of 1
+    there, areas_there = padded([target["boxes"].cpu().double() for target in batch.targets])
     boxes, chances = [], []
     for _ in range(config.candidates):
         areas = sides[torch.randint(len(sides), (len(batch),))].prod(1, keepdim=True)
-        boxes.append(random_boxes(shape * areas.sqrt(), size).to(backgrounds))
+        drawn = random_boxes(shape * areas.sqrt(), size)
+        covering = covers(drawn.double(), there, areas_there, rules)
+        boxes.append(drawn.to(backgrounds))
         shown = neighbourhoods(backgrounds, boxes[-1], every)
         chance = network(shown).softmax(1)[every, batch.labels]
-        chances.append(chance.masked_fill(_covers(boxes[-1], batch.targets, overlap), 0))
+        chances.append(chance.masked_fill(covering.to(chance.device), 0))
     best, which = torch.stack(chances).max(0)
     chosen = torch.stack(boxes)[which, every]
     theta = IDENTITY.to(chosen).repeat(len(batch), 1, 1)
     # At the op's own threshold nothing of a thin mask shows, which from_boxes refuses.
     theta[shows] = compositor.affine.from_boxes(masks[shows], chosen[shows], size, threshold=0.5)
     return theta, shows & (best > config.least)
-
-
-def _covers(boxes: Tensor, targets: Sequence[Target], share: float) -> Tensor:
-    """Whether each box (n, 4) covers more than this share of an object on its picture."""
-    covers = []
-    for (x1, y1, x2, y2), target in zip(boxes.tolist(), targets, strict=True):
-        objects = target["boxes"]
-        inside = clip_boxes_to_image(objects - objects.new_tensor([x1, y1] * 2), (y2 - y1, x2 - x1))
-        covers.append((box_area(inside) > share * box_area(objects)).any())
-    return torch.stack(covers)

@@ -17,7 +17,7 @@ from trainers.detection.networks import Discriminator, Synthesizer
 from trainers.detection.ways import Way, placed_by_network
 from trainers.detectors import factory
 from trainers.detectors.backbones import BACKBONES
-from trainers.detectors.base import TargetError, TrainableDetector
+from trainers.detectors.base import TargetError, TellingDetector, TrainableDetector
 from trainers.loop import Player
 from trainers.renewal import CHOICES
 
@@ -99,7 +99,7 @@ def _detector(config: Config, classes: Sequence[str]) -> TrainableDetector:
         ours.network, classes, ours.weights, config.size, "--target.weights", ours.heads
     )
     renewing = [way for way in config.ways if way in CHOICES]
-    if renewing and not network.tells_objects:
+    if renewing and not isinstance(network, TellingDetector):
         raise TargetError(
             f"ways: got {renewing[0]}, wanted an SSD or NanoDet for it: {ours.network} does not "
             "tell the loss of each object"

@@ -212,9 +212,9 @@ class DetectionRun(Loop):
         # The bare network, since each process searches for as long as it needs, out of step.
         network = self.synthesizer.network
         if self.way == "context":
-            config, overlap = self.config.context, self.config.random.overlap
+            config, rules = self.config.context, self.config.random
             sides = object_sides(self.scenes.real)
-            return place_in_context(network.eval(), batch, backgrounds, sides, config, overlap)
+            return place_in_context(network.eval(), batch, backgrounds, sides, config, rules)
         position = network(shown(batch), backgrounds)
         theta = self.config.placement.theta(position, self.config.size)
         return theta, torch.ones_like(batch.labels, dtype=torch.bool)

@@ -38,8 +38,8 @@ class Recipes:
         shape: (n,) int64, the cut-out whose mask shapes the artefact; -1: no artefact.
         other: (n,) int64, the background that the artefact is cut out of.
         artefact: (n, 2, 3) float32, the artefact's placement.
-        scene: (n,) int64, the number of a scene in :mod:`trainers.detection.drawn`, whose other
-            columns then mean nothing; -1: none.
+        scene: (n,) int64, the number of a scene in :mod:`trainers.detection.drawn`; the other
+            columns then mean nothing. -1: none.
     """
 
     background: Tensor

@@ -49,8 +49,8 @@ def synthesizer_step(
         theta: (n, 2, 3), S's placements.
         target: T, frozen.
         discriminator: D, frozen, or None.
-        config: The limits of visibility, which T does not see broken and S pays for breaking; T's
-            mode; and the weights of fooling D and of the price.
+        config: S's limits of visibility (T does not see composites that break them, S pays for
+            them), T's mode, and the weights of fooling D and of the price.
         clock: Marks the parts, and the backward pass through each.
     """
     with clock.part("blend"):

@@ -28,12 +28,10 @@ class TrainableDetector(nn.Module, ABC):
         options: What it takes to build its network again, plain values; see
             :mod:`trainers.detectors.model_file`.
         loss_in_eval: Whether it gives its loss in eval mode too, without noise of its own.
-        tells_objects: Whether it has :meth:`loss_by_object`.
     """
 
     options: Mapping[str, Any] = {}
     loss_in_eval: bool = False
-    tells_objects: bool = False
 
     @abstractmethod
     def loss(self, images: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
@@ -55,20 +53,28 @@ class TrainableDetector(nn.Module, ABC):
             images: N of (3, H, W) in [0, 1].
         """
 
-    def loss_by_object(
-        self, images: Sequence[Tensor], targets: Sequence[Target]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """The loss (), and for each image the loss of each of its objects (n,).
-
-        Without gradient; NaN where nothing was matched to an object.
-
-        Only for the ways that renew composites, which go by how well T knows each.
-        """
-        raise NotImplementedError
-
     def weights(self) -> tuple[dict[str, Tensor], bool]:
         """Its weights by the network's own names, and whether its batch norms are frozen ones."""
         return self.state_dict(), False
+
+    def forward(
+        self, images: Sequence[Tensor] | Tensor, targets: Sequence[Target] | None = None
+    ) -> Any:
+        """The loss if there are targets, otherwise detections: what data-parallel wrappers call."""
+        return self.predict(images) if targets is None else self.loss(list(images), targets)
+
+
+class TellingDetector(TrainableDetector):
+    """One that also tells the loss of each object, by which composites are renewed."""
+
+    @abstractmethod
+    def loss_by_object(
+        self, images: Sequence[Tensor], targets: Sequence[Target]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """What :meth:`loss` returns, and for each image the loss of each of its objects (n,).
+
+        The latter without gradient; NaN where nothing was matched to an object.
+        """
 
     def forward(
         self,
@@ -76,10 +82,10 @@ class TrainableDetector(nn.Module, ABC):
         targets: Sequence[Target] | None = None,
         by_object: bool = False,
     ) -> Any:
-        """The loss if there are targets, otherwise detections: what data-parallel wrappers call."""
-        if targets is None:
-            return self.predict(images)
-        return (self.loss_by_object if by_object else self.loss)(list(images), targets)
+        """What :class:`TrainableDetector` returns, or :meth:`loss_by_object`'s."""
+        if targets is not None and by_object:
+            return self.loss_by_object(list(images), targets)
+        return super().forward(images, targets)
 
 
 def mean_by_object(losses: Tensor, objects: Tensor, count: int) -> Tensor:
@@ -90,8 +96,9 @@ def mean_by_object(losses: Tensor, objects: Tensor, count: int) -> Tensor:
         objects: (n,) int64, the object that each belongs to.
         count: The number of objects.
     """
-    totals = losses.detach().new_zeros(count).index_add(0, objects, losses.detach())
-    return totals / objects.bincount(minlength=count)
+    columns = torch.stack((losses.detach(), torch.ones_like(losses)))
+    total, number = columns.new_zeros(2, count).index_add(1, objects, columns)
+    return total / number
 
 
 def training_loss(

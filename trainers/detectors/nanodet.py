@@ -18,7 +18,7 @@ from trainers.detectors.backbones import (
     load,
     read,
 )
-from trainers.detectors.base import Detections, Target, TrainableDetector
+from trainers.detectors.base import Detections, Target, TellingDetector
 from trainers.detectors.nanodet_loss import loss_by_object
 from trainers.detectors.nanodet_network import (
     BINS,
@@ -43,7 +43,7 @@ HELD_NORM = "trunk.stages.0.1.num_batches_tracked"
 """A name that a state dict on ImageNet's trunk has only if its first layers learn."""
 
 
-class NanoDetTarget(TrainableDetector):
+class NanoDetTarget(TellingDetector):
     """NanoDet.
 
     Args:
@@ -52,7 +52,6 @@ class NanoDetTarget(TrainableDetector):
     """
 
     loss_in_eval = True
-    tells_objects = True
 
     def __init__(self, network: Network, size: tuple[int, int]) -> None:
         super().__init__()

@@ -58,12 +58,9 @@ def loss_by_object(
     whole = classes + GIOU * (weight * places).sum() + FOCAL * (weight * sides).sum()
 
     each = (scores[image, cell].sum(1) + GIOU * places + FOCAL * sides).detach()
-    counts = [len(owner) for owner in of]
-    parts = [
-        mean_by_object(losses, k, len(target["boxes"]))
-        for losses, k, target in zip(each.split(counts), of, targets, strict=True)
-    ]
-    return whole, parts
+    counts = [len(target["boxes"]) for target in targets]
+    objects = torch.cat([k + sum(counts[:n]) for n, k in enumerate(of)])
+    return whole, list(mean_by_object(each, objects, sum(counts)).split(counts))
 
 
 @torch.no_grad()

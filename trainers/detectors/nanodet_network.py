@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +68,7 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Of images in [0, 1], each level's class logits (N, C, h, w) and bins (N, 44, h, w)."""
-        trunk: Maps = self.trunk  # type: ignore[assignment]
+        trunk = cast(Maps, self.trunk)
         maps = [f(x) for f, x in zip(self.lateral, trunk.maps(images), strict=True)]
         low, middle, high = maps
         middle = middle + _resized(high, middle)
@@ -148,7 +148,8 @@ def trunk_layers() -> Iterator[nn.Conv2d]:
     for inputs, outputs, stride in shapes:
         layer = nn.Conv2d(inputs, outputs, 3, stride, 1)
         nn.init.kaiming_normal_(layer.weight, SLOPE)
-        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        assert layer.bias is not None
+        nn.init.zeros_(layer.bias)
         yield layer
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -47,7 +48,8 @@ def export(detector: TrainedDetector, path: Path) -> float:
     """
     try:
         import onnx
-        import onnxruntime  # noqa: F401
+
+        import_module("onnxruntime")  # now, not after the export
     except ImportError as error:
         raise ExportError(
             f"export: needs two packages: pip install onnx onnxruntime ({error})"

@@ -12,7 +12,13 @@ from torchvision.models.detection.ssd import SSD
 from torchvision.ops import FrozenBatchNorm2d
 
 from trainers.detectors.backbones import DEFAULT, NONE, Heads, chosen, load, read
-from trainers.detectors.base import Detections, Target, TrainableDetector, mean_by_object
+from trainers.detectors.base import (
+    Detections,
+    Target,
+    TellingDetector,
+    TrainableDetector,
+    mean_by_object,
+)
 from trainers.detectors.light import HELD_NORM, LIGHT, light
 
 NAMES = (LIGHT, *(n for n in list_models(torchvision_detection) if n[:4] not in ("mask", "keyp")))
@@ -35,17 +41,32 @@ class TorchvisionTarget(TrainableDetector):
     def __init__(self, network: nn.Module, options: Mapping[str, Any]) -> None:
         super().__init__()
         self.network, self.options = network, options
-        self.tells_objects = isinstance(network, SSD)
 
     def loss(self, images: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
         losses: dict[str, Tensor] = self.network(list(images), list(targets))
         return torch.stack([loss.float() for loss in losses.values()]).sum()
 
+    def predict(self, images: Sequence[Tensor] | Tensor) -> list[Detections]:
+        found: list[Detections] = self.network(list(images))
+        return found
+
+    def weights(self) -> tuple[dict[str, Tensor], bool]:
+        state = self.network.state_dict()
+        frozen = [n for n, m in self.network.named_modules() if isinstance(m, FrozenBatchNorm2d)]
+        if not self.options:  # the light one, whose held layers say so by their names
+            return state, False
+        return state | {f"{name}.{COUNTER}": torch.tensor(0) for name in frozen}, bool(frozen)
+
+
+class SSDTarget(TorchvisionTarget, TellingDetector):
+    """Any of torchvision's SSDs."""
+
+    network: SSD
+
     def loss_by_object(
         self, images: Sequence[Tensor], targets: Sequence[Target]
     ) -> tuple[Tensor, list[Tensor]]:
         network = self.network
-        assert isinstance(network, SSD)
         parts: list[Tensor] = []
 
         def compute_loss(targets: Any, outputs: Any, anchors: Any, matched: Any) -> Any:
@@ -59,17 +80,6 @@ class TorchvisionTarget(TrainableDetector):
             return self.loss(images, targets), parts
         finally:
             del vars(network)["compute_loss"]
-
-    def predict(self, images: Sequence[Tensor] | Tensor) -> list[Detections]:
-        found: list[Detections] = self.network(list(images))
-        return found
-
-    def weights(self) -> tuple[dict[str, Tensor], bool]:
-        state = self.network.state_dict()
-        frozen = [n for n, m in self.network.named_modules() if isinstance(m, FrozenBatchNorm2d)]
-        if not self.options:  # the light one, whose held layers say so by their names
-            return state, False
-        return state | {f"{name}.{COUNTER}": torch.tensor(0) for name in frozen}, bool(frozen)
 
 
 def build(
@@ -87,12 +97,12 @@ def build(
         if state:
             state = chosen(network, state, heads)
             load(network, state, option, weights, _resized(network, name, classes))
-        return TorchvisionTarget(network, {})
+        return SSDTarget(network, {})
     options: dict[str, Any] = {"num_classes": classes}
     if not name.startswith("ssd"):
         options |= {"min_size": min(size), "max_size": max(size)}
     if weights == NONE:
-        return TorchvisionTarget(_plain(name, **options), options)
+        return _target(_plain(name, **options), options)
     # Before the detector, which may take seconds to build.
     found = read(weights, option, name, get_model_weights(name).DEFAULT)
     state, frozen = found.state, found.frozen_norms
@@ -104,7 +114,11 @@ def build(
     load(network, state, option, weights, _resized(network, name, classes))
     if frozen:
         _freeze_norms(network)
-    return TorchvisionTarget(network, options)
+    return _target(network, options)
+
+
+def _target(network: nn.Module, options: Mapping[str, Any]) -> TorchvisionTarget:
+    return (SSDTarget if isinstance(network, SSD) else TorchvisionTarget)(network, options)
 
 
 @torch.no_grad()

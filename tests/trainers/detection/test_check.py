@@ -14,7 +14,9 @@ import pytest
 from detection.tiny_runs import arguments, people, person
 from tests.data import tiny_data
 from trainers import coco, gmu_kitchen, voc_person
-from trainers.config import flatten, plain
+from trainers.config import ConfigError, flatten, plain
+from trainers.detection import experiment
+from trainers.detection.config import Config
 
 
 def test_data_that_changed_since_is_not_gone_on_with(tmp_path: Path) -> None:
@@ -41,8 +43,14 @@ def test_data_that_changed_since_is_not_gone_on_with(tmp_path: Path) -> None:
         with pytest.raises(SystemExit, match=message):
             coco.main(line)
         assert (output / "results.json").read_bytes() == results
+    for name in ("old-seed0", "mine"):
+        (output / "models" / name).mkdir(parents=True)
     coco.main([*line, "--restart"])
     assert (output / "results.json").read_bytes() != results
+    # An earlier run's detectors go with it; what it did not write stays.
+    names = {path.name for path in (output / "models").iterdir()}
+    assert "old-seed0" not in names
+    assert {"baseline-seed0", "mine"} <= names
 
 
 def test_a_check_reads_everything_and_trains_nothing(
@@ -129,6 +137,16 @@ def test_an_output_that_cannot_be_written_to_is_one_line(
     with pytest.raises(SystemExit, match=message) as stopped:
         voc_person.main(arguments(tmp_path, output))
     assert "\n" not in str(stopped.value)
+
+
+def test_processes_have_to_share_batches_evenly(tmp_path: Path) -> None:
+    base = Config(output=tmp_path)
+    experiment._check_shares(base, 16)
+    for player in ("target", "synthesizer"):
+        ours = replace(base, **{player: replace(getattr(base, player), batch=33)})
+        message = f"{player}.batch: got 33, wanted a multiple of 2, the number of processes"
+        with pytest.raises(ConfigError, match=message):
+            experiment._check_shares(ours, 2)
 
 
 def test_every_number_has_its_limits() -> None:

@@ -11,6 +11,7 @@ from torchvision.ops import box_iou
 
 import compositor
 from compositor.files import DataError
+from compositor.scenes.random_placement import PlacementRules
 from detection.test_loop import config, data
 from detection.tiny_scenes import CLASSES, SIZE, Pictures, scenes
 from trainers.detection.config import ContextConfig
@@ -161,7 +162,9 @@ def places(
     backgrounds = torch.zeros(4, 3, *SIZE)
     backgrounds[:, :, :, SIZE[1] // 2 :] = 1
     settings = replace(ContextConfig(candidates=60, least=0.5), **changes)
-    theta, fits = place_in_context(network, batch, backgrounds, sides, settings, 0.25)
+    theta, fits = place_in_context(
+        network, batch, backgrounds, sides, settings, PlacementRules(0.25)
+    )
     alpha = compositor.blend(batch.colours(), batch.masks(), backgrounds, theta, return_alpha=True)
     return compositor.boxes(alpha[1])[0], fits
 

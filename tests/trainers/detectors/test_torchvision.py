@@ -14,6 +14,7 @@ from trainers.detectors import TargetError, backbones, build
 from trainers.detectors.backbones import HELD, WeightsError, efficientnet_lite0
 from trainers.detectors.base import (
     Mode,
+    TellingDetector,
     detect,
     giving_losses,
     training_loss,
@@ -57,7 +58,7 @@ def test_an_ssds_objects_make_up_its_own_loss(name: str) -> None:
     """Without negatives torchvision's loss is the mean of all matched default boxes."""
     torch.manual_seed(0)
     detector = build(name, TWO, "none", SIZE, "--weights").train()
-    assert detector.tells_objects
+    assert isinstance(detector, TellingDetector)
     network, counts = detector.network, []
     network.neg_to_pos_ratio = 0
     compute_loss = network.compute_loss
@@ -90,7 +91,8 @@ def test_an_ssds_objects_make_up_its_own_loss(name: str) -> None:
 
 def test_other_detectors_do_not_tell() -> None:
     with torch.device("meta"):
-        assert not build("fasterrcnn_resnet50_fpn", TWO, "none", SIZE, "--weights").tells_objects
+        detector = build("fasterrcnn_resnet50_fpn", TWO, "none", SIZE, "--weights")
+    assert not isinstance(detector, TellingDetector)
 
 
 def test_every_box_detector_of_torchvision_is_to_be_had() -> None:
