@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from pickle import UnpicklingError
 from typing import Protocol
 
 import torch
@@ -167,6 +168,8 @@ def names_of(detector: Detector) -> Sequence[str] | None:
 
 def reason(error: Exception) -> str:
     """The first line of what an error says."""
+    if isinstance(error, UnpicklingError):  # torch.load's advice is to trust the file
+        return "not a file of tensors and plain values"
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 

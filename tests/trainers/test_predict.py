@@ -159,7 +159,10 @@ def test_an_export_that_gives_other_boxes_is_refused(tmp_path: Path) -> None:
 def test_wrong_input_is_one_line(model: Path, pictures: Path, tmp_path: Path) -> None:
     for more, message in (
         (["--model", tmp_path / "none.pt"], "none.pt: No such file"),
-        (["--model", pictures / "a.png"], "a.png: cannot be read as a model.pt"),
+        (
+            ["--model", pictures / "a.png"],
+            "a.png: cannot be read as a model.pt .not a file of tensors",
+        ),
         (["--images", tmp_path / "nowhere"], "nowhere"),
         (["--device", "quantum"], "device: got 'quantum'"),
     ):
