@@ -107,7 +107,7 @@ def predict(config: Config, place: Path, detector: TrainedDetector) -> None:
         print(f"{name}: {reason}, left out")
     sure = sum(entry["score"] >= config.threshold for entry in results)
     print(
-        f"{config.output}: {sure} objects found with a score of {config.threshold:g} or more in "
+        f"{config.output}: {sure} objects with a score of {config.threshold:g} or more in "
         f"{len(listed) - len(unread)} pictures; detections.json has {len(results)} with any score"
     )
     if truth is not None and results:

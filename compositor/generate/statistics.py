@@ -142,6 +142,7 @@ def write(statistics: Statistics, path: Path) -> None:
         long = any(len(name) > 3 for name in counts)
         axis.set_xticks(range(len(counts)), counts, **(turned if long else {}))
         axis.set_xlim(-0.7, max(len(counts), FEW) - 0.3)
+        axis.yaxis.get_major_locator().set_params(integer=True)
         axis.set_title(title)
     for axis in others[1 + len(rest) :]:
         axis.set_axis_off()

@@ -63,11 +63,11 @@ def test_a_folder(
     }
     assert "d.jpg: " in (printed := capsys.readouterr().out)
     every = len(results)
-    assert f"{every} objects found with a score of 0 or more in 2 pictures" in printed
+    assert f": {every} objects with a score of 0 or more in 2 pictures" in printed
     scores = sorted(one["score"] for one in results)
     run(model, tmp_path / "half", "--images", pictures, "--threshold", scores[every // 2])
     sure = every - scores.index(scores[every // 2])
-    assert f": {sure} objects found" in (printed := capsys.readouterr().out)
+    assert f": {sure} objects with a score of " in (printed := capsys.readouterr().out)
     assert f"detections.json has {every} with any score" in printed
     with Image.open(pictures / "a.png") as picture:
         stretched = np.asarray(picture.resize(SIZE[::-1], Image.Resampling.BILINEAR))
