@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch.distributed
+
 from compositor._interrupt import LINE, STOPPED
 from compositor.files import DataError
 from trainers.checkpoint import OtherRunError
@@ -33,3 +35,13 @@ def one_line(*errors: type[Exception]) -> Iterator[None]:
         if error.filename is None:  # not about a path that the user named
             raise
         raise SystemExit(f"error: {error.filename}: {error.strerror}") from error
+
+
+def leave_group() -> None:
+    """Leave the other processes' group, if there is one: the last that a process does.
+
+    Python cannot end while a thread of gloo drops a tensor: now and then such a process is aborted
+    with "terminate called without an active exception", its work done.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -7,7 +7,7 @@ import tyro
 
 from trainers.affnist import experiment
 from trainers.affnist.config import PRESETS, Config
-from trainers.command import one_line
+from trainers.command import leave_group, one_line
 
 DESCRIPTION = """Train classifiers on MNIST and added composites, test them on affNIST.
 
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the experiment; an error that the user can fix is one line, not a traceback."""
     with one_line():
         experiment.run(parse(arguments))
+        leave_group()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import tyro
 
-from trainers.command import one_line
+from trainers.command import leave_group, one_line
 from trainers.detection import experiment
 from trainers.detection.config import Config
 from trainers.detection.experiment import Read
@@ -52,3 +52,4 @@ def main(
     """Run an experiment; an error that the user can fix is one line, not a traceback."""
     with one_line(TargetError, WeightsError):
         run(config, read, layout)
+        leave_group()

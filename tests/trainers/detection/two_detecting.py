@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from detection.test_loop import TOGETHER, config, data
+from trainers.command import leave_group
 from trainers.detection.run import DetectionRun
 from trainers.detection.ways import Way
 
@@ -38,6 +39,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for way in TOGETHER:
         play(Path(sys.argv[1]), way)
+    leave_group()
 
 
 if __name__ == "__main__":
