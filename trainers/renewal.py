@@ -88,6 +88,10 @@ def choose(
 class Turnover:
     """Says after each block of updates which of the visited examples to renew, and counts them.
 
+    Attributes:
+        last: The last score of each example visited in the block that ended with the last update;
+            empty if none did.
+
     Args:
         accelerator: Its processes share each batch, in equal parts.
         block: How many updates of T are a block.
@@ -103,6 +107,7 @@ class Turnover:
         limit: Callable[[Sequence[float]], float],
     ) -> None:
         self._visits, self._choice, self._limit = Visits(accelerator, block), choice, limit
+        self.last: dict[int, float] = {}
 
     def begin(self, seed: int, cycle: int) -> torch.Generator:
         """Begin a cycle; return the generator of its random choices, the newcomers' too."""
@@ -114,12 +119,12 @@ class Turnover:
 
     def after_update(self, index: Tensor, score: Tensor) -> list[int]:
         """What to renew now, if anything, given what :meth:`Visits.note` takes."""
-        last = self._visits.note(index, score)
-        if not last:
+        self.last = self._visits.note(index, score)
+        if not self.last:
             return []
-        limit = self._limit(list(last.values()))
-        chosen = choose(last, limit, self._choice, self._generator)
-        self._visited += len(last)
+        limit = self._limit(list(self.last.values()))
+        chosen = choose(self.last, limit, self._choice, self._generator)
+        self._visited += len(self.last)
         self._renewed += len(chosen)
         return chosen
 

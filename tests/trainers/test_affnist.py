@@ -75,7 +75,7 @@ def test_a_run_leaves_every_file_and_going_on_gives_the_same_bits(
     steps = results["spent"]["synthesizer"]
     assert steps["passes"] == steps["backward"] == steps["synthesizer"] == steps["made"]
     assert steps["passes"][1] >= 64
-    for name in ("curve.png", "hard_examples.png"):
+    for name in ("curve.png", "hard_examples.png", "placements.png"):
         assert min(Image.open(whole / name).size) > 100
     for way in WAYS:
         assert any((whole / "tensorboard" / f"seed1-{way}").glob("events*"))

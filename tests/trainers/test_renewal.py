@@ -177,7 +177,9 @@ def config(tiny_mnist: Path, tmp_path: Path) -> Config:
     return replace(TINY, output=tmp_path / "whole", cpu=True, target=target, data=data)
 
 
-@pytest.mark.parametrize("name", ["renewed", "renewed_at_random"])
+@pytest.mark.parametrize(
+    "name", ["renewed", "renewed_at_random", "renewed_synthesizer", "renewed_fitted"]
+)
 def test_killed_in_mid_cycle_it_resumes_bit_for_bit(config: Config, name: str) -> None:
     data = dataset.prepare(config.data)
     whole = AffNISTRun(config, name, 0, data)
@@ -260,6 +262,10 @@ def test_the_controls_vary_by_what_they_depend_on() -> None:
         "renewed_all,block=7": ("renewed_all", 0.0, 7),
         "renewed_at_random,margin=0.5": ("renewed_at_random", 0.5, 9),
         "renewed_at_random,block=7": ("renewed_at_random", 0.0, 7),
+        "renewed_synthesizer,margin=0.5": ("renewed_synthesizer", 0.5, 9),
+        "renewed_synthesizer,block=7": ("renewed_synthesizer", 0.0, 7),
+        "renewed_fitted,margin=0.5": ("renewed_fitted", 0.5, 9),
+        "renewed_fitted,block=7": ("renewed_fitted", 0.0, 7),
     }
     ablation = command.parse(["--preset", "ablation"]).variants()
     assert len(ablation) == 10

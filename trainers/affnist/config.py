@@ -27,6 +27,8 @@ Way = Literal[
     "renewed",
     "renewed_all",
     "renewed_at_random",
+    "renewed_synthesizer",
+    "renewed_fitted",
 ]
 WAYS: tuple[Way, ...] = get_args(Way)
 
@@ -97,10 +99,10 @@ class SynthesizerConfig:
 
 @dataclass(frozen=True)
 class RenewalConfig:
-    """When the ways `renewed...` replace the added images that T was shown.
+    """When the ways `renewed...` replace the added images that T was shown, and by what.
 
-    Given several values, each such way runs with the first of both, and then again with each of
-    the others in the place of the first.
+    Given several margins or blocks, each such way runs with the first of both, and then again with
+    each of the others in the place of the first.
     """
 
     margins: tuple[float, ...] = (0.05,)
@@ -108,6 +110,10 @@ class RenewalConfig:
     last shown: by default, if it was not hard."""
     blocks: tuple[int, ...] = (20,)
     """Updates of T from one replacement to the next."""
+    uniform: float = 0.5
+    """Share of the newcomers placed at random in renewed_synthesizer and renewed_fitted."""
+    steps: int = 5
+    """Steps that S trains before each cycle in renewed_synthesizer."""
 
     def __post_init__(self) -> None:
         check_distinct("renewal.margins", self.margins)
@@ -119,6 +125,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("cycles", "images_per_cycle", "tries", "max_passes"), AT_LEAST_1),
     **dict.fromkeys(("margin", "renewal.margins"), (-1, 1)),
     "renewal.blocks": AT_LEAST_1,
+    "renewal.uniform": PART,
+    "renewal.steps": AT_LEAST_0,
     "side_by_side": AT_LEAST_1,
     "data.versions": (1, 32),
     "data.validation_digits": AT_LEAST_0,
@@ -157,7 +165,9 @@ class Config:
     affine placements; random_hard: those of them that are hard; image_hard: for each digit, the
     first of up to `tries` random placements that is hard; renewed: random ones, of which those that
     T already gets right are replaced while it trains. Its controls: renewed_all replaces whatever
-    T was shown, renewed_at_random as many of these as T gets right, whichever."""
+    T was shown, renewed_at_random as many of these as T gets right, whichever. And what replaces
+    them may be proposed: by S in renewed_synthesizer, by a law fitted to T's answers in
+    renewed_fitted."""
     seeds: tuple[int, ...] = (0, 1)
     """Each way runs once per seed."""
     cycles: int = 10
@@ -201,12 +211,13 @@ class Config:
         runs: dict[str, tuple[Way, Config]] = {}
         for way in self.ways:
             settings: dict[str, tuple[float, int]] = {way: (margin, block)}
-            if way in ("renewed", "renewed_at_random"):
+            if way.startswith("renewed") and way != "renewed_all":
                 settings |= {f"{way},margin={other}": (other, block) for other in margins}
             if way.startswith("renewed"):
                 settings |= {f"{way},block={other}": (margin, other) for other in blocks}
             for name, (at_most, every) in settings.items():
-                runs[name] = way, replace(self, renewal=RenewalConfig((at_most,), (every,)))
+                renewal = replace(self.renewal, margins=(at_most,), blocks=(every,))
+                runs[name] = way, replace(self, renewal=renewal)
         return runs
 
     def identity(self) -> dict[str, Any]:

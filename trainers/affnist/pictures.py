@@ -18,6 +18,8 @@ NAMES = {
     "renewed": "renewed where T is right",
     "renewed_all": "renewed wherever shown",
     "renewed_at_random": "renewed at random, as many",
+    "renewed_synthesizer": "renewed, newcomers by S",
+    "renewed_fitted": "renewed, newcomers by a fitted law",
 }
 MIXES = {
     "half": "batches half MNIST, half added images",
@@ -31,6 +33,8 @@ COLOURS = {
     "renewed": "tab:purple",
     "renewed_all": "tab:brown",
     "renewed_at_random": "tab:pink",
+    "renewed_synthesizer": "tab:olive",
+    "renewed_fitted": "tab:cyan",
 }
 
 
@@ -108,6 +112,38 @@ def hard_examples(
     axes.set_yticks([height * (i + 0.5) for i in range(len(rows))], labels)
     axes.set_xticks([])
     axes.set_title(title, fontsize="medium")
+    save(figure, path)
+
+
+def placements(path: Path, runs: dict[str, list[dict[str, Any]]]) -> None:
+    """Draw how densely each way's images lie by place and by scale, at up to four of its cycles.
+
+    Args:
+        path: Where to write the picture.
+        runs: The records of one run of each way.
+    """
+    known = {way: [r for r in run if "density" in r] for way, run in runs.items()}
+    known = {way: records for way, records in known.items() if records}
+    if not known:
+        return
+    columns = max(min(len(records), 4) for records in known.values())
+    figure, grid = plt.subplots(
+        len(known), 2 * columns, squeeze=False, layout="constrained",
+        figsize=(2.4 * columns + 1.6, 1.35 * len(known) + 0.6),
+    )  # fmt: skip
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    for row, (way, records) in zip(grid, known.items(), strict=True):
+        row[0].set_ylabel(
+            NAMES.get(way, way).replace(", ", ",\n"), rotation=0, ha="right", va="center"
+        )
+        for column in range(min(len(records), columns)):
+            record = records[round(column * (len(records) - 1) / max(columns - 1, 1))]
+            for axes, name in zip(row[2 * column :], ("place", "scale"), strict=False):
+                shown = axes.imshow(record["density"][name], vmin=0, vmax=2, cmap="RdBu_r")
+                axes.set_title(f"{name}, {record['added']} held", fontsize="x-small")
+    figure.colorbar(shown, ax=grid, label="density over the random law's", shrink=0.8)
     save(figure, path)
 
 

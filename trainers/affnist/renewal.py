@@ -1,6 +1,6 @@
 """The ways of adding images that replace them while T trains."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -45,6 +45,8 @@ class Renewal(sampling.Way):
         self, cache: HardExampleCache, index: Tensor, logits: Tensor, labels: Tensor
     ) -> None:
         chosen = self._turnover.after_update(index, margin(logits, labels))
+        if self._turnover.last:
+            self._answered(cache, self._turnover.last)
         if chosen:
             known = torch.tensor(chosen)
             cache.replace(known, **self._make(cache["labels"][known]))
@@ -66,9 +68,17 @@ class Renewal(sampling.Way):
         """New images of these classes (n,), in one call of the op."""
         index = torch.tensor([next(self._fresh[label]) for label in labels.tolist()])
         digits = self.digits[index.to(self.accelerator.device)]
-        position = uniform(len(digits), self._generator).to(self.accelerator.device)
+        position = self._place(digits).to(self.accelerator.device)
         images = composite(digits, place(position, digits.outline))
         return fields(digits, position, images) | {"born": torch.full_like(labels, self.cycle)}
+
+    def _place(self, digits: Digits) -> Tensor:
+        """Positions (n, 6) for newcomers, the same on every process."""
+        return uniform(len(digits), self._generator)
+
+    def _answered(self, cache: HardExampleCache, margins: Mapping[int, float]) -> None:
+        """Learn from T's last answers to the images visited in a block, before any is replaced."""
+        return
 
     def _shuffled(self, label: int) -> Iterator[int]:
         """A class's digits in random order, all of them before any comes again."""

@@ -1,4 +1,4 @@
-"""Writes an experiment's results: results.json, curve.png, hard_examples.png and a table."""
+"""Writes an experiment's results: results.json, its pictures and a table."""
 
 import json
 import statistics
@@ -43,8 +43,11 @@ def write(config: Config, sources: dict[str, str], histories: Histories, seconds
         histories[way, seed],
         f"{way}, seed {seed}, {sources['affnist'].split(' (')[0]}",
     )
+    firsts = {way: histories[way, seed] for way in config.variants()}
+    pictures.placements(config.output / "placements.png", firsts)
     print(table(results))
-    print(f"{config.output}: results.json, curve.png, hard_examples.png ({seconds / 60:.1f} min)")
+    names = "results.json, curve.png, hard_examples.png, placements.png"
+    print(f"{config.output}: {names} ({seconds / 60:.1f} min)")
 
 
 def summarise(config: Config, sources: dict[str, str], histories: Histories) -> dict[str, Any]:

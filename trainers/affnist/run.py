@@ -18,6 +18,7 @@ from trainers.affnist.config import Config, Way
 from trainers.affnist.dataset import Data, Labelled
 from trainers.affnist.mixture import Mixture, MixtureSampler
 from trainers.affnist.networks import MNISTClassifier, MNISTClassifierDeep, Synthesizer
+from trainers.affnist.proposals import FittedRenewal, SynthesizedRenewal
 from trainers.affnist.renewal import Renewal
 from trainers.cache import HardExampleCache
 from trainers.checkpoint import run_path
@@ -25,6 +26,8 @@ from trainers.loop import Loop, Player
 from trainers.renewal import CHOICES
 
 EVALUATION_BATCH = 500
+COLLAPSED = 0.3
+"""Below this relative spread a cycle's placements are hardly more than one."""
 STARTS_FROM = (
     "seed",
     "precision",
@@ -62,7 +65,7 @@ class AffNISTRun(Loop):
             config.identity() | {"way": way, "seed": seed} | data.sources,
             data.fingerprints,
             target=_target(accelerator, config),
-            synthesizer=_synthesizer(accelerator, config) if way == "synthesizer" else None,
+            synthesizer=_synthesizer(accelerator, config) if way.endswith("synthesizer") else None,
             log_folder=config.output / "tensorboard" / f"seed{seed}-{name}",
         )
         self.cache = HardExampleCache(sampling.CLASSES)
@@ -73,6 +76,7 @@ class AffNISTRun(Loop):
         loader = DataLoader(self._mixture, batch_sampler=self._sampler, collate_fn=_as_it_is)
         self._loader = accelerator.prepare(loader)
         self._way = self._sampling(way)
+        self.parts |= self._way.parts
         self._tally = sampling.Tally()
         self._clocks = time.perf_counter(), time.process_time()
 
@@ -127,14 +131,17 @@ class AffNISTRun(Loop):
         before, self._clocks = self._clocks, (time.perf_counter(), time.process_time())
         for name, began, now in zip(("seconds", "cpu_seconds"), before, self._clocks, strict=True):
             record[name] = now - began
-        self.log({f"cycle/{k}": v for k, v in record.items() if not isinstance(v, list)})
+        self.log({f"cycle/{k}": v for k, v in record.items() if isinstance(v, int | float)})
         return record
 
     def summary(self) -> str:
         """One line on the last cycle."""
         last = self.history[-1]
         doing = self._doing(len(self.history) - 1)
-        return f"{doing}: accuracy {last['accuracy']:.1f} %, {last['added']} images added"
+        line = f"{doing}: accuracy {last['accuracy']:.1f} %, {last['added']} images added"
+        if last.get("mean_spread", 1) < COLLAPSED:
+            line += f"; placed alike, with {last['mean_spread']:.2f} of the random law's spread"
+        return line
 
     def _doing(self, cycle: int) -> str:
         part = f"cycle {cycle}/{self.config.cycles}" if cycle else "MNIST alone"
@@ -163,6 +170,7 @@ class AffNISTRun(Loop):
         return {
             "spread": [float(value) for value in spread],
             "mean_spread": float(spread.mean()),
+            "density": sampling.density(self.cache["position"]),
             "out_of_frame": float(1 - self.cache["visible"][new].mean()),
             "diversity": sampling.diversity(self.cache["images"][new], self.cache["labels"][new]),
         }
@@ -184,8 +192,13 @@ class AffNISTRun(Loop):
         common = (self.accelerator, self.config, self.data.train)
         if way in CHOICES:
             return Renewal(*common, self.seed, CHOICES[way])
+        if way == "renewed_fitted":
+            return FittedRenewal(*common, self.seed)
         if self.synthesizer is not None:
-            return sampling.Synthesis(*common, self.synthesizer, self.update, self.log)
+            synthesis = sampling.Synthesis(*common, self.synthesizer, self.update, self.log)
+            if way == "synthesizer":
+                return synthesis
+            return SynthesizedRenewal(*common, self.seed, synthesis)
         tries = {"random": None, "random_hard": 1, "image_hard": self.config.tries}[way]
         return sampling.RandomAffine(*common, tries)
 

@@ -17,6 +17,7 @@ from trainers.affnist.config import Config
 from trainers.affnist.dataset import composite, to_bytes
 from trainers.affnist.placement import SIZE, Digits, place, uniform
 from trainers.cache import HardExampleCache
+from trainers.checkpoint import Stateful
 from trainers.loop import Player
 
 CLASSES = 10
@@ -78,11 +79,13 @@ class Way(ABC):
 
     Attributes:
         cycle: The cycle to fill the quotas of.
+        parts: What a checkpoint has to hold of it, by name.
     """
 
     cycle = 0
 
     def __init__(self, accelerator: Accelerator, config: Config, digits: Digits) -> None:
+        self.parts: dict[str, Stateful] = {}
         self.accelerator = accelerator
         self.config = config
         self.digits = digits.to(accelerator.device)
@@ -211,27 +214,31 @@ class Synthesis(Way):
 
     def fill(self, cache: HardExampleCache, target: nn.Module) -> Tally:
         tally = Tally()
-        batch = self.config.synthesizer.batch // self.accelerator.num_processes
         for _ in range(self.config.synthesizer.max_steps):
             if not cache.room.any():
                 break
-            # All classes, even if only some have room: S would forget the others.
-            digits = self._draw(batch)
-            foreground = digits.foregrounds()
-            position = self.synthesizer.model(foreground, torch.zeros_like(foreground))
-            images = composite(digits, place(position, digits.outline))
-            logits = target(images)
-            self.update(self.synthesizer, -cross_entropy(logits, digits.labels), "synthesizer")
-            hard = margin(logits.detach(), digits.labels) > self.config.margin
-            self.log(
-                {
-                    "synthesizer/hard_rate": float(hard.float().mean()),
-                    "synthesizer/spread": float(relative_spread(position).mean()),
-                }
-            )
-            cost = Tally(made=batch, passes=batch, backward=batch, synthesizer=batch)
-            self._add(cache, tally, cost, digits[hard], position[hard], images[hard])
+            self._add(cache, tally, *self.step(target))
         return tally
+
+    def step(self, target: nn.Module) -> tuple[Tally, Digits, Tensor, Tensor]:
+        """Train S once; return the cost, and the digits, positions and composites that are hard."""
+        batch = self.config.synthesizer.batch // self.accelerator.num_processes
+        # All classes, even if only some have room: S would forget the others.
+        digits = self._draw(batch)
+        foreground = digits.foregrounds()
+        position = self.synthesizer.model(foreground, torch.zeros_like(foreground))
+        images = composite(digits, place(position, digits.outline))
+        logits = target(images)
+        self.update(self.synthesizer, -cross_entropy(logits, digits.labels), "synthesizer")
+        hard = margin(logits.detach(), digits.labels) > self.config.margin
+        self.log(
+            {
+                "synthesizer/hard_rate": float(hard.float().mean()),
+                "synthesizer/spread": float(relative_spread(position).mean()),
+            }
+        )
+        cost = Tally(made=batch, passes=batch, backward=batch, synthesizer=batch)
+        return cost, digits[hard], position[hard], images[hard]
 
 
 def relative_spread(position: Tensor) -> Tensor:
@@ -240,6 +247,19 @@ def relative_spread(position: Tensor) -> Tensor:
     1 is as varied as random affine; 0 is a collapse to one placement.
     """
     return position.detach().std(0, correction=0) * 3**0.5
+
+
+def density(position: Tensor, bins: int = 8) -> dict[str, list[list[float]]]:
+    """How densely positions (n, 6) lie by place and by scale, where the uniform law has 1.
+
+    Returns:
+        ``place`` and ``scale``: ``bins`` rows along y of ``bins`` values along x.
+    """
+    pairs = {"place": position[:, [5, 4]], "scale": position[:, [3, 2]]}
+    return {
+        name: (torch.histogramdd(pair, bins, (-1.0, 1.0) * 2).hist * bins**2 / len(pair)).tolist()
+        for name, pair in ((name, values.double().cpu()) for name, values in pairs.items())
+    }
 
 
 def diversity(images: Tensor, labels: Tensor) -> float:
