@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,12 +12,13 @@ import numpy as np
 from benchmarks.render.scenes import BYTES, make_layers
 from compositor.data.records import Annotation, Cutout, Photograph, Record
 from compositor.generate import Config
-from compositor.generate.material import Backgrounds, Material, Sources
-from compositor.scenes import draw
+from compositor.generate.material import Material, Sources
+from compositor.scenes.backgrounds import Backgrounds
 from compositor.scenes.bank import Bank, banked
-from compositor.scenes.canvas import Canvas, cut
+from compositor.scenes.canvas import Canvas
 from compositor.scenes.compose import Scene, compose
-from compositor.scenes.draw import Recipe
+from compositor.scenes.draw import Recipe, generator
+from compositor.scenes.drawn import scene
 from compositor.scenes.law import Law, Look, Placement
 
 BACKGROUNDS = 16
@@ -69,21 +71,28 @@ def make_data_set(count: int, size: tuple[int, int], objects: int) -> DataSet:
     )
     sources = _sources(size)
     material = sources.splits["train"]
-    recipes, canvases = [], []
-    for number in range(count):
-        random = draw.generator(config.seed, number)
-        choice = draw.choose(law, material.bank, BACKGROUNDS, None, random)
-        canvas = cut(material.backgrounds.load(choice.background), size, random)
-        random = draw.generator(config.seed, number, 0)
-        recipes.append(draw.draw(law, material.bank, choice, size, canvas.boxes, None, random))
-        canvases.append(canvas)
-    scenes = composed(recipes, canvases, material.bank, law)
-    return DataSet(config, sources, tuple(recipes), tuple(canvases), tuple(scenes))
+    made = [
+        scene(
+            law,
+            material.bank,
+            material.backgrounds,
+            generator(config.seed, number),
+            attempt=generator(config.seed, number, 0),
+        )
+        for number in range(count)
+    ]
+    return DataSet(
+        config,
+        sources,
+        tuple(drawn.recipe for drawn in made),
+        tuple(drawn.canvas for drawn in made),
+        tuple(drawn.scene for drawn in made),
+    )
 
 
 def composed(
-    recipes: list[Recipe] | tuple[Recipe, ...],
-    canvases: list[Canvas] | tuple[Canvas, ...],
+    recipes: Sequence[Recipe],
+    canvases: Sequence[Canvas],
     bank: Bank,
     law: Law,
 ) -> list[Scene]:

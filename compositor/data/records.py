@@ -164,6 +164,14 @@ def counted(left_out: Mapping[str, Sized]) -> str:
     return ", ".join(f"{reason}: {len(lost)}" for reason, lost in left_out.items())
 
 
+def note(left_out: LeftOut, skips: Sequence[Skip]) -> None:
+    """Add what could not be used to its reason, each name once."""
+    for skip in skips:
+        names = left_out.setdefault(skip.reason, [])
+        if skip.name not in names:
+            names.append(skip.name)
+
+
 @dataclass(frozen=True)
 class Records(Generic[Item]):
     """A data set, listed and checked but not yet decoded.

@@ -1,10 +1,10 @@
-"""What scenes are made of: cut-outs held in memory, backgrounds decoded as they are needed."""
+"""What scenes are made of, by split: cut-outs held in memory, and the backgrounds."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,73 +19,19 @@ from compositor.data.records import (
     Records,
     Skip,
     counted,
+    note,
 )
 from compositor.files import DataError, there
 from compositor.generate.config import Config
+from compositor.scenes.backgrounds import Backgrounds
 from compositor.scenes.bank import Bank, BankedCutout, banked
-from compositor.scenes.canvas import covering, enlargement
 from compositor.scenes.observed import Observed, Seen, observe
 
-HELD = 256 * 2**20
-"""Bytes of decoded backgrounds that a process holds."""
-COARSEST = 8
-"""A background that would have to be enlarged more to cover the canvas is left out."""
 ENLARGED = 2
 """Cut-outs are held at no more than so many times the canvas's longer side."""
+NAMED = 5
+"""Names that a message lists."""
 ItemType = TypeVar("ItemType", Photograph, Cutout)
-
-
-class Backgrounds:
-    """Backgrounds by index, of which the last ones used are kept.
-
-    Args:
-        records: The backgrounds.
-        size: (H, W) of the canvas that they are brought to; None: they keep their own.
-
-    Attributes:
-        left_out: Those that could not be used, by reason, since this was last emptied.
-    """
-
-    def __init__(self, records: Sequence[Record[Photograph]], size: tuple[int, int] | None) -> None:
-        self._records, self._size = records, size
-        self._held: OrderedDict[int, tuple[Photograph | None, list[Skip]]] = OrderedDict()
-        self._bytes = 0
-        self.left_out: LeftOut = {}
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def load(self, index: int) -> Photograph:
-        """The background, or, if it cannot be used, the next one that can.
-
-        Raises:
-            DataError: None can be.
-        """
-        for step in range(len(self)):
-            found, skips = self._loaded((index + step) % len(self))
-            note(self.left_out, skips)
-            if found is not None:
-                return found
-        raise DataError(f"backgrounds: none of {len(self)} can be used ({counted(self.left_out)})")
-
-    def _loaded(self, index: int) -> tuple[Photograph | None, list[Skip]]:
-        """The background, if it can be used, and what of it cannot be."""
-        if index in self._held:
-            self._held.move_to_end(index)
-            return self._held[index]
-        items, skips = self._records[index].loaded()
-        found = items[0] if items else None
-        if found is not None and self._size is not None:
-            if enlargement(found, self._size) > COARSEST:
-                skips.append(Skip(f"enlarged more than {COARSEST} times", found.name))
-                found = None
-            else:
-                found = covering(found, self._size)
-        self._held[index] = found, skips
-        self._bytes += _bytes(found)
-        while self._bytes > HELD and len(self._held) > 1:
-            self._bytes -= _bytes(self._held.popitem(last=False)[1][0])
-        return found, skips
 
 
 @dataclass(frozen=True)
@@ -145,31 +91,29 @@ def read(config: Config) -> Sources:
     observed = None
     if config.law.placement.matched:
         seen = [_by_name(records, objects.classes) for records in match] or [grounds]
-        observed = observe(_seen(seen, left_out))
-        if observed is None:
-            raise DataError(
-                "law.placement.matched: none of the backgrounds is annotated; name annotated "
-                "pictures of the classes with --match"
-            )
+        observed = _observed(seen, config.match or config.backgrounds, left_out)
     chosen = _validation(held, grounds.records, config.val)
     splits = {}
     for name in ("train", "val") if config.val else ("train",):
         cutouts = [cutout for path, cutout in held if (path in chosen) == (name == "val")]
         records = [each for each in grounds.records if (_file(each) in chosen) == (name == "val")]
         if not cutouts or not records:
-            raise DataError(f"val: got {config.val}, which leaves nothing for {name}")
+            files, enough = len({path for path, _ in held}), ceil(1 / config.val)
+            raise DataError(
+                f"val: got {config.val:g}, which gives {name} {len(cutouts)} cut-outs, of {files} "
+                f"files, and {len(records)} of {len(grounds)} backgrounds, wanted at least 1 of "
+                f"each; {enough} files of a class and {enough} backgrounds are enough"
+            )
         splits[name] = Material(Bank([*cutouts, *distractors]), Backgrounds(records, size))
     every = [*(cutout for _, cutout in held), *distractors]
     state = _state(objects.classes, every, [grounds, *match])
     return Sources(objects.classes, _ids(objects), splits, observed, left_out, state)
 
 
-def note(left_out: LeftOut, skips: Sequence[Skip]) -> None:
-    """Add what could not be used to its reason, each name once."""
-    for skip in skips:
-        names = left_out.setdefault(skip.reason, [])
-        if skip.name not in names:
-            names.append(skip.name)
+def _listed(names: Sequence[object]) -> str:
+    """The first names, and how many there are besides."""
+    rest = len(names) - NAMED
+    return ", ".join(map(str, names[:NAMED])) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _ids(objects: Records[Cutout]) -> dict[str, int] | None:
@@ -226,14 +170,22 @@ def _banked(
     return kept
 
 
-def _seen(sources: Sequence[Records[Photograph]], left_out: LeftOut) -> list[Seen]:
+def _observed(
+    sources: Sequence[Records[Photograph]], paths: Sequence[Path], left_out: LeftOut
+) -> Observed:
     records = [record for each in sources for record in each.records]
-    found = []
+    found: list[Seen] = []
     for record in tqdm(records, "pictures to match", unit="file", disable=None):
         items, skips = record.loaded()
         note(left_out, skips)
         found += [(item.annotation, item.image.shape[:2]) for item in items]
-    return found
+    observed = observe(found)
+    if observed is None:
+        raise DataError(
+            f"law.placement.matched: no object of {_listed(sources[0].classes[1:])} is annotated "
+            f"in the {len(records)} pictures of {_listed(paths)}; name some with --match"
+        )
+    return observed
 
 
 def _file(record: Record[ItemType]) -> Path:
@@ -259,9 +211,3 @@ def _validation(
 def is_val(number: int, val: float) -> bool:
     """Whether a scene, cut-out or background is for validation: the share ``val`` of all."""
     return int((number + 1) * val + 1e-9) > int(number * val + 1e-9)
-
-
-def _bytes(found: Photograph | None) -> int:
-    if found is None:
-        return 0
-    return found.image.nbytes + sum(mask.nbytes for mask in found.masks if mask is not None)

@@ -9,13 +9,13 @@ from compositor.data.labels import Split
 from compositor.data.records import LeftOut
 from compositor.generate.config import Config
 from compositor.generate.judge import Judge
-from compositor.generate.material import COARSEST, Sources, is_val
-from compositor.scenes import draw as drawing
-from compositor.scenes.canvas import covering, cut, enlargement
-from compositor.scenes.compose import Scene, compose
+from compositor.generate.material import Sources, is_val
+from compositor.scenes.compose import Scene
+from compositor.scenes.draw import generator
+from compositor.scenes.drawn import scene
 from compositor.selection.judge import is_hard
 
-TOO_EASY = "no hard scene found"
+TOO_EASY = "too easy at every try"
 """The reason for leaving a scene out."""
 
 
@@ -93,40 +93,31 @@ class Maker:
             proposed = [self._once(number, attempt) for number in pending]
             judged = self.judge([one.scene for one in proposed])
             self.tally.passes += len(judged)
-            for one, scene in zip(proposed, judged, strict=True):
-                if self.config.keep == "all" or self._hard(scene):
-                    made[one.number] = replace(one, scene=scene)
+            for one, known in zip(proposed, judged, strict=True):
+                if self.config.keep == "all" or self._hard(known):
+                    made[one.number] = replace(one, scene=known)
             pending = [number for number in pending if number not in made]
         for number in numbers:
             yield made.get(number, number)
 
     def _once(self, number: int, attempt: int) -> Made:
         split: Split = "val" if is_val(number, self.config.val) else "train"
-        material, law = self.sources.splits[split], self.config.law
-        observed = self.sources.observed
-        random = drawing.generator(self.config.seed, number)
-        choice = drawing.choose(law, material.bank, len(material.backgrounds), observed, random)
-        size = None if self.config.size == "native" else self.config.size
-        canvas = cut(material.backgrounds.load(choice.background), size, random)
-        other = None
-        if choice.other is not None:
-            photograph = material.backgrounds.load(choice.other)
-            # In the place of one that cannot be used comes the next, which may be the canvas's own;
-            # of native sizes it may have to be enlarged more.
-            alike = photograph.name == canvas.name
-            if not alike and enlargement(photograph, canvas.size) <= COARSEST:
-                other = cut(covering(photograph, canvas.size), canvas.size, random).image
-        random = drawing.generator(self.config.seed, number, attempt)
-        recipe = drawing.draw(
-            law, material.bank, choice, canvas.size, canvas.boxes, observed, random
+        material, seed = self.sources.splits[split], self.config.seed
+        drawn = scene(
+            self.config.law,
+            material.bank,
+            material.backgrounds,
+            generator(seed, number),
+            observed=self.sources.observed,
+            attempt=generator(seed, number, attempt),
         )
-        scene = compose(recipe, material.bank, canvas, law.placement.visible, other, random)
         self.tally.composed += 1
-        unplaced = len(choice.cutouts) - len(recipe.layers)
-        hidden = len(recipe.layers) - len(scene.layers)
-        return Made(number, split, scene, canvas.name, recipe.quality, unplaced, hidden)
+        placed = len(drawn.recipe.layers)
+        unplaced, hidden = len(drawn.choice.cutouts) - placed, placed - len(drawn.scene.layers)
+        name, quality = drawn.canvas.name, drawn.recipe.quality
+        return Made(number, split, drawn.scene, name, quality, unplaced, hidden)
 
-    def _hard(self, scene: Scene) -> bool:
+    def _hard(self, judged: Scene) -> bool:
         """Whether enough of the pasted objects are hard."""
-        pasted = [i.confidence or 0.0 for i in scene.instances if i.cutout is not None]
+        pasted = [i.confidence or 0.0 for i in judged.instances if i.cutout is not None]
         return is_hard(torch.tensor(pasted), self.config.hard, self.config.share)

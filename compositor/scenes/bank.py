@@ -94,7 +94,7 @@ def banked(cutout: Cutout, largest: int | None = None) -> BankedCutout:
             break
         if number >= drop:
             levels.append(Level(_bytes(colours.transpose(2, 0, 1)), _bytes(solid[None] * 255.0)))
-    if not levels:  # thinner than its length by more than the canvas is long
+    if not levels:  # so thin that no pixel is solid at a size for which a canvas has room
         levels.append(Level(_bytes(colours.transpose(2, 0, 1)), _bytes(inside[None] * 255)))
     scale = 2**drop
     small = next((level for level in levels if max(level.mask.shape) <= 4 * OUTLINE), levels[-1])

@@ -134,8 +134,8 @@ def _render(
 
 
 def _one_by_one(layers: Sequence[Layer], bank: Bank, ground: Tensor, theta: Tensor) -> Tensor:
-    """The picture if some layers are blended by a box or by Poisson's equation, which have no
-    labels of their own: those of the picture of Gaussians hold."""
+    """The picture where some layers are blended by a box or by Poisson's equation; its labels are
+    those of the picture in which Gaussians blend them."""
     for k, layer in enumerate(layers):
         one, radius = layer, None
         if layer.blend == "box":

@@ -109,7 +109,7 @@ def choose(
     if not placement.matched:
         count = int(random.integers(placement.objects[0], placement.objects[1] + 1))
     elif observed is None:
-        raise ValueError("placement.matched: got no annotated pictures to match")
+        raise ValueError("law.placement.matched: got no annotated pictures to match")
     else:
         count = _one(observed.numbers, random)
     chosen = [_object(law, bank, random) for _ in range(count)]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from compositor.scenes.placement import TRUNCATION
+from compositor.scenes.placement import ANGLE, ATTEMPTS, OVERLAP, SCALE, SMALLEST, TRUNCATION
 
 Span = tuple[float, float]
 """Least and largest of a number that is drawn uniformly."""
@@ -20,15 +20,15 @@ class Placement:
     distractors: tuple[int, int] = (1, 3)
     """Least and most distractors, which hide objects and get no label, if there are any."""
     classes: Literal["balanced", "given"] = "balanced"
-    """balanced: each class is as frequent; given: each cut-out is."""
+    """balanced: all classes are equally frequent; given: all cut-outs are."""
     scale: Span = (0.15, 0.45)
-    """Longer side of an object over the canvas's shorter one; drawn geometrically, so that halves
-    are as frequent as doubles."""
+    """Longer side of an object over the canvas's shorter one; drawn geometrically, so that half a
+    size is as frequent as twice that size."""
     own: bool = False
     """The scale is relative to the cut-out's own pixels instead."""
     matched: bool = False
-    """Sizes, aspects, numbers and overlaps are those of annotated pictures instead; `objects`,
-    `scale` and `overlap` then do not count, and `aspect` limits the stretch."""
+    """Sizes, aspects, numbers and overlaps are those of annotated pictures instead; `objects` and
+    `scale` then do not count, `overlap` is a limit, and `aspect` limits the stretch."""
     angle: float = 15.0
     """Largest turn either way, in degrees."""
     flip: float = 0.5
@@ -43,12 +43,12 @@ class Placement:
     """Least share of an object that must show in the end: one that shows less is taken away."""
     enlarged: float = 2.0
     """Most that an object may be enlarged over its own pixels: beyond that it is a blur."""
-    side: float = 6.0
+    side: float = SMALLEST
     """Least width and height of an object on the canvas, in pixels."""
     order: Literal["drawn", "size", "random"] = "drawn"
-    """Which is on top: any distractor over any object (drawn), the smallest (size), or any over
-    any, so that objects hide distractors too (random)."""
-    attempts: int = 20
+    """What lies on top. drawn: the distractors; size: the smallest; random: any over any, so that
+    objects hide distractors too."""
+    attempts: int = ATTEMPTS
     """How often to draw an object's size, and then its place, before leaving it out."""
 
 
@@ -59,7 +59,7 @@ class Look:
     blends: tuple[Blend, ...] = ("gaussian",)
     """Each object is blended in one of these ways: with an edge blurred by `sigma`, with a hard
     edge, with a mask averaged over 3 x 3 pixels (box), or by Poisson's equation (needs
-    opencv-python)."""
+    opencv-python-headless)."""
     sigma: Span = (0.5, 1.5)
     """Blur of an object's edge, in pixels."""
     brightness: float = 0.15
@@ -94,12 +94,12 @@ class Law:
     def __post_init__(self) -> None:
         placement, look = self.placement, self.look
         for name, least, most in (("objects", 0, 200), ("distractors", 0, 200)):
-            _ordered(f"placement.{name}", getattr(placement, name), least, most)
-        _ordered("placement.scale", placement.scale, 1e-3, 100)
-        _ordered("look.sigma", look.sigma, 0, 20)
-        _ordered("look.noise", look.noise, 0, 1)
-        _ordered("look.blur", look.blur, 0, 20)
-        _ordered("look.quality", look.quality, 1, 100)
+            _ordered(f"law.placement.{name}", getattr(placement, name), least, most)
+        _ordered("law.placement.scale", placement.scale, 1e-3, 100)
+        _ordered("law.look.sigma", look.sigma, 0, 20)
+        _ordered("law.look.noise", look.noise, 0, 1)
+        _ordered("law.look.blur", look.blur, 0, 20)
+        _ordered("law.look.quality", look.quality, 1, 100)
         limits: tuple[tuple[object, str, float, float], ...] = (
             (placement, "angle", 0, 180),
             (placement, "flip", 0, 1),
@@ -121,16 +121,17 @@ class Law:
             value = getattr(part, name)
             if not low <= value <= high:
                 title = name if part is self else f"{type(part).__name__.lower()}.{name}"
-                raise ValueError(f"{title}: got {value}, wanted a number in [{low:g}, {high:g}]")
+                wanted = f"a number in [{low:g}, {high:g}]"
+                raise ValueError(f"law.{title}: got {value}, wanted {wanted}")
         if not look.blends:
-            raise ValueError("look.blends: got none, wanted at least one")
+            raise ValueError("law.look.blends: got none, wanted at least one")
 
 
 def _ordered(name: str, span: Sequence[float], least: float, most: float) -> None:
     low, high = span
     if not least <= low <= high <= most:
         raise ValueError(
-            f"{name}: got {low:g} {high:g}, wanted {least:g} <= least <= most <= {most:g}"
+            f"{name}: got ({low:g}, {high:g}), wanted {least:g} <= least <= most <= {most:g}"
         )
 
 
@@ -143,11 +144,11 @@ CUT_PASTE_LEARN = Law(
         objects=(1, 4),
         distractors=(2, 4),
         classes="given",
-        scale=(0.15, 0.6),
-        angle=30.0,
+        scale=SCALE,
+        angle=ANGLE,
         flip=0.0,
         aspect=1.0,
-        overlap=0.75,
+        overlap=OVERLAP,
     ),
     Look(
         blends=("gaussian", "hard", "box", "poisson"),
@@ -159,9 +160,10 @@ CUT_PASTE_LEARN = Law(
     ),
 )
 """The rules of Dwibedi et al., ICCV 2017, with the five blends of their code, which make detectors
-robust to edges: drawn for each object here, and motion for a whole picture."""
+robust to edges: drawn for each object here, and motion for a whole picture. Their code draws the
+scale uniformly, and of the cut-out's own pixels; here it is geometric, and of the canvas."""
 PAPER = Law(
-    Placement(objects=(1, 1), classes="given", scale=(0.15, 0.6), angle=30.0, flip=0.0, aspect=1.0),
+    Placement(objects=(1, 1), classes="given", scale=SCALE, angle=ANGLE, flip=0.0, aspect=1.0),
     Look(sigma=(1.0, 1.0), brightness=0.0, contrast=0.0, colour=0.0, artefacts=0.2),
 )
 """One object a picture and blending artefacts, as in Tripathi et al."""

@@ -12,9 +12,19 @@ from compositor import affine
 
 EARLY = 1.5
 """S starts to pay this factor before a limit, so that it turns back in time."""
+# The numbers of Cut, Paste and Learn, from ``defaults.py`` of its authors' code.
+ANGLE = 30.0
+"""Largest turn either way, in degrees."""
+SCALE = (0.15, 0.6)
+"""Least and largest scale, drawn uniformly there."""
 TRUNCATION = 0.25
-"""Largest part of an object's box that may leave the canvas along x and along y, as in Cut, Paste
-and Learn."""
+"""Largest part of an object's box that may leave the canvas along x and along y."""
+OVERLAP = 0.75
+"""Largest part of another object's box that an object's box may cover."""
+SMALLEST = 6.0
+"""Least width and height of an object, in pixels."""
+ATTEMPTS = 20
+"""How often to draw an object's place before giving up."""
 MASK_SIDE = 64
 """Masks are averaged down to this side for the visible fraction, which is linear in the mask."""
 
@@ -28,11 +38,11 @@ class Range:
     size are harder or easier however they were found.
     """
 
-    angle: float = 30.0
+    angle: float = ANGLE
     """Largest turn either way, in degrees."""
     shear: float = 0.0
     """Largest shear either way, as a slope."""
-    scale: tuple[float, float] = (0.15, 0.6)
+    scale: tuple[float, float] = SCALE
     """Least and largest scale; 1 makes the foreground's frame fill the canvas. Theirs is relative
     to photographs in which an object, going by their demo's masks, takes 0.4 to 1 of the canvas's
     height: much as in our frames, where it takes 0.7."""

@@ -4,7 +4,8 @@ Dwibedi et al., "Cut, Paste and Learn: Surprisingly Easy Synthesis for Instance 
 2017, following their code (github.com/debidatta/syndata-generation, ``dataset_generator.py`` and
 ``defaults.py`` of the release): the object is cropped to its mask, scaled, turned, and placed so
 that at most a quarter of its width and of its height leaves the canvas; with their
-``--dontocclude``, a place that covers too much of an existing object is drawn again.
+``--dontocclude``, a place that covers too much of an existing object is drawn again. The scale is
+uniform, as in their code; that of :mod:`compositor.scenes.law` is geometric.
 """
 
 from collections.abc import Sequence
@@ -14,19 +15,19 @@ import torch
 from torch import Tensor
 
 from compositor import affine
-from compositor.scenes.placement import TRUNCATION, Range
+from compositor.scenes.placement import ATTEMPTS, OVERLAP, SMALLEST, TRUNCATION, Range
 
 
 @dataclass(frozen=True)
 class PlacementRules:
     """How placements are drawn; the defaults are those of Cut, Paste and Learn."""
 
-    overlap: float = 0.75
+    overlap: float = OVERLAP
     """Largest part of an existing box that the object's box may cover; 1: any. They call it an IoU,
     but their code divides by the existing box's area, as this does."""
-    smallest: float = 6.0
+    smallest: float = SMALLEST
     """Masks with fewer pixels than this along x or y are not placed."""
-    attempts: int = 20
+    attempts: int = ATTEMPTS
     """How often to draw a shape, and then a place, before giving up on the object."""
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from compositor.files import DataError
 from compositor.generate import material, scenes
-from compositor.scenes import canvas
+from compositor.scenes import backgrounds, canvas, drawn
 from compositor.scenes.compose import Scene, compose
 from compositor.scenes.law import MATCHED, Look
 from tests.data import tiny_data
@@ -99,6 +99,39 @@ def test_an_object_of_a_background_that_cannot_be_used_is_reported(tmp_path: Pat
     assert material.read(matched).left_out == {"box without area in the image": ["a.jpg/2"]}
 
 
+def test_what_validation_needs_is_told(tmp_path: Path) -> None:
+    options = config(tmp_path, "out", val=0.3)
+    wanted = (
+        "val: got 0.3, which gives val 0 cut-outs, of 6 files, and 1 of 4 backgrounds, wanted at "
+        "least 1 of each; 4 files of a class and 4 backgrounds are enough"
+    )
+    with pytest.raises(DataError, match=wanted):
+        material.read(options)
+    ball = tmp_path / "cutouts" / "ball"
+    (ball / "3.png").write_bytes((ball / "0.png").read_bytes())
+    assert len(material.read(options).splits["val"].bank) == 1
+
+
+def test_a_law_cannot_match_pictures_that_annotate_other_classes(tmp_path: Path) -> None:
+    ring = {"bbox": [20, 20, 60, 50], "segmentation": [[20, 20, 80, 20, 80, 70, 20, 70]]}
+    others = [f"kind {n}" for n in range(7)]
+    tiny_data.coco(tmp_path / "coco", {"a.jpg": [ring | {"category_id": 3}]}, ["dog"])
+    for name in others:
+        (tmp_path / "cutouts" / name).mkdir(parents=True)
+    options = config(tmp_path, "out", law=MATCHED)
+    for name in others:
+        path = tmp_path / "cutouts" / name / "0.png"
+        path.write_bytes((tmp_path / "cutouts" / "ball" / "0.png").read_bytes())
+    with pytest.raises(
+        DataError,
+        match=(
+            "law.placement.matched: no object of ball, box, kind 0, kind 1, kind 2 and 4 more is "
+            f"annotated in the 1 pictures of {tmp_path}/coco; name some with --match"
+        ),
+    ):
+        material.read(replace(options, match=(tmp_path / "coco",)))
+
+
 def test_masks_count_in_what_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two photographs of 90 x 120, of three bytes a pixel and one for each of three masks."""
     ring = {"bbox": [20, 20, 60, 50], "segmentation": [[20, 20, 80, 20, 80, 70, 20, 70]]}
@@ -106,7 +139,7 @@ def test_masks_count_in_what_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyP
     tiny_data.coco(tmp_path / "coco", {"a.jpg": entries, "b.jpg": entries}, ("ball", "cube"))
     options = replace(config(tmp_path, "out", size="native"), backgrounds=(tmp_path / "coco",))
     for most, held in ((2 * 6 * 90 * 120, True), (2 * 6 * 90 * 120 - 1, False)):
-        monkeypatch.setattr(material, "HELD", most)
+        monkeypatch.setattr(backgrounds, "HELD", most)
         grounds = material.read(options).splits["train"].backgrounds
         first = grounds.load(0)
         grounds.load(1)
@@ -124,7 +157,7 @@ def test_no_artefact_is_of_the_background_that_it_is_on(
         cut_out_of.append(given[4])
         return compose(*given)
 
-    monkeypatch.setattr(scenes, "compose", noted)
+    monkeypatch.setattr(drawn, "compose", noted)
     list(scenes.Maker(options, material.read(options)).make(range(5)))
     assert len(cut_out_of) == 5 and None not in cut_out_of
     for number in (1, 2, 3):

@@ -210,7 +210,7 @@ def test_observing_measures_by_hand() -> None:
     assert observed.overlaps.tolist() == [200 / 1600, 0.5]
     assert observed.numbers.tolist() == [2]
     assert observe([(Annotation.of(), (50, 50))]) is None
-    with pytest.raises(ValueError, match="placement.matched: got no annotated pictures"):
+    with pytest.raises(ValueError, match=r"law\.placement\.matched: got no annotated pictures"):
         choose(MATCHED, BANK, 1, None, generator(0, 0))
 
 
@@ -224,16 +224,22 @@ def test_nothing_is_enlarged_beyond_the_law() -> None:
 @pytest.mark.parametrize(
     ("part", "wanted"),
     [
-        ({"placement": Placement(objects=(3, 2))}, "placement.objects: got 3 2, wanted 0 <="),
-        ({"placement": Placement(scale=(0, 1))}, "placement.scale: got 0 1, wanted 0.001 <="),
+        (
+            {"placement": Placement(objects=(3, 2))},
+            r"law\.placement\.objects: got \(3, 2\), wanted 0 <=",
+        ),
+        (
+            {"placement": Placement(scale=(0, 1))},
+            r"law\.placement\.scale: got \(0, 1\), wanted 0.001 <=",
+        ),
         (
             {"placement": Placement(aspect=0.5)},
-            "placement.aspect: got 0.5, wanted a number",
+            r"law\.placement\.aspect: got 0.5, wanted a number",
         ),
-        ({"look": Look(quality=(0, 100))}, "look.quality: got 0 100, wanted 1 <="),
-        ({"look": Look(sigma=(1, float("nan")))}, "look.sigma: got 1 nan"),
-        ({"look": Look(blends=())}, "look.blends: got none"),
-        ({"empty": 1.5}, "empty: got 1.5"),
+        ({"look": Look(quality=(0, 100))}, r"law\.look\.quality: got \(0, 100\), wanted 1 <="),
+        ({"look": Look(sigma=(1, float("nan")))}, r"law\.look\.sigma: got \(1, nan\)"),
+        ({"look": Look(blends=())}, r"law\.look\.blends: got none"),
+        ({"empty": 1.5}, r"law\.empty: got 1.5"),
     ],
 )
 def test_a_law_that_cannot_be_is_refused(part: dict, wanted: str) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 import compositor
 from compositor import affine
+from compositor.scenes.law import CUT_PASTE_LEARN
 from compositor.scenes.placement import (
     Range,
     Visibility,
@@ -113,6 +114,15 @@ def test_truncation_by_hand() -> None:
     theta = affine.from_parameters(moves, SIZE, SIZE)
     found = truncation(MASKS[:1].expand(len(cases), 1, *SIZE), theta)
     assert found.tolist() == pytest.approx([cut for _, cut in cases], abs=1e-5)
+
+
+def test_the_law_and_chance_have_the_numbers_of_cut_paste_and_learn() -> None:
+    """Those of ``defaults.py`` in its authors' code."""
+    law, limits, rules = CUT_PASTE_LEARN.placement, Range(), PlacementRules()
+    wanted = ((0.15, 0.6), 30, 0.75, 6, 20)
+    assert (law.scale, law.angle, law.overlap, law.side, law.attempts) == wanted
+    assert (limits.scale, limits.angle, rules.overlap, rules.smallest, rules.attempts) == wanted
+    assert law.truncation == Visibility().truncation == 0.25
 
 
 def test_the_limits_leave_chance_all_its_places() -> None:

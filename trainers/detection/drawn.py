@@ -1,7 +1,7 @@
 """Scenes of several objects drawn from a law of the generator's, without S."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from compositor.data.labels import Instance
+from compositor.data.prepared import Photographs
 from compositor.data.records import Annotation, Cutout
 from compositor.files import DataError
-from compositor.scenes import draw as drawing
 from compositor.scenes.bank import Bank, BankedCutout, banked
 from compositor.scenes.canvas import Canvas
-from compositor.scenes.compose import compose
+from compositor.scenes.draw import generator
+from compositor.scenes.drawn import scene
 from compositor.scenes.law import PRESETS, Law
 from compositor.scenes.observed import Observed, observe
 from trainers.detection.scenes import NOTHING, Batch, Recipes, Scenes, Target
@@ -67,27 +68,10 @@ class DrawnScenes(Scenes):
 
     def _scene(self, number: int) -> tuple[Tensor, Target]:
         """A scene's picture (3, H, W) uint8, and the background's objects and those pasted."""
-        law, random = self.law, drawing.generator(self.seed, number)
-        backgrounds = len(self.backgrounds)
-        choice = drawing.choose(law, self._bank, backgrounds, self._observed, random)
-        canvas = self._canvas(choice.background)
-        recipe = drawing.draw(
-            law, self._bank, choice, self.size, canvas.boxes, self._observed, random
-        )
-        other = None if choice.other is None else self.backgrounds.image(choice.other)
-        scene = compose(recipe, self._bank, canvas, law.placement.visible, other, random)
-        image = torch.from_numpy(np.ascontiguousarray(scene.image.transpose(2, 0, 1)))
-        return image, _target(scene.instances)
-
-    def _canvas(self, index: int) -> Canvas:
-        target = self.backgrounds.targets[index]
-        columns = (target[name].tolist() for name in ("boxes", "labels", "ignore"))
-        objects = [
-            Instance(label, tuple(box), None, round((box[2] - box[0]) * (box[3] - box[1])), ignore)
-            for box, label, ignore in zip(*columns, strict=True)
-        ]
-        name = self.backgrounds.names[index]
-        return Canvas(name, self.backgrounds.image(index), tuple(objects))
+        grounds, random = _Grounds(self.backgrounds), generator(self.seed, number)
+        made = scene(self.law, self._bank, grounds, random, observed=self._observed).scene
+        image = torch.from_numpy(np.ascontiguousarray(made.image.transpose(2, 0, 1)))
+        return image, _target(made.instances)
 
     @cached_property
     def _bank(self) -> Bank:
@@ -98,6 +82,29 @@ class DrawnScenes(Scenes):
         label = int(self.cutouts.labels[index])
         cutout = Cutout(self.cutouts.names[index], pixels[..., :3], pixels[..., 3] > 0, label)
         return banked(cutout, max(self.size))
+
+
+@dataclass(frozen=True)
+class _Grounds:
+    """Prepared photographs, which are of the canvas's size already."""
+
+    photographs: Photographs
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    def canvas(self, index: int, random: np.random.Generator) -> Canvas:
+        target = self.photographs.targets[index]
+        columns = (target[name].tolist() for name in ("boxes", "labels", "ignore"))
+        objects = [
+            Instance(label, tuple(box), None, round((box[2] - box[0]) * (box[3] - box[1])), ignore)
+            for box, label, ignore in zip(*columns, strict=True)
+        ]
+        name = self.photographs.names[index]
+        return Canvas(name, self.photographs.image(index), tuple(objects))
+
+    def other(self, index: int, canvas: Canvas, random: np.random.Generator) -> Tensor:
+        return self.photographs.image(index)
 
 
 def _observed(scenes: Scenes) -> Observed:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from compositor.data import images
-from compositor.data.cleanup import CleanUp
+from compositor.data.cleanup import DEFAULT, CleanUp
 from compositor.data.read import (
     bigbird,
     coco,
@@ -24,7 +24,7 @@ LAYOUTS = (
 )
 
 
-def cutouts(path: Path, clean_up: CleanUp) -> Records[Cutout]:
+def cutouts(path: Path, clean_up: CleanUp = DEFAULT) -> Records[Cutout]:
     """List the cut-outs of a source.
 
     Args:
