@@ -116,17 +116,18 @@ def _picture(name: str, image: Tensor, target: Any, wanted: Sequence[str]) -> Pi
         if not isinstance(value, Tensor):
             raise TypeError(f"{entry}: got {type(value).__name__}, wanted a tensor")
         if value.device != image.device:
-            raise ValueError(f"{entry}: got device {value.device}, wanted the image's")
+            raise ValueError(
+                f"{entry}: got device {value.device}, wanted the image's {image.device}"
+            )
         if isinstance(value, tv_tensors.BoundingBoxes):
             _arguments.box_format(entry, value, size)
         rest = {"masks": size, "boxes": (4,)}.get(key, value.shape[1:])
         count = rows(target["masks"])
         if value.dim() == 0 or len(value) != count or value.shape[1:] != rest:
-            shape = ", ".join(map(str, ("n", *rest)))
-            raise ValueError(
-                f"{entry}: got shape {tuple(value.shape)}, wanted ({shape}) of {count} masks in a"
-                f" picture of {size}"
-            )
+            shape = f"{(count, *rest)}, a row for each mask"
+            if key == "masks":
+                shape = f"(n, {size[0]}, {size[1]}), as large as the picture"
+            raise ValueError(f"{entry}: got shape {tuple(value.shape)}, wanted {shape}")
     return Picture(name, image, target, target["masks"].as_subclass(Tensor))
 
 
@@ -163,7 +164,7 @@ def entries(pictures: Sequence[Picture], per_image: Collection[str]) -> dict[str
             kind = type(picture.target[key])
             if key == "keypoints" or (issubclass(kind, tv_tensors.TVTensor) and key not in REDRAWN):
                 raise TypeError(
-                    f"{picture.name}: got {key!r}, {kind.__name__} of objects, wanted no geometry"
+                    f"{picture.name}: got {key!r} ({kind.__name__}), wanted no geometry of objects"
                     " but boxes and masks"
                 )
         found[key] = Tensor if isinstance(those[0].target[key], Tensor) else list
@@ -180,7 +181,7 @@ def require(pictures: Sequence[Picture], key: str, kind: type) -> None:
         if value is not None and not isinstance(value, kind):
             got, wanted = type(value).__name__, kind.__name__.lower()
             raise TypeError(
-                f"{picture.name}[{key!r}]: got a {got}, wanted a {wanted}, as others have"
+                f"{picture.name}[{key!r}]: got a {got}, wanted a {wanted}, as in other targets"
             )
 
 

@@ -36,6 +36,7 @@ class CopyPaste(Transform):
 
     Called as torchvision's v2 transforms on a batch, ``images, targets = copy_paste(images,
     targets)``, on whatever device it is, or as ``DataLoader(..., collate_fn=copy_paste.collate)``.
+    In PyTorch Lightning a module's ``on_after_batch_transfer`` is the place to call it on the GPU.
     Pictures may differ in size; those of one size are rendered in one call of
     :func:`compositor.render`, and once more those on which a pasted object is dropped. A call
     waits for the device once before rendering and twice after each rendering.
@@ -121,7 +122,10 @@ class CopyPaste(Transform):
             names = ("bank[{}][0]", "bank[{}][1]")
             self._bank = _targets.read(names, bank, ("masks", "labels"))
             if not any(one.pasted for source in self._bank for one in source.objects):
-                raise ValueError(f"bank: got no object in {len(self._bank)} pictures, wanted some")
+                raise ValueError(
+                    f"bank: got {len(self._bank)} pictures without an object to paste, wanted at"
+                    " least one object"
+                )
 
     def __getstate__(self) -> dict[str, Any]:
         """Hold the generator as bytes: as it is, it does not reach a worker that is spawned."""

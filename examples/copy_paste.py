@@ -1,6 +1,9 @@
 """Copy-paste in a DataLoader: on each picture balloons of the batch's others, and its new labels.
 
 python examples/copy_paste.py --output copy_paste.png
+
+Here the DataLoader's workers paste. To paste on a GPU, call the transform on the batch once it is
+there: in PyTorch Lightning in the module's `on_after_batch_transfer`.
 """
 
 import sys

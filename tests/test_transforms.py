@@ -341,7 +341,9 @@ def test_crowds_and_empty_masks_are_not_pasted():
     crowd[1]["iscrowd"][1] = 1
     crowd[1]["masks"][0] = 0
     assert CopyPaste().collate([canvas, crowd])[1][0] is canvas[1]
-    with pytest.raises(ValueError, match="bank: got no object in 1 pictures, wanted some"):
+    with pytest.raises(
+        ValueError, match="bank: got 1 pictures without an object to paste, wanted at"
+    ):
         CopyPaste([crowd])
 
 
@@ -461,7 +463,10 @@ def test_torchvision_is_needed_for_transforms_alone_which_say_so_in_a_line():
         ({"truncation": 2}, "truncation: got 2, wanted a number in [0, 1]"),
         ({"per_image": "image_id"}, "per_image: got 'image_id', wanted a collection of names"),
         ({"generator": 3}, "generator: got 3, wanted a torch.Generator on the CPU or None"),
-        ({"bank": []}, "bank: got no object in 0 pictures, wanted some"),
+        (
+            {"bank": []},
+            "bank: got 0 pictures without an object to paste, wanted at least one object",
+        ),
     ],
 )
 def test_bad_options(options, complaint):
@@ -490,7 +495,7 @@ SIZE = (60, 80)
         ),
         (
             lambda i, t: (i, t | {"area": t["area"].tolist()}),
-            "targets[1]['area']: got a list, wanted a tensor, as others have",
+            "targets[1]['area']: got a list, wanted a tensor, as in other targets",
         ),
         (lambda i, t: (i, None), "targets[1]: got NoneType, wanted a dict"),
         (lambda i, t: (i.numpy(), t), "images[1]: got ndarray, wanted a tensor"),
@@ -500,15 +505,15 @@ SIZE = (60, 80)
         (lambda i, t: (i[0], t), "images[1]: got shape (60, 80), wanted (C, height, width)"),
         (
             lambda i, t: (i, t | {"masks": t["masks"][..., 1:]}),
-            "targets[1]['masks']: got shape (2, 60, 79), wanted (n, 60, 80)",
+            "targets[1]['masks']: got shape (2, 60, 79), wanted (n, 60, 80), as large as",
         ),
         (
             lambda i, t: (i, t | {"labels": t["labels"][:1]}),
-            "targets[1]['labels']: got shape (1,), wanted (n) of 2 masks",
+            "targets[1]['labels']: got shape (1,), wanted (2,), a row for each mask",
         ),
         (
             lambda i, t: (i, t | {"boxes": t["boxes"][:, :3]}),
-            "targets[1]['boxes']: got shape (2, 3), wanted (n, 4) of 2 masks",
+            "targets[1]['boxes']: got shape (2, 3), wanted (2, 4), a row for each mask",
         ),
         (lambda i, t: (i, t | {"masks": [1, 2]}), "targets[1]['masks']: got list, wanted a tensor"),
         (
@@ -525,7 +530,7 @@ SIZE = (60, 80)
         ),
         (
             lambda i, t: (i, t | {"keypoints": torch.zeros(2, 5, 3)}),
-            "targets[1]: got 'keypoints', Tensor of objects, wanted no geometry",
+            "targets[1]: got 'keypoints' (Tensor), wanted no geometry of objects but",
         ),
         (
             lambda i, t: (
