@@ -78,7 +78,7 @@ def roomy(folder: Path) -> Iterator[None]:
         if shutil.disk_usage(folder).free >= FULL:
             raise
         raise DataError(
-            f"{folder}: the disk is full ({error}); make room and run the same command again, "
+            f"{folder}: the disk is full ({error}); make room and run the same command again: "
             "complete files are kept"
         ) from error
 

@@ -9,9 +9,6 @@ It joins the cluster that RAY_ADDRESS names, or starts one on this machine.
 """
 
 import os
-import sys
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
@@ -19,15 +16,12 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is import
 import ray
 from torch import cuda, set_num_threads
 
-from compositor.files import DataError
-from compositor.generate import Config, finish
-from compositor.generate.__main__ import parse
+from compositor.generate import Config
+from compositor.generate.__main__ import main
 from compositor.generate.judge import judge
 from compositor.generate.material import read
-from compositor.generate.processes import Job, Workers
-from compositor.generate.run import settings
 from compositor.generate.scenes import Maker
-from compositor.generate.shards import Shards, claimed, settle
+from compositor.generate.shards import Shards
 
 Rows = dict[str, Any]
 
@@ -46,38 +40,21 @@ class Worker:
         return {"pictures": [self.shards.make(int(n), self.maker).scenes for n in rows["item"]]}
 
 
-def generate(config: Config) -> None:
-    """Make the shards that are missing on the cluster, then the formats here."""
-    config.check()
-    sources = read(config)
-    settle(config.output, settings(config, sources))
-    shards = Shards(config.output, config.count)
-    with claimed(config.output, "ray"):
-        if missing := shards.missing():
-            rows = ray.data.from_items(missing, override_num_blocks=len(missing))
-            made = rows.map_batches(
-                Worker,
-                fn_constructor_args=(config,),
-                batch_size=1,
-                concurrency=min(config.workers, len(missing)),
-                num_gpus=1 if config.detector and cuda.is_available() else 0,
-            )
-            print(f"made {sum(row['pictures'] for row in made.take_all())} pictures")
-        # In this process alone: Ray's driver must not be forked.
-        with Workers(Job(replace(config, workers=1), sources, shards)) as workers:
-            finish.write(workers)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    config = parse(arguments)
+def make_shards(config: Config, missing: list[int]) -> None:
+    """Make these shards on the cluster."""
     ray.init(include_dashboard=False)
     try:
-        generate(config)
-    except (DataError, ValueError) as error:
-        sys.exit(f"error: {error}")
+        rows = ray.data.from_items(missing, override_num_blocks=len(missing))
+        rows.map_batches(
+            Worker,
+            fn_constructor_args=(config,),
+            batch_size=1,
+            concurrency=min(config.workers, len(missing)),
+            num_gpus=1 if config.detector and cuda.is_available() else 0,
+        ).take_all()
     finally:
         ray.shutdown()
 
 
 if __name__ == "__main__":
-    main()
+    main(make_shards=make_shards)

@@ -9,7 +9,7 @@ import tyro
 from compositor.files import DataError
 from compositor.generate import finish
 from compositor.generate.config import Config
-from compositor.generate.run import generate
+from compositor.generate.run import MakeShards, generate
 from compositor.generate.shards import Shards
 from compositor.scenes.law import PRESETS
 
@@ -17,9 +17,10 @@ DESCRIPTION = """Generate a labelled data set: cut-outs pasted on backgrounds.
 
     python -m compositor.generate --cutouts objects/ --backgrounds photographs/ --output scenes
 
-Repeat the command to resume what was stopped. --preset NAME comes first and sets the law below:
-plain (the default), matched (sizes, aspects, numbers and overlaps of annotated pictures),
-cut_paste_learn (the rules of Cut, Paste and Learn) or paper (one object a picture, artefacts)."""
+Installed, it is compositor-generate, too. Repeat the command to resume what was stopped. --preset
+NAME comes first and sets the law below: plain (the default), matched (sizes, aspects, numbers and
+overlaps of annotated pictures), cut_paste_learn (the rules of Cut, Paste and Learn) or paper (one
+object a picture, artefacts)."""
 
 
 def parse(arguments: Sequence[str] | None = None) -> Config:
@@ -36,11 +37,16 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Generate; an error that the user can fix is one line, not a traceback."""
+def main(arguments: Sequence[str] | None = None, make_shards: MakeShards | None = None) -> None:
+    """Generate; an error that the user can fix is one line, not a traceback.
+
+    Args:
+        arguments: The command line's; None: this process's.
+        make_shards: As for :func:`compositor.generate.generate`.
+    """
     config = parse(arguments)
     try:
-        output = generate(config)
+        output = generate(config, make_shards=make_shards)
     # A detector's errors are ValueErrors.
     except (DataError, ValueError) as error:
         sys.exit(f"error: {error}")

@@ -22,8 +22,8 @@ class Config:
     with masks beside them, in BigBIRD's or Cut-Paste-Learn's layout, a COCO file or folder, or a
     VOCdevkit."""
     backgrounds: tuple[Path, ...]
-    """Sources of backgrounds: folders of pictures, or COCO or VOC with annotations, which then join
-    the labels, less what is hidden."""
+    """Sources of backgrounds: folders of pictures, or COCO or VOC, whose annotated objects of the
+    pasted classes join the labels, less what is hidden; those of other classes do not."""
     output: Path = Path("scenes")
     """Folder to write to; the same command resumes what it finds there."""
     distractors: tuple[Path, ...] = ()
@@ -32,7 +32,7 @@ class Config:
     """Annotated pictures whose sizes, aspects, numbers and overlaps to match; none: the
     backgrounds."""
     count: int = 1000
-    """Number of pictures."""
+    """Number of scenes. Each gives a picture, unless `keep` leaves it out."""
     seed: int = 0
     """With the sources and the law it determines every byte."""
     size: tuple[int, int] | Literal["native"] = (512, 512)
@@ -59,11 +59,13 @@ class Config:
     hard: float = 0.5
     """An object is hard if the detector's confidence in it is below this."""
     keep: Literal["hard", "all"] = "hard"
-    """hard: keep a scene only if it is hard; all: keep every scene, with its confidences."""
+    """hard: keep a scene only if it is hard, so that cut-outs which are easy wherever they lie
+    become rare; all: keep every scene, with its confidences."""
     share: float = 0.5
     """Share of a scene's objects that must be hard."""
     tries: int = 8
-    """How often to place a scene's cut-outs anew until it is hard; then it is left out."""
+    """How many placements of a scene to try until one is hard; if none is, the scene is left out.
+    Its cut-outs stay the same, so that each cut-out is tried in as many scenes, hard or easy."""
     clean_up: CleanUp = field(default_factory=lambda: CleanUp(min_side=16))
     """Which objects of photographs to leave out."""
     law: Law = field(default_factory=Law)

@@ -21,7 +21,7 @@ COLOURS = (
     (255, 214, 0),
     (221, 44, 0),
 )
-"""Of objects, strong enough to show on photographs; neighbours in the list are easy to tell."""
+"""Of objects. They show on photographs, and neighbours in the list are easy to tell apart."""
 GREY = (158, 158, 158)
 """For what is ignored."""
 FONT = findfont("DejaVu Sans")

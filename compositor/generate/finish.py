@@ -45,18 +45,30 @@ def write(workers: Workers) -> None:
     config, sources, shards = workers.job.config, workers.job.sources, workers.job.shards
     tally, left_out = _summed(sources, shards)
     if not tally.scenes:
-        raise DataError(f"{config.output}: none of {config.count} scenes was hard enough")
+        raise DataError(
+            f"{config.output}: none of {config.count} scenes is hard: in no try ({config.tries} "
+            f"each) did {config.share:.0%} of the objects get a confidence below {config.hard:g}; "
+            "raise --hard or --tries, or lower --share"
+        )
     if not tally.objects and tally.unplaced + tally.hidden:
         raise DataError(
             f"{config.output}: no object is in any scene: {tally.unplaced} found no place, "
             f"{tally.hidden} showed too little; see law.placement's scale, side and enlarged"
         )
     formats(workers)
+    counts = _shown(config, sources, shards, tally, left_out)
+    banks = [material.bank for material in sources.splits.values()]
+    cutouts = [bank[index] for bank in banks for index in bank.objects.tolist()]
     report = {
         "pictures": tally.scenes,
         "objects": tally.objects,
         "classes": list(sources.classes[1:]),
-        "by_class": _shown(config, sources, shards, left_out),
+        "by_class": {
+            name: counts.labels[label] for label, name in enumerate(sources.classes) if label
+        },
+        # How many pictures show each: a detector leaves few of those that it finds anywhere.
+        "by_cutout": {each.name: counts.cutouts[each.name] for each in cutouts},
+        "by_confidence": counts.by_confidence(),
         "tally": asdict(tally),
         "left_out": {reason: asdict(lost) for reason, lost in left_out.items()},
         "settings": {name: repr(value) for name, value in vars(config).items()},
@@ -74,8 +86,15 @@ def line(folder: Path) -> str:
     if missing := [name for name, count in report["by_class"].items() if not count]:
         parts.append(f"no object of {', '.join(missing)}")
     if unplaced := report["tally"]["unplaced"]:
-        parts.append(f"{unplaced} more found no place")
-    if left_out := {reason: Lost(**lost) for reason, lost in report["left_out"].items()}:
+        parts.append(f"no place was found for {unplaced} more")
+    left_out = {reason: Lost(**lost) for reason, lost in report["left_out"].items()}
+    if easy := left_out.pop(TOO_EASY, None):
+        scenes = report["pictures"] + len(easy)
+        parts.append(
+            f"{len(easy)} of {scenes} scenes gave none, being too easy: raise --count to go on, or "
+            "--tries in another folder"
+        )
+    if left_out:
         parts.append(f"left out: {counted(left_out)}")
     return "; ".join(parts)
 
@@ -122,16 +141,21 @@ def _part(name: Format, place: Path, job: Job, shard: int) -> Any:
 
 
 def _shown(
-    config: Config, sources: Sources, shards: Shards, left_out: Mapping[str, Lost]
-) -> dict[str, int]:
-    """Write what to look at; return how many objects each class has."""
+    config: Config, sources: Sources, shards: Shards, tally: Tally, left_out: Mapping[str, Lost]
+) -> Statistics:
+    """Write what to look at; return what it counts."""
     classes = sources.classes
     if config.preview:
         sheet.write(shards.pictures(), classes, config.output / "preview.png", config.preview)
     counted = Statistics.of(shards.pictures(), classes)
     statistics.write(counted, config.output / "statistics.png")
-    gallery.write(shards.pictures(), classes, left_out, config.output / "report.html")
-    return {name: counted.labels[label] for label, name in enumerate(classes) if label}
+    judged = None
+    if config.detector is not None:
+        judged = f"{tally.scenes:,} of {config.count:,} scenes kept, {tally.passes:,} passes of the"
+        judged += " detector"
+    page = config.output / "report.html"
+    gallery.write(shards.pictures(), classes, left_out, page, judged=judged)
+    return counted
 
 
 def _summed(sources: Sources, shards: Shards) -> tuple[Tally, dict[str, Lost]]:

@@ -56,6 +56,7 @@ def write(
     left_out: Mapping[str, Lost],
     path: Path,
     count: int = 300,
+    judged: str | None = None,
 ) -> None:
     """Write the report of a data set.
 
@@ -65,6 +66,7 @@ def write(
         left_out: What could not be used, by reason.
         path: The HTML file.
         count: Most pictures to show; fewer if 16 MiB are full before.
+        judged: What a detector cost and kept, in a line; None: there was none.
 
     Raises:
         DataError: A picture is missing or broken, or the disk is full.
@@ -83,6 +85,7 @@ def write(
             '<meta name="viewport" content="width=device-width">\n<title>Data set</title>\n',
             f"<style>\n{_own('report.css')}</style>\n</head>\n<body>\n<main>\n<h1>Data set</h1>\n",
             f"<p>{escape(statistics.summary())}.</p>\n",
+            f"<p>{escape(judged)}.</p>\n" if judged else "",
             f"<section>\n<h2>Pictures</h2>\n{_controls(statistics)}",
             f'<ul id="pictures">\n{"".join(items)}</ul>\n',
             f"{_rest(statistics.pictures - len(items))}</section>\n",

@@ -41,8 +41,8 @@ class Job:
 class Workers:
     """As many processes as the options say, each on one thread, to be used in a ``with``.
 
-    They begin with the first work, forked, so that all share the cut-outs that are held, and stay
-    for what follows. With one, the work is done in this process.
+    They are forked when there is work, so that all share the cut-outs in memory, and stay for what
+    follows. One worker is this process itself.
     """
 
     def __init__(self, job: Job) -> None:
@@ -78,7 +78,7 @@ class Workers:
             yield from self._pool.map(partial(_work, work), numbers)
         except BrokenProcessPool:
             raise DataError(
-                f"{self.job.config.output}: a worker was killed; run the same command again, "
+                f"{self.job.config.output}: a worker was killed; run the same command again: "
                 "complete shards are kept"
             ) from None
 

@@ -1,6 +1,7 @@
 """Makes a data set: its shards in several processes, then the formats and what to look at."""
 
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,31 @@ from compositor.generate.config import Config
 from compositor.generate.material import Sources, read
 from compositor.generate.processes import Job, Workers
 from compositor.generate.scenes import Tally
-from compositor.generate.shards import Shards, claimed, settle
+from compositor.generate.shards import DIGESTS, Shards, claimed, settle
 
+MakeShards = Callable[[Config, list[int]], object]
 SOURCES = ("cutouts", "backgrounds", "distractors", "match")
 """Options that count by what lies there, not by where that is."""
 FREE = ("output", "count", "formats", "workers", "shard", "preview", "device")
 """Options that change no picture."""
 JUDGED = ("weights", "hard", "keep", "share", "tries")
 """Options that change none unless there is a detector."""
-VERSION = 3
-"""Version of how scenes are drawn and rendered: folders of another are not resumed."""
+VERSION = 4
+"""Version of how scenes are drawn and rendered, and of the settings: folders of another are not
+resumed."""
 
 
-def generate(config: Config, sources: Sources | None = None) -> Path:
+def generate(
+    config: Config, sources: Sources | None = None, make_shards: MakeShards | None = None
+) -> Path:
     """Make a data set, or what is missing of it.
 
     Args:
         config: The options.
         sources: What :func:`compositor.generate.material.read` returned, to save reading it again.
+        make_shards: Makes the shards of these numbers, on other machines for one, each by
+            :meth:`compositor.generate.shards.Shards.make`; the formats are then written by this
+            process alone. None: ``workers`` processes do both here.
 
     Returns:
         The output folder.
@@ -46,9 +54,14 @@ def generate(config: Config, sources: Sources | None = None) -> Path:
     launch = f"{first}-of-{launches}"
     shards = Shards(config.output, config.count, launch)
     before = finish.written(config.output)
-    with Workers(Job(config, sources, shards)) as workers:
+    here = replace(config, workers=1) if make_shards else config
+    with Workers(Job(here, sources, shards)) as workers:
         with claimed(config.output, f"shard-{launch}"):
-            make(workers, shards.missing(first, launches))
+            missing = shards.missing(first, launches)
+            if make_shards is None:
+                make(workers, missing)
+            elif missing:
+                make_shards(config, missing)
         if not shards.missing():
             with claimed(config.output, "formats", wait=True):
                 # Two launches that end at once both see all shards; the first of them writes.
@@ -57,29 +70,34 @@ def generate(config: Config, sources: Sources | None = None) -> Path:
     return config.output
 
 
-def settings(config: Config, sources: Sources) -> dict[str, Any]:
+def settings(config: Config, sources: Sources) -> dict[str, str]:
     """Everything that the pictures depend on."""
     free = (*SOURCES, *FREE, *(() if config.detector else JUDGED))
-    values = {
-        field.name: getattr(config, field.name)
-        for field in fields(config)
-        if field.name not in free
-    }
-    plain = {name: repr(value) for name, value in values.items()}
-    plain["version"] = f"{compositor.__version__}, {VERSION}"
-    plain["content of the sources"] = sources.state
-    for name in ("detector", "weights"):
-        path = Path(str(getattr(config, name)).rpartition(":")[2])
-        if path.is_file():
-            plain[f"file of {name}"] = f"{path.stat().st_size} {path.stat().st_mtime_ns}"
+    content, *of_files = DIGESTS
+    plain = {"version": f"{compositor.__version__}, {VERSION}"}
+    for field in fields(config):
+        if field.name not in free:
+            plain |= _plain(field.name, getattr(config, field.name))
+    plain[content] = sources.state
+    for name, value in zip(of_files, (config.detector, config.weights), strict=True):
+        path = Path(str(value).rpartition(":")[2])
+        plain[name] = f"{path.stat().st_size} {path.stat().st_mtime_ns}" if path.is_file() else ""
     return plain
+
+
+def _plain(name: str, value: Any) -> dict[str, str]:
+    """An option, or each of a group's."""
+    if not is_dataclass(value):
+        return {name: repr(value)}
+    parts = [_plain(f"{name}.{each.name}", getattr(value, each.name)) for each in fields(value)]
+    return {key: text for part in parts for key, text in part.items()}
 
 
 def make(workers: Workers, missing: list[int]) -> None:
     """Make the shards that are missing."""
     numbers = workers.job.shards.numbers
     total = sum(len(numbers(shard)) for shard in missing)
-    with tqdm(total=total, unit="picture", disable=None) as bar:
+    with tqdm(total=total, unit="scene", disable=None) as bar:
         for shard, _ in zip(missing, workers.map(_shard, missing), strict=True):
             bar.update(len(numbers(shard)))
 

@@ -23,6 +23,8 @@ from compositor.generate.scenes import TOO_EASY, Maker, Tally
 SCENES = 50
 """Scenes of a shard."""
 SUMMARY, PICTURES, SETTINGS = "summary.json", "pictures.json", "settings.json"
+DIGESTS = ("content of the sources", "detector's file", "weights' file")
+"""Settings that can only be said to have changed."""
 
 
 @dataclass(frozen=True)
@@ -141,24 +143,33 @@ class Shards:
         return chain.from_iterable(map(self.of, range(len(self))))
 
 
-def settle(folder: Path, settings: Mapping[str, Any]) -> None:
+def settle(folder: Path, settings: Mapping[str, str]) -> None:
     """Write down what a folder's pictures are made of, or compare it with what it says.
+
+    Args:
+        folder: The data set's.
+        settings: By name; those whose values say nothing to a reader are :data:`DIGESTS`.
 
     Raises:
         DataError: The folder holds pictures made of something else, or cannot be written to.
     """
     check_writable(folder)
-    path = folder / SETTINGS
-    wanted = json.loads(json.dumps(settings))
+    path, shards, text = folder / SETTINGS, folder / "shards", json.dumps(settings, indent=1)
     with claimed(folder, "settings", wait=True):  # launches begin at once
-        if not any((folder / "shards").glob("*/*.jpg")):
-            write(path, json.dumps(settings, indent=1))
+        if not any(shards.glob("*/*.jpg")):
+            if not path.is_file() or path.read_bytes() != text.encode():
+                # Shards may be whole without a picture: all their scenes were too easy for others.
+                shutil.rmtree(shards, ignore_errors=True)
+            write(path, text)
         held = _settings(path)
-    for name in {**wanted, **held}:
-        if held.get(name) != wanted.get(name):
+    for name, wanted in settings.items():
+        if (found := held.get(name)) != wanted:
+            how = f"with {name} {found}, not {wanted}"
+            if name in DIGESTS:
+                how = f"made before the {name} changed"
             raise DataError(
-                f"{folder}: holds pictures with {name} {held.get(name)}, not {wanted.get(name)}; "
-                "write to another folder (--output), or delete this one"
+                f"{folder}: holds pictures {how}; write to another folder (--output), or delete "
+                "this one"
             )
 
 

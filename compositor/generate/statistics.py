@@ -79,6 +79,10 @@ class Statistics:
         """Objects of all classes, ignored ones too."""
         return self.labels.total()
 
+    def by_confidence(self) -> dict[str, int]:
+        """How many objects the detector's confidence in which is in each tenth; none unjudged."""
+        return _shares(self.confidence) if self.confidence else {}
+
     def figures(self) -> dict[str, dict[str, int]]:
         """What to draw as bars: counts by name, by the figure's title."""
         named = {self.classes[label]: number for label, number in self.labels.most_common()}
@@ -98,7 +102,7 @@ class Statistics:
             ),
         }
         if self.confidence:
-            found["Objects by the detector's confidence"] = _shares(self.confidence)
+            found["Objects by the detector's confidence"] = self.by_confidence()
         return found
 
     def summary(self) -> str:

@@ -11,14 +11,12 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from compositor.data.labels import decode
-from compositor.data.records import Box
 from compositor.generate import Config, generate
 from compositor.generate.__main__ import main, parse
 from compositor.generate.shards import Shards
-from compositor.scenes.law import CUT_PASTE_LEARN, PRESETS, Law, Placement
-from compositor.selection.detector import DetectorError
+from compositor.scenes.law import CUT_PASTE_LEARN, PRESETS
 from tests.data import tiny_data
-from tests.generate.tiny import config, content, sources
+from tests.generate.tiny import config, sources
 
 
 def test_one_command_makes_all_formats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,75 +89,6 @@ def test_ids_are_the_source_s_own(tmp_path: Path) -> None:
     assert own and all(a["visibility"] > 0 for a in own)
 
 
-DETECTOR = """
-import torch
-
-class Middle:
-    classes = ("background", "Ball", "box")
-
-    def predict(self, images):
-        box = torch.tensor([[16.0, 8.0, 48.0, 40.0]]).repeat(2, 1)
-        found = {"boxes": box, "labels": torch.tensor([1, 2]), "scores": torch.tensor([0.9, 0.9])}
-        return [found for _ in images]
-
-def make(weights=None):
-    return Middle()
-"""
-
-
-def overlap(box: Box) -> float:
-    """IoU with what the detector finds, whatever is there."""
-    x1, y1, x2, y2 = box
-    inter = max(min(x2, 48) - max(x1, 16), 0) * max(min(y2, 40) - max(y1, 8), 0)
-    return inter / ((x2 - x1) * (y2 - y1) + 32 * 32 - inter)
-
-
-def test_a_detector_keeps_what_is_hard_for_it(tmp_path: Path) -> None:
-    (tmp_path / "middle.py").write_text(DETECTOR)
-    # Large objects, which are often where it finds them.
-    law = Law(Placement(objects=(1, 1), scale=(0.7, 0.9), truncation=0.0))
-    judged = {"detector": f"{tmp_path}/middle.py:make", "count": 40, "law": law, "tries": 2}
-    generate(config(tmp_path, "hard", **judged))
-    report = json.loads((tmp_path / "hard" / "report.json").read_text())
-    tally, easy = report["tally"], report["left_out"]["no hard scene found"]["count"]
-    assert tally["scenes"] + easy == 40
-    # Every scene had a try, and each that was not hard another.
-    assert 40 + easy <= tally["passes"] == tally["composed"] <= 80
-    hard = [i for p in Shards(tmp_path / "hard", 40).pictures() for i in p.instances]
-    assert len(hard) == tally["scenes"] > 0
-    assert all(i.confidence == 0 and overlap(i.box) < 0.5 for i in hard)
-    generate(config(tmp_path, "again", workers=2, **judged))
-    assert content(tmp_path / "again") == content(tmp_path / "hard")
-    generate(config(tmp_path, "all", keep="all", **judged))
-    every = [i for p in Shards(tmp_path / "all", 40).pictures() for i in p.instances]
-    assert [i.confidence for i in every] == [
-        pytest.approx(0.9) if overlap(i.box) >= 0.5 else 0 for i in every
-    ]
-    assert len({i.confidence for i in every}) == 2
-
-
-def test_what_too_easy_tries_lost_is_not_told(tmp_path: Path) -> None:
-    """The report counts the objects that the pictures lack, whatever was tried before."""
-    (tmp_path / "middle.py").write_text(DETECTOR)
-    # Large objects, often where it finds them, of which two seldom fit beside each other.
-    law = Law(Placement(objects=(2, 2), scale=(0.7, 0.9), truncation=0.0, overlap=0.0))
-    judged = {"detector": f"{tmp_path}/middle.py:make", "count": 20, "law": law}
-    generate(config(tmp_path, "out", **judged))
-    tally = json.loads((tmp_path / "out" / "report.json").read_text())["tally"]
-    kept = list(Shards(tmp_path / "out", 20).pictures())
-    assert tally["composed"] > tally["scenes"] == len(kept) > 0
-    assert tally["hidden"] == 0
-    assert tally["unplaced"] == sum(2 - len(picture.instances) for picture in kept) > 0
-
-
-def test_a_detector_that_fails_is_told_and_can_be_mended(tmp_path: Path) -> None:
-    (tmp_path / "broken.py").write_text(DETECTOR.replace("return [found", "raise KeyError('x') #"))
-    with pytest.raises(DetectorError, match=r"predict: raised KeyError: 'x'"):
-        generate(config(tmp_path, "out", count=3, detector=f"{tmp_path}/broken.py:make"))
-    # Nothing was made with it, so that the folder is free for another.
-    generate(config(tmp_path, "out", count=3))
-
-
 def test_what_came_short_is_told_in_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,7 +130,8 @@ def test_presets_come_first_and_options_override_them() -> None:
         (["--output", "{here}/out"], "test_command.py"),
         (
             ["--law.placement.matched"],
-            "law.placement.matched: none of the backgrounds is annotated",
+            "law.placement.matched: no object of ball, box is annotated in the 4 pictures of "
+            "{grounds}; name some with --match",
         ),
     ],
 )
@@ -222,7 +152,7 @@ def test_what_a_user_gets_wrong_is_one_line(
         main([*given, *rest])
     told = str(stopped.value)
     assert told.startswith("error: ")
-    assert wanted in told
+    assert wanted.format(grounds=grounds) in told
     assert "\n" not in told
 
 

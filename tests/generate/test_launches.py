@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from compositor.generate import Config, finish, generate, run
+from compositor.generate import Config, finish, generate, material, run
+from compositor.generate.__main__ import main
 from compositor.generate.processes import Workers
+from compositor.generate.scenes import Maker
 from compositor.generate.shards import Shards
 from compositor.scenes.law import PLAIN
 from tests.generate.tiny import config, content
@@ -109,6 +111,33 @@ def test_a_launch_says_what_others_have_still_to_make(
         said
     )
     assert Shards(options.output, 120).missing() == [0, 2]
+
+
+def test_shards_may_be_made_by_others(alone: Path, tmp_path: Path) -> None:
+    options, given = config(tmp_path, "out", law=PLAIN, workers=2), []
+
+    def elsewhere(config: Config, missing: list[int]) -> None:
+        given.append((config, missing))
+        maker = Maker(config, material.read(config))
+        for shard in missing:
+            Shards(config.output, config.count, "elsewhere").make(shard, maker)
+
+    generate(replace(options, shard="1/2"), make_shards=elsewhere)
+    assert not (options.output / "report.json").exists()
+    generate(options, make_shards=elsewhere)
+    generate(options, make_shards=elsewhere)  # nothing is missing
+    assert given == [(replace(options, shard="1/2"), [1]), (options, [0, 2])]
+    for below in ("shards", "coco"):
+        assert content(options.output, below) == content(alone, below)
+
+
+def test_what_goes_wrong_elsewhere_is_one_line(tmp_path: Path) -> None:
+    def elsewhere(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/shared")
+
+    words = command(config(tmp_path, "out", law=PLAIN))[4:]
+    with pytest.raises(SystemExit, match="^error: /shared: Permission denied$"):
+        main(words, make_shards=elsewhere)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,9 @@
 import json
 import multiprocessing
 import os
-import pickle
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -146,42 +144,60 @@ def test_a_longer_set_begins_with_the_shorter(made: Path, tmp_path: Path) -> Non
     assert (tmp_path / "out" / "shards" / "00000" / "summary.json").stat().st_mtime_ns == before
 
 
+MOMENTS = {
+    "a picture of a shard is opened": ("open", "/000060.jpg"),
+    "a format is half written": ("os.link", "/.coco.partial"),
+    "a format is written": ("os.rename", "/.coco.partial"),
+    "all but the report is written": ("os.rename", "/report.json"),
+    # By now there is one to take the place of.
+    "a format's folder is being replaced": ("os.rename", "/.coco.partial"),
+}
+"""What a process is about to do when it is killed: its audit event, and a part of the path."""
+
+
 def test_killed_at_any_moment_it_resumes(made: Path, tmp_path: Path) -> None:
-    # In a process of its own with two workers, as a user would run it.
-    options = config(tmp_path, "out", workers=2)
-    code = (
-        "import sys, pickle, pathlib; from compositor.generate import generate;"
-        "generate(pickle.loads(pathlib.Path(sys.argv[1]).read_bytes()))"
-    )
-    saved = tmp_path / "config"
-    saved.write_bytes(pickle.dumps(options))
-    kills = 0
-    for wait in (0.05, 0.2, 0.35):
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, str(saved)],
-            cwd=Path(__file__).parents[2],
-            start_new_session=True,
-            stderr=subprocess.DEVNULL,
-        )
-        # Counted from the first shard's beginning: importing takes its time.
-        while process.poll() is None and not list((tmp_path / "out").glob("shards/*")):
-            time.sleep(0.005)
-            if list((tmp_path / "out").glob("shards/.0*")):
-                break
-        time.sleep(wait)
-        if process.poll() is None:
-            process.kill()
-            kills += 1
-        process.wait()
-        whole = (tmp_path / "out" / "shards").glob("[0-9]*")
-        assert all((shard / "summary.json").exists() for shard in whole)
+    options, context = config(tmp_path, "out", workers=2), multiprocessing.get_context("fork")
+    for what, (event, part) in MOMENTS.items():
+        process = context.Process(target=generate_until, args=(options, event, part))
+        process.start()
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL, what
         deadline = time.monotonic() + 20
         while _group_lives(process.pid) and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert not _group_lives(process.pid), "workers outlive a run that was killed"
-    assert kills
+        assert not _group_lives(process.pid), f"workers outlive a run that was killed as {what}"
+        whole = (tmp_path / "out" / "shards").glob("[0-9]*")
+        assert all((shard / "summary.json").exists() for shard in whole)
+        assert not (tmp_path / "out" / "report.json").exists()
+        assert (tmp_path / "out" / "coco").exists() == (what == "all but the report is written")
     generate(options)
-    assert content(tmp_path / "out") == content(made)
+    for below in ("shards", "coco"):
+        assert content(tmp_path / "out", below) == content(made, below)
+    assert report(tmp_path / "out") == report(made)
+    # The report that was about to be renamed stays under its hidden name.
+    left = {path.name for path in (tmp_path / "out").iterdir() if ".report-" not in path.name}
+    assert left == {path.name for path in made.iterdir()}
+
+
+def generate_until(options: Config, event: str, part: str) -> None:
+    """Generate, and be killed when this process or a worker comes to do that."""
+    os.setpgrp()
+    main = os.getpid()
+
+    def kill(told: str, arguments: tuple[object, ...]) -> None:
+        mine = main in (os.getpid(), os.getppid())
+        if mine and told == event and any(part in str(each) for each in arguments):
+            os.kill(main, signal.SIGKILL)
+
+    sys.addaudithook(kill)
+    generate(options)
+
+
+def report(folder: Path) -> dict[str, object]:
+    """What the report says of the pictures, wherever they are."""
+    found: dict[str, object] = json.loads((folder / "report.json").read_text())
+    del found["settings"]
+    return found
 
 
 def _group_lives(group: int) -> bool:
@@ -208,13 +224,15 @@ def test_a_folder_of_something_else_is_refused(made: Path, tmp_path: Path) -> No
     before = content(tmp_path, "out")
     for change, name in (
         ({"seed": 5}, "seed 3, not 5"),
-        ({"law": PLAIN}, "law Law"),
+        ({"law": PLAIN}, r"law.placement.objects \(1, 3\), not \(1, 6\); write to"),
         ({"size": (64, 64)}, r"size \(48, 64\), not \(64, 64\)"),
     ):
         with pytest.raises(DataError, match=f"holds pictures with {name}"):
             generate(replace(options, **change))
     (tmp_path / "cutouts" / "box" / "0.png").unlink()
-    with pytest.raises(DataError, match="holds pictures with content of the sources"):
+    with pytest.raises(
+        DataError, match="holds pictures made before the content of the sources changed; "
+    ):
         generate(options)
     assert content(tmp_path, "out") == before
 
