@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.generate.material import DataSet
-from benchmarks.generate.peers import JPEG, OWN, VISION_SYNTHESIS, prepare
+from benchmarks.generate.peers import FIRST, JPEG, OWN, VISION_SYNTHESIS, prepare
 
 # Mean of |difference| over a picture, in levels of 255, of the picture where it is largest, after
 # JPEG. vision-synthesis pastes at whole pixels and feathers less; without a middling object it is 5
@@ -26,6 +26,9 @@ def check(peer: str, data: DataSet) -> None:
         sizes = {Image.open(file).size for file in result}
         assert sizes == {data.scenes[0].image.shape[1::-1]}, f"{peer}: pictures of {sizes}"
         assert len(result) == len(data.scenes)
+    elif peer == FIRST:
+        picture = Image.open(result)
+        assert picture.format == "JPEG" and picture.size == data.scenes[0].image.shape[1::-1]
     elif peer in LEVELS:
         annotations = result / "coco" / "annotations" / "instances_train.json"
         folder = result / "coco" / "images" / "train"

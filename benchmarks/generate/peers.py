@@ -1,4 +1,4 @@
-"""What is timed: our data set on disk, its parts, and the same scenes written by a peer."""
+"""What is timed: our data set on disk, its parts and its start, and the same scenes by a peer."""
 
 from __future__ import annotations
 
@@ -11,23 +11,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from benchmarks.generate.material import QUALITY, DataSet, composed
+from benchmarks.generate.material import BACKGROUNDS, QUALITY, DataSet, composed
 from benchmarks.render import packages
 from compositor.data.frames import pillow
 from compositor.generate.finish import formats
+from compositor.generate.material import read
 from compositor.generate.processes import Job, Workers
 from compositor.generate.run import make
+from compositor.generate.scenes import Made, Maker
 from compositor.generate.shards import Shards
 from compositor.scenes.draw import outline
 
-OWN, JPEG, RENDERING, VISION_SYNTHESIS = (
+OWN, JPEG, RENDERING, FIRST, VISION_SYNTHESIS = (
     "compositor",
     "JPEG alone",
     "rendering and labels",
+    "first picture",
     "vision-synthesis",
 )
-PEERS = (OWN, JPEG, RENDERING, VISION_SYNTHESIS)
+PEERS = (OWN, JPEG, RENDERING, FIRST, VISION_SYNTHESIS)
+# Of a first run: files of cut-outs, and how many times their sides are those of the others, which
+# makes them as large as photographed objects are.
+FILES, LARGER = 100, 3
 
 _kept: list[tempfile.TemporaryDirectory[str]] = []
 
@@ -71,6 +78,35 @@ def jpeg(data: DataSet, workers: int) -> Callable[[], list[io.BytesIO]]:
 def rendering(data: DataSet, workers: int) -> Callable[[], Any]:
     """Render and label the same scenes, and write nothing."""
     return lambda: composed(data.recipes, data.canvases, data.bank, data.config.law)
+
+
+def first_picture(data: DataSet, workers: int) -> Callable[[], Path]:
+    """What a first run does for its first picture: list and decode the files, make the cut-outs
+    ready, draw, render and label one scene, and write it."""
+    folders = new_folders()
+    root = next(folders)
+    for kind in ("cut-outs", "backgrounds"):
+        (root / kind).mkdir(parents=True)
+    for number in range(FILES):
+        cutout = data.bank[number % len(data.bank)]
+        level, (h, w) = cutout.levels[0], cutout.size
+        planes = torch.cat((level.colours, level.mask))[:, :h, :w].numpy()
+        picture = pillow(np.pad(planes.transpose(1, 2, 0), ((1, 1), (1, 1), (0, 0))))
+        size = (LARGER * picture.width, LARGER * picture.height)
+        picture.resize(size).save(root / "cut-outs" / f"{number}.png")
+    for number, canvas in enumerate(data.canvases[:BACKGROUNDS]):
+        picture = pillow(canvas.image.numpy().transpose(1, 2, 0))
+        picture.save(root / "backgrounds" / f"{number}.jpg", quality=QUALITY)
+    config = replace(data.config, cutouts=(root / "cut-outs",), backgrounds=(root / "backgrounds",))
+
+    def run() -> Path:
+        (made,) = Maker(config, read(config)).make(range(1))
+        assert isinstance(made, Made)
+        place = next(folders).with_suffix(".jpg")
+        pillow(made.scene.image).save(place, quality=made.quality)
+        return place
+
+    return run
 
 
 def vision_synthesis(data: DataSet, workers: int) -> Callable[[], Path]:
@@ -121,6 +157,7 @@ _PREPARE: dict[str, Callable[[DataSet, int], Callable[[], Any]]] = {
     OWN: ours,
     JPEG: jpeg,
     RENDERING: rendering,
+    FIRST: first_picture,
     VISION_SYNTHESIS: vision_synthesis,
 }
 
