@@ -18,7 +18,7 @@ from compositor.data.write import coco, voc, yolo
 from compositor.data.write.checks import checked
 from compositor.data.write.parts import Writer
 from compositor.files import DataError, replacing_folder
-from compositor.generate import gallery, sheet, statistics
+from compositor.generate import gallery, likeness, sheet, statistics
 from compositor.generate.config import Config, Format
 from compositor.generate.gallery import Lost
 from compositor.generate.material import Sources
@@ -69,6 +69,7 @@ def write(workers: Workers) -> None:
         # How many pictures show each: a detector leaves few of those that it finds anywhere.
         "by_cutout": {each.name: counts.cutouts[each.name] for each in cutouts},
         "by_confidence": counts.by_confidence(),
+        "distances": likeness.distances(counts.measured, sources.real),
         "tally": asdict(tally),
         "left_out": {reason: asdict(lost) for reason, lost in left_out.items()},
         "settings": {name: repr(value) for name, value in vars(config).items()},
@@ -148,13 +149,13 @@ def _shown(
     if config.preview:
         sheet.write(shards.pictures(), classes, config.output / "preview.png", config.preview)
     counted = Statistics.of(shards.pictures(), classes)
-    statistics.write(counted, config.output / "statistics.png")
+    statistics.write(counted, config.output / "statistics.png", sources.real)
     judged = None
     if config.detector is not None:
         judged = f"{tally.scenes:,} of {config.count:,} scenes kept, {tally.passes:,} passes of the"
         judged += " detector"
     page = config.output / "report.html"
-    gallery.write(shards.pictures(), classes, left_out, page, judged=judged)
+    gallery.write(shards.pictures(), classes, left_out, page, judged=judged, real=sources.real)
     return counted
 
 

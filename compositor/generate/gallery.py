@@ -19,7 +19,9 @@ from PIL import Image
 from compositor.data.labels import Instance, LabelledPicture, decode
 from compositor.data.outlines import outlines
 from compositor.files import replacing
+from compositor.generate import likeness
 from compositor.generate.drawing import colour, pixels
+from compositor.generate.likeness import Measured
 from compositor.generate.statistics import Statistics
 
 MOST_BYTES = 16 * 2**20
@@ -57,6 +59,7 @@ def write(
     path: Path,
     count: int = 300,
     judged: str | None = None,
+    real: Measured | None = None,
 ) -> None:
     """Write the report of a data set.
 
@@ -67,6 +70,7 @@ def write(
         path: The HTML file.
         count: Most pictures to show; fewer if 16 MiB are full before.
         judged: What a detector cost and kept, in a line; None: there was none.
+        real: Real pictures' objects to compare the generated ones with, if there are any.
 
     Raises:
         DataError: A picture is missing or broken, or the disk is full.
@@ -89,7 +93,7 @@ def write(
             f"<section>\n<h2>Pictures</h2>\n{_controls(statistics)}",
             f'<ul id="pictures">\n{"".join(items)}</ul>\n',
             f"{_rest(statistics.pictures - len(items))}</section>\n",
-            _charts(statistics),
+            _charts(statistics, real),
             _left_out(left_out),
             '</main>\n<dialog aria-label="Enlarged picture"><form method="dialog">'
             "<button>Close</button></form><div></div><p></p></dialog>\n",
@@ -203,8 +207,11 @@ def _rest(number: int) -> str:
     return f"<p>{number:,} more pictures are counted below and not shown.</p>\n" if number else ""
 
 
-def _charts(statistics: Statistics) -> str:
+def _charts(statistics: Statistics, real: Measured | None) -> str:
     charts = "".join(_bars(title, counts) for title, counts in statistics.figures().items())
+    if apart := likeness.distances(statistics.measured, real):
+        told = {likeness.TITLES[name]: round(value, 2) for name, value in apart.items()}
+        charts += _bars("Distance from the real pictures (0: alike, 1: nothing in common)", told)
     places = statistics.places / max(statistics.places.max(), 1e-9)
     squares = "".join(
         f'<rect x="{x}" y="{y}" width="1" height="1" fill-opacity="{share:.2f}"/>'
@@ -220,7 +227,7 @@ def _charts(statistics: Statistics) -> str:
     )
 
 
-def _bars(title: str, counts: Mapping[str, int]) -> str:
+def _bars(title: str, counts: Mapping[str, float]) -> str:
     most = max(counts.values(), default=0) or 1
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td><span class="bar" '

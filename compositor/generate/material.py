@@ -23,6 +23,7 @@ from compositor.data.records import (
 )
 from compositor.files import DataError, there
 from compositor.generate.config import Config
+from compositor.generate.likeness import Measured
 from compositor.scenes.backgrounds import Backgrounds
 from compositor.scenes.bank import Bank, BankedCutout, banked
 from compositor.scenes.observed import Observed, Seen, observe
@@ -31,6 +32,8 @@ ENLARGED = 2
 """Cut-outs are held at no more than so many times the canvas's longer side."""
 NAMED = 5
 """Names that a message lists."""
+MEASURED = 300
+"""Most real pictures that the generated ones are compared with, unless the law needs them all."""
 ItemType = TypeVar("ItemType", Photograph, Cutout)
 
 
@@ -51,6 +54,7 @@ class Sources:
         ids: The classes' ids by name, as the sources have them; None: the labels.
         splits: By split; val only if one is wanted.
         observed: What annotated pictures look like, for a matched law.
+        real: What the generated pictures are compared with; None: no source annotates the classes.
         left_out: Names of what could not be used, by reason.
         state: A digest of the cut-outs' pixels, and of the other pictures' names and sizes.
     """
@@ -59,6 +63,7 @@ class Sources:
     ids: dict[str, int] | None
     splits: dict[str, Material]
     observed: Observed | None
+    real: Measured | None
     left_out: LeftOut
     state: str
 
@@ -74,7 +79,8 @@ def read(config: Config) -> Sources:
     objects = joining.joined(found[: len(config.cutouts)])
     others = found[len(config.cutouts) :]
     pictures = [source.photographs(path) for path in config.backgrounds]
-    grounds = joining.joined(joining.distinct(pictures, config.backgrounds))
+    pictures = joining.distinct(pictures, config.backgrounds)
+    grounds = joining.joined(pictures)
     match = [source.photographs(path) for path in config.match]
     # Objects of the backgrounds join the labels if something of their class is pasted, too.
     grounds = _by_name(grounds, objects.classes)
@@ -88,10 +94,7 @@ def read(config: Config) -> Sources:
         for records in others
         for _, cutout in _banked(records, "distractors", largest, left_out)
     ]
-    observed = None
-    if config.law.placement.matched:
-        seen = [_by_name(records, objects.classes) for records in match] or [grounds]
-        observed = _observed(seen, config.match or config.backgrounds, left_out)
+    observed, real = _real(config, match or pictures, objects.classes, left_out)
     chosen = _validation(held, grounds.records, config.val)
     splits = {}
     for name in ("train", "val") if config.val else ("train",):
@@ -107,7 +110,7 @@ def read(config: Config) -> Sources:
         splits[name] = Material(Bank([*cutouts, *distractors]), Backgrounds(records, size))
     every = [*(cutout for _, cutout in held), *distractors]
     state = _state(objects.classes, every, [grounds, *match])
-    return Sources(objects.classes, _ids(objects), splits, observed, left_out, state)
+    return Sources(objects.classes, _ids(objects), splits, observed, real, left_out, state)
 
 
 def _listed(names: Sequence[object]) -> str:
@@ -170,22 +173,31 @@ def _banked(
     return kept
 
 
-def _observed(
-    sources: Sequence[Records[Photograph]], paths: Sequence[Path], left_out: LeftOut
-) -> Observed:
-    records = [record for each in sources for record in each.records]
+def _real(
+    config: Config,
+    sources: Sequence[Records[Photograph]],
+    classes: tuple[str, ...],
+    left_out: LeftOut,
+) -> tuple[Observed | None, Measured | None]:
+    """What a matched law is drawn from, and what the generated pictures are compared with."""
+    annotated = [each for each in sources if {*each.classes[1:]} & {*classes}]
+    named = [_by_name(each, classes) for each in annotated]
+    records = [record for each in named for record in each.records]
+    matched = config.law.placement.matched
+    step = 1 if matched else max(-(-len(records) // MEASURED), 1)
     found: list[Seen] = []
-    for record in tqdm(records, "pictures to match", unit="file", disable=None):
+    for record in tqdm(records[::step], "real pictures", unit="file", disable=None):
         items, skips = record.loaded()
         note(left_out, skips)
         found += [(item.annotation, item.image.shape[:2]) for item in items]
-    observed = observe(found)
-    if observed is None:
+    observed = observe(found) if matched else None
+    if matched and observed is None:
+        paths = _listed(config.match or config.backgrounds)
         raise DataError(
-            f"law.placement.matched: no object of {_listed(sources[0].classes[1:])} is annotated "
-            f"in the {len(records)} pictures of {_listed(paths)}; name some with --match"
+            f"law.placement.matched: no object of {_listed(classes[1:])} is annotated in the "
+            f"{sum(map(len, sources))} pictures of {paths}; name some with --match"
         )
-    return observed
+    return observed, Measured.of(found) if found else None
 
 
 def _file(record: Record[ItemType]) -> Path:

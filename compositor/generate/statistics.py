@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from compositor.data.figures import plt, save
 from compositor.data.labels import LabelledPicture
+from compositor.data.records import Annotation
+from compositor.generate import likeness
 from compositor.generate.drawing import shown
+from compositor.generate.likeness import Measured
 
 PARTS = 10
 """Parts that visibility and confidence, shares from 0 to 1, are counted in."""
@@ -39,6 +42,7 @@ class Statistics:
         confidence: Objects that a detector judged, by tenths of its confidence.
         cutouts: Pictures by the name of a cut-out that they show.
         places: (24, 24), how much of each part of the pictures boxes cover, in pictures.
+        measured: What is compared with real pictures.
     """
 
     classes: Sequence[str]
@@ -51,6 +55,7 @@ class Statistics:
     confidence: Counter[int] = field(default_factory=Counter)
     cutouts: Counter[str] = field(default_factory=Counter)
     places: NDArray[np.float64] = field(default_factory=lambda: np.zeros((PLACES, PLACES)))
+    measured: Measured = field(default_factory=Measured)
 
     @classmethod
     def of(cls, pictures: Iterable[LabelledPicture], classes: Sequence[str]) -> "Statistics":
@@ -73,6 +78,8 @@ class Statistics:
             if instance.confidence is not None:
                 self.confidence[_part(instance.confidence)] += 1
             self.places += _covered(instance.box, picture.size)
+        objects = [(each.box, each.label, each.ignore) for each in picture.instances]
+        self.measured.add((Annotation.of(objects), picture.size))
 
     @property
     def objects(self) -> int:
@@ -115,17 +122,28 @@ class Statistics:
         return f"{self.pictures:,} pictures{empty}; {self.objects:,} objects{ignored}{used}"
 
 
-def write(statistics: Statistics, path: Path) -> None:
+def write(statistics: Statistics, path: Path, real: Measured | None = None) -> None:
     """Draw the statistics.
+
+    Args:
+        statistics: What to draw.
+        path: The picture.
+        real: Real pictures' objects to draw beside the generated ones, if there are any.
 
     Raises:
         DataError: The disk is full.
     """
     drawn = statistics.figures()
     columns = -(-(len(drawn) + 1) // 2)
-    figure, axes = plt.subplots(2, columns, figsize=(5 * columns, 9), layout="constrained")
-    figure.suptitle(statistics.summary())
-    first, *others = axes.flat
+    if not likeness.distances(statistics.measured, real):
+        real = None
+    rows = 1 if real is None else 2
+    figure = plt.figure(figsize=(5 * columns, 9 * rows), layout="constrained")
+    counted, *compared = figure.subfigures(rows, squeeze=False)[:, 0]
+    counted.suptitle(statistics.summary())
+    if real is not None:
+        likeness.draw(compared[0], statistics.measured, real)
+    first, *others = counted.subplots(2, columns).flat
     (title, classes), *rest = drawn.items()
     first.barh(range(len(classes)), classes.values())
     labels = [
@@ -139,7 +157,7 @@ def write(statistics: Statistics, path: Path) -> None:
         statistics.places / max(statistics.pictures, 1), "viridis", vmin=0, extent=(0, 1, 1, 0)
     )
     others[0].set_title("Places (boxes over each part of the picture)")
-    figure.colorbar(places, ax=others[0])
+    counted.colorbar(places, ax=others[0])
     for axis, (title, counts) in zip(others[1:], rest, strict=False):
         axis.bar(range(len(counts)), counts.values())
         turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
