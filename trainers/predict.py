@@ -1,7 +1,7 @@
 """``python -m trainers.predict``: detect with what a trainer left in ``model.pt``."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -27,11 +27,14 @@ from trainers.command import one_line
 from trainers.config import ConfigError, check_limits
 from trainers.detectors import TrainedDetector, onnx
 from trainers.detectors.backbones import WeightsError
+from trainers.misses import Misses
 
 DESCRIPTION = """Detect with a model.pt that a trainer left.
 
 --output gets detections.json (COCO's results: boxes as x, y, width, height) and pictures/ with the
-boxes drawn. With --annotations in COCO's format their ids are the file's, and the AP is printed."""
+boxes drawn. With --annotations in COCO's format their ids are the file's, the AP is printed, and so
+is what is missed: recall by size, overlap and truncation, in misses.json too; misses.png shows some
+of the missed objects. --against tells what another model misses, such as the one before."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,11 @@ class Config:
     """A picture, or a folder of them."""
     annotations: Path | None = None
     """A file in COCO's format that lists the pictures in --images."""
+    against: Path | None = None
+    """Another model.pt whose recall is told beside the model's; needs --annotations."""
     threshold: float = 0.5
-    """Least score of a box that is drawn. detections.json has them all."""
+    """Least score of a box that is drawn and of a detection that counts as finding an object;
+    detections.json has them all."""
     pictures: int = 100
     """Most pictures to draw."""
     export: Literal["onnx"] | None = None
@@ -75,21 +81,28 @@ def run(config: Config) -> None:
     except (RuntimeError, AssertionError) as error:  # unknown to PyTorch, or not there
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device: got {config.device!r} ({reason})") from error
+    if config.against is not None and (config.images is None or config.annotations is None):
+        raise ConfigError(f"against: got {config.against}, which needs --images and --annotations")
     detector = detectors.load(config.model, config.device)
+    compared = {"model": detector}
+    if config.against is not None:
+        compared["against"] = detectors.load(config.against, config.device)
     check_writable(config.output)
     if config.images is not None:
-        predict(config, config.images, detector)
+        predict(config, config.images, compared)
     if config.export == "onnx":
         path = config.output / "model.onnx"
         difference = onnx.export(detector, path)
         print(f"{path}: boxes as the model's, to {difference:.2g} pixels")
 
 
-def predict(config: Config, place: Path, detector: TrainedDetector) -> None:
-    """Detect on the pictures of a place."""
+def predict(config: Config, place: Path, compared: Mapping[str, TrainedDetector]) -> None:
+    """Detect on the pictures of a place with the first; if annotated, tell what each misses."""
     truth = None if config.annotations is None else _annotated(config.annotations)
     listed = _listed(place, truth)
-    ids = _category_ids(detector.classes, truth)
+    classes = [each.classes for each in compared.values()]
+    every_ids = [_category_ids(each, truth) for each in classes]
+    missed = None if truth is None else Misses(truth, every_ids, config.threshold)
     results: list[dict[str, Any]] = []
     unread: dict[str, str] = {}
     for number, one in enumerate(tqdm(listed, "detecting", unit="picture", disable=None)):
@@ -98,10 +111,12 @@ def predict(config: Config, place: Path, detector: TrainedDetector) -> None:
         except Skip as skip:
             unread[one.name] = skip.reason
             continue
-        found = detect(detector, pixels)
-        results += _entries(one, found, ids)
+        found = [detect(each, pixels) for each in compared.values()]
+        results += _entries(one, found[0], every_ids[0])
+        if missed is not None:
+            missed.add(one.number, one.path, pixels.shape[:2], found)
         if number < config.pictures:
-            _draw(config, one, pixels, found, detector.classes)
+            _draw(config, one, pixels, found[0], classes[0])
     files.write(config.output / "detections.json", json.dumps(results) + "\n")
     for name, reason in unread.items():
         print(f"{name}: {reason}, left out")
@@ -111,7 +126,11 @@ def predict(config: Config, place: Path, detector: TrainedDetector) -> None:
         f"{len(listed) - len(unread)} pictures; detections.json has {len(results)} with any score"
     )
     if truth is not None and results:
-        print(_average_precision(truth, config.output / "detections.json", list(ids.values())))
+        categories = list(every_ids[0].values())
+        print(_average_precision(truth, config.output / "detections.json", categories))
+    if missed is not None:
+        print(missed.table(list(compared)))
+        missed.write(config.output, list(compared))
 
 
 def detect(detector: TrainedDetector, pixels: Any) -> dict[str, Tensor]:
@@ -131,6 +150,10 @@ def _annotated(path: Path) -> COCO:
             truth = COCO(str(path))
         if not truth.imgs or not truth.cats:
             raise KeyError("images and categories")
+        for each in truth.anns.values():
+            *_, width, height = each["bbox"]
+            each.setdefault("area", width * height)
+            each.setdefault("iscrowd", 0)
     except (ValueError, LookupError, TypeError, AssertionError) as error:
         raise DataError(f"{path}: is not in COCO's format ({error})") from error
     return truth

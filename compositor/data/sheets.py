@@ -27,7 +27,7 @@ Colour = tuple[int, int, int]
 def contact_sheet(cutouts: Cutouts, path: Path) -> None:
     """Draw cut-outs spread evenly over the set, on grey, with each mask's box in green."""
     tiles = []
-    for index in _spread(len(cutouts), COLUMNS * ROWS):
+    for index in spread(len(cutouts), COLUMNS * ROWS):
         pixels = cutouts.image(index).numpy().transpose(1, 2, 0)
         mask = pixels[..., 3] > 0
         tiles.append(tile(_on_grey(pixels[..., :3], mask), [(box_of(mask), GREEN)]))
@@ -45,7 +45,7 @@ def clean_up_sheet(records: Records[Cutout], cutouts: Cutouts, path: Path) -> No
         cutouts: The cut-outs, which know what was left out.
         path: Where to write the picture.
     """
-    kept = [cutouts.names[index] for index in _spread(len(cutouts), OBJECTS)]
+    kept = [cutouts.names[index] for index in spread(len(cutouts), OBJECTS)]
     left_out = {reason: names[:OBJECTS] for reason, names in cutouts.left_out.items()}
     by_name = {record.name: record for record in records.records}
     tiles: list[Image.Image] = []
@@ -103,7 +103,8 @@ def tile(
     return tile
 
 
-def _spread(length: int, count: int) -> list[int]:
+def spread(length: int, count: int) -> list[int]:
+    """The indices of so many things, or fewer, spread evenly over a list of this length."""
     return [int(i) for i in np.linspace(0, length - 1, min(count, length)).round()]
 
 

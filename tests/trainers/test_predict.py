@@ -111,7 +111,24 @@ def test_annotations_give_ids_and_an_ap(
     results = run(model, tmp_path / "out", "--images", place, "--annotations", file)
     assert {one["category_id"] for one in results} == {7}
     assert {one["image_id"] for one in results} == {31, 32}
-    assert "Average Precision  (AP) @[ IoU=0.50 " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Average Precision  (AP) @[ IoU=0.50 " in printed
+    assert "Recall at IoU 0.5 of a score of 0.5 or more" in printed
+    del content["annotations"][0]["area"], content["annotations"][0]["iscrowd"]  # as some files do
+    file.write_text(json.dumps(content))
+    given = ("--images", place, "--annotations", file)
+    run(model, tmp_path / "both", *given, "--against", model, "--threshold", 0.0)
+    told = json.loads((tmp_path / "both" / "misses.json").read_text())
+    assert told["objects"]["size"]["small"]["objects"] == 1  # 30 x 30
+    found = told["objects"]["all"]["all"]["found"]
+    assert found["model"] == found["against"]
+    assert "objects    model  against   change" in capsys.readouterr().out
+    assert (tmp_path / "both" / "misses.png").is_file()
+    content["annotations"][0]["bbox"] = [1]
+    file.write_text(json.dumps(content))
+    with pytest.raises(SystemExit, match=f"error: {file}: is not in COCO's format"):
+        run(model, tmp_path / "out", *given)
+    content["annotations"][0]["bbox"] = [5, 5, 30, 30]
     content["categories"] = [{"id": 7, "name": "plate"}]
     file.write_text(json.dumps(content))
     with pytest.raises(SystemExit, match="error: annotations: have plate, none of the model's cup"):
@@ -165,6 +182,7 @@ def test_wrong_input_is_one_line(model: Path, pictures: Path, tmp_path: Path) ->
         ),
         (["--images", tmp_path / "nowhere"], "nowhere"),
         (["--device", "quantum"], "device: got 'quantum'"),
+        (["--against", model], "against: got .*model.pt, which needs --images and --annotations"),
     ):
         with pytest.raises(SystemExit, match=rf"error: \S*{message}"):
             run(model, tmp_path / "out", "--images", pictures, *more)
