@@ -10,8 +10,9 @@ def state(path: Path) -> dict[str, Any]:
     """A checkpoint without the times it took."""
     content: dict[str, Any] = torch.load(path, weights_only=True)
     for record in content["header"]["history"]:
-        for name in ("seconds", "cpu_seconds"):
-            record.pop(name, None)
+        for part in (record, record.get("spent", {})):
+            for name in ("seconds", "cpu_seconds"):
+                part.pop(name, None)
     return content
 
 

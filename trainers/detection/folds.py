@@ -52,11 +52,25 @@ def combined(
 
 
 def _ends(histories: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """One run's first and last record: AP is the folds' mean, and their searches are added up."""
+    """One run's first and last record: AP is the folds' mean, and their costs are added up."""
     starts, ends = ([history[at]["ap"] for history in histories] for at in (0, -1))
-    tallies = [r["search"] for history in histories for r in history if r.get("search")]
-    total = {name: sum(tally[name] for tally in tallies) for name in (tallies or [{}])[0]}
-    return [{"ap": _average(starts)}, {"ap": _average(ends), "search": total}]
+    firsts = [history[0] for history in histories]
+    others = [record for history in histories for record in history[1:]]
+    return [
+        {"ap": _average(starts), "spent": _summed(firsts, "spent")},
+        {
+            "ap": _average(ends),
+            **{name: _summed(others, name) for name in ("search", "spent")},
+        },
+    ]
+
+
+def _summed(records: Sequence[Mapping[str, Any]], name: str) -> dict[str, float]:
+    """The numbers that all records have under a name, added up; empty if some have none."""
+    found = [record.get(name) or {} for record in records]
+    if not (found and all(found)):
+        return {}
+    return {key: sum(one[key] for one in found) for key in found[0]}
 
 
 def _average(aps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -59,7 +59,8 @@ def summarise(
         runs: The history of each way and seed, all ways with the same seeds. A record holds ``ap``,
             as :func:`~trainers.detection.average_precision.average_precision` returns it (the first
             and the last must), ``search``, the cycle's
-            :class:`~compositor.selection.search.Tally` as a dictionary, if there was a search, and
+            :class:`~compositor.selection.search.Tally` as a dictionary, if there was a search,
+            ``spent``, what :class:`~trainers.detection.spent.Spent` counts, if it was counted, and
             anything else to keep.
 
     Returns:
@@ -86,6 +87,7 @@ def summarise(
         "ap": {BEFORE: _average(starts[first], starts[first])}
         | {way: _average(ends[way], starts[way]) for way in runs},
         "search": {way: _search(list(histories.values())) for way, histories in runs.items()},
+        "spent": {way: _spent(list(histories.values())) for way, histories in runs.items()},
         "cycles": runs,
     }
     plain = _plain(summary)
@@ -161,25 +163,56 @@ def _search(histories: list[History]) -> dict[str, Any]:
     return total
 
 
+def _spent(histories: list[History]) -> dict[str, float]:
+    """What a run cost beside its search, T's start left out, mean of the seeds; empty: unknown.
+
+    A run that began before this was counted does not know it.
+    """
+    records = [record.get("spent", {}) for history in histories for record in history]
+    if not all(records):
+        return {}
+    return {name: sum(one[name] for one in records) / len(histories) for name in records[0]}
+
+
 def _per_iou(results: Mapping[str, Any]) -> list[list[str]]:
-    """Table 4: one row per IoU, one column per way, then the search's cost."""
-    ap, search = results["ap"], results["search"]
+    """Table 4: one row per IoU, one column per way, then what each cost."""
+    ap, search, seeds = results["ap"], results["search"], len(results["seeds"])
     theirs = TABLE_4 if results["layout"] == "table 4" else {}
     rows = [["IoU", *map(_name, ap), *(f"paper: {name}" for name in theirs)]]
     for iou in ap[BEFORE]["mean"]:
         ours = [_cell(ap[way]["mean"][iou], gain=way != BEFORE) for way in ap]
         rows.append([iou, *ours, *(_number(column.get(iou), 2) for column in theirs.values())])
-    for name, key in (
-        ("composites held", "taken"),
-        ("composites made", "proposed"),
-        ("passes of T per hard one", "passes_per_accepted"),
-        ("shortfall", "shortfall"),
+    spent = results.get("spent", {})  # older results have none
+    trained = {way: _for_synthesizer(search[way], cost, seeds) for way, cost in spent.items()}
+    minutes = {
+        way: _number(cost["cpu_seconds"] / 60, 1) for way, cost in spent.items() if cost
+    }
+    for name, cells in (
+        ("composites held", _counts(search, "taken")),
+        ("composites made", _counts(search, "proposed")),
+        ("passes of T per hard one, to choose", _counts(search, "passes_per_accepted")),
+        ("to train S, forward + backward", trained),
+        ("shortfall", _counts(search, "shortfall")),
+        ("CPU minutes a run", minutes),
     ):
-        costs = [search.get(way, {}).get(key) for way in ap]
-        if any(cost is not None for cost in costs):
-            cells = [_number(cost, 1 if isinstance(cost, float) else 0) for cost in costs]
-            rows.append([name, *cells, *("-" for _ in theirs)])
+        if any(cell != "-" for cell in cells.values()):
+            rows.append([name, *(cells.get(way, "-") for way in ap), *("-" for _ in theirs)])
     return rows
+
+
+def _counts(search: Mapping[str, Any], key: str) -> dict[str, str]:
+    costs = {way: costs.get(key) for way, costs in search.items()}
+    return {
+        way: _number(cost, 1 if isinstance(cost, float) else 0) for way, cost in costs.items()
+    }
+
+
+def _for_synthesizer(search: Mapping[str, Any], spent: Mapping[str, float], seeds: int) -> str:
+    """T's passes per hard composite while S trained; the search's are of all seeds."""
+    if not (search.get("accepted") and spent.get("synthesizer")):
+        return "-"
+    passes = spent["target"] * seeds / search["accepted"]
+    return f"{passes:.1f} + {passes:.1f}"
 
 
 def _per_class(results: Mapping[str, Any], iou: str) -> list[list[str]]:

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
@@ -18,18 +17,20 @@ from trainers.detection.average_precision import average_precision
 from trainers.detection.batches import Lessons, Pairs
 from trainers.detection.composites import with_artefacts
 from trainers.detection.config import STARTS_FROM, Config
-from trainers.detection.context import Contexts, context_loss, object_sides, place_in_context
+from trainers.detection.context import Contexts, context_loss
 from trainers.detection.drawn import LAWS, DrawnScenes
 from trainers.detection.gallery import SHOWN, Gallery
 from trainers.detection.progress import Progress
 from trainers.detection.renewal import renewal
-from trainers.detection.scenes import NOTHING, Batch, Recipes
+from trainers.detection.scenes import NOTHING, Recipes
 from trainers.detection.sources import Data
+from trainers.detection.spent import Spent
 from trainers.detection.steps import discriminator_loss, shown, step_record, synthesizer_step
 from trainers.detection.synthesis import (
     gathered,
     judge,
     last_objects,
+    passes_to_place,
     pasted_confidences,
     rendered,
     search,
@@ -90,6 +91,7 @@ class DetectionRun(Loop):
         )
         self._process = (accelerator.process_index, accelerator.num_processes)
         self._record: dict[str, Any] = {}
+        self._spent = Spent()
 
     def start(self) -> None:
         """Train T on real pictures alone, or load the T that another run with this seed trained."""
@@ -100,7 +102,9 @@ class DetectionRun(Loop):
             STARTS_FROM,
             lambda: self._teach(iterations),
         )
+        # Which of a seed's runs trained T is chance.
         self._record.clear()
+        self._spent = Spent()
         if self.way == "context":
             self._learn_context()
         # Trained or loaded, T enters the cycles with no momentum and the same random numbers.
@@ -117,14 +121,16 @@ class DetectionRun(Loop):
         counts = config.synthesizer.batch, config.judged, config.images_per_cycle, config.max_passes
         batch, judged, share, passes = (-(-count // self._process[1]) for count in counts)
         target = self.target.network
+        placer = None if self.synthesizer is None else self.synthesizer.network
         found = search(
-            self.way, config, self.scenes, self._place, target, self.clock.device, batch, judged
+            self.way, config, self.scenes, placer, target, self.clock.device, batch, judged
         )
         self._record["hard"] = found.hard
         if not self.way.endswith("_hard"):
             self._record["confidences"] = judge(found, target, judged)
         self.cache.open(config.images_per_cycle)
         kept = [proposals.recipes() for proposals in self._bar(found.fill(share, passes), share)]
+        self._spent.placing = found.tally.proposed * passes_to_place(self.way, config)
         self._keep(found.tally, Recipes.cat(kept) if kept else None)
 
     def learn(self) -> None:
@@ -147,9 +153,12 @@ class DetectionRun(Loop):
         )
         self.gallery.tested(detections, first=not self.history)
         record = {"added": len(self.cache), "ap": ap, **self._record}
+        record["spent"] = self._spent.total()
         self._record.clear()
+        self._spent = Spent()
         scores = {f"cycle/ap{iou:g}": v for iou, v in ap["mean"].items() if v is not None}
         self.log({"cycle/added": len(self.cache), **scores})
+        self.log({f"spent/{name}": value for name, value in record["spent"].items()})
         return record
 
     def summary(self) -> str:
@@ -185,6 +194,9 @@ class DetectionRun(Loop):
             )
             with clock.part("S"):
                 self.update(self.synthesizer, stakes.loss, "synthesizer")
+            self._spent.target += int(composites.valid.sum())
+            self._spent.synthesizer += len(batch)
+            self._spent.discriminator += len(batch) * (self.discriminator is not None)
             free = position[:, self.config.placement.free()]
             values = step_record(composites, stakes, free)
             means = {name: mean + values[name] / config.steps for name, mean in means.items()}
@@ -204,20 +216,8 @@ class DetectionRun(Loop):
             with self.clock.part("context"):
                 loss = context_loss(self.synthesizer.model, *batch)
                 self.update(self.synthesizer, loss, "context")
+            self._spent.context += len(batch[-1])
         self._took("context")
-
-    def _place(self, batch: Batch, backgrounds: Tensor) -> tuple[Tensor, Tensor]:
-        """Place objects by S, in train mode as it was trained, or by Context-DA's network."""
-        assert self.synthesizer is not None
-        # The bare network, since each process searches for as long as it needs, out of step.
-        network = self.synthesizer.network
-        if self.way == "context":
-            config, rules = self.config.context, self.config.random
-            sides = object_sides(self.scenes.real)
-            return place_in_context(network.eval(), batch, backgrounds, sides, config, rules)
-        position = network(shown(batch), backgrounds)
-        theta = self.config.placement.theta(position, self.config.size)
-        return theta, torch.ones_like(batch.labels, dtype=torch.bool)
 
     def _keep(self, tally: Tally, recipes: Recipes | None) -> None:
         """Add what all processes found to the cache, and show some."""
@@ -242,8 +242,7 @@ class DetectionRun(Loop):
         self.picture("composites", sheet)
 
     def _added(self) -> Recipes:
-        names = Recipes.__dataclass_fields__
-        return Recipes(**{name: self.cache[name] for name in names})
+        return Recipes(**{name: self.cache[name] for name in Recipes.__dataclass_fields__})
 
     def _teach(self, iterations: int) -> None:
         """Train T and D for a cycle; in cycle 0, only T, on real pictures alone."""
@@ -275,11 +274,13 @@ class DetectionRun(Loop):
                     self.renewal.after_update(self.cache, place, parts)
                 if number > iterations - config.averaged:
                     self.average.update_parameters(self.target.network)
+            self._spent.trained += len(batch)
             real = batch.recipes.foreground == NOTHING
             if self.discriminator is not None and bool(real.any()) and not bool(real.all()):
                 with clock.part("D"):
                     loss = discriminator_loss(self.discriminator.model, images, real)
                     self.update(self.discriminator, loss, "discriminator")
+                self._spent.discriminated += len(batch)
         if not iterations:
             self.average.update_parameters(self.target.network)
         self._took("learning")

@@ -17,8 +17,10 @@ from compositor.selection.judge import confidences, presence
 from compositor.selection.search import Proposals, Search, Tally
 from trainers.detection.composites import Composites, composite, with_artefacts
 from trainers.detection.config import Config
+from trainers.detection.context import object_sides, place_in_context
 from trainers.detection.drawn import LAWS
 from trainers.detection.scenes import NOTHING, Batch, Recipes, Scenes, Target
+from trainers.detection.steps import shown
 from trainers.detection.ways import Way, placed_by_network
 from trainers.detectors.base import detect
 
@@ -161,7 +163,7 @@ def search(
     way: Way,
     config: Config,
     scenes: Scenes,
-    place: Place,
+    placer: nn.Module | None,
     target: nn.Module,
     device: torch.device,
     batch: int,
@@ -173,7 +175,8 @@ def search(
         way: The way.
         config: The experiment's config.
         scenes: What pairs are drawn from, with the global generator.
-        place: The placements of the way's network, if it has one.
+        placer: The bare network that places a way's objects, if one does: each process searches for
+            as long as it needs, out of step with the others.
         target: T, frozen.
         device: Where to make composites.
         batch: Pairs at a time.
@@ -191,7 +194,7 @@ def search(
     asks = way.endswith("_hard") or way.startswith("synthesizer")
     found = Search(
         draw,
-        _proposing(way, config, place),
+        _proposing(way, config, scenes, placer),
         score if asks else None,
         tries=config.tries if way == "foreground_hard" else 1,
         batch=batch,
@@ -199,7 +202,7 @@ def search(
     )
     if asks and config.hard_share is not None:
         law: Way = "matched" if way in LAWS else "random"
-        anywhere = Search(draw, _proposing(law, config, place), None, batch=batch)
+        anywhere = Search(draw, _proposing(law, config, scenes, None), None, batch=batch)
         known = judge(anywhere, target, judged)["object"]
         found.tally.passes += judged
         if known:
@@ -209,15 +212,38 @@ def search(
     return found
 
 
-def _proposing(way: Way, config: Config, place: Place) -> Propose:
+def passes_to_place(way: Way, config: Config) -> int:
+    """Forward passes of a network of the way's own to place an object."""
+    if way == "context":
+        return config.context.candidates
+    return int(placed_by_network(way))
+
+
+def _proposing(way: Way, config: Config, scenes: Scenes, placer: nn.Module | None) -> Propose:
     rules = config.synthesizer.visibility
     if way == "backgrounds":
         return propose_nothing(rules)
     if way in LAWS:
         return propose_drawn(rules)
-    if placed_by_network(way):
-        return propose_by(place, rules)
+    if placer is not None:
+        return propose_by(_placing(way, config, scenes, placer), rules)
     return propose_randomly(config.placement, config.random, rules)
+
+
+def _placing(way: Way, config: Config, scenes: Scenes, placer: nn.Module) -> Place:
+    """Placements by S, in train mode as it was trained, or by Context-DA's network."""
+    if way == "context":
+        placer.eval()
+        sides = object_sides(scenes.real)
+        return lambda batch, backgrounds: place_in_context(
+            placer, batch, backgrounds, sides, config.context, config.random
+        )
+
+    def place(batch: Batch, backgrounds: Tensor) -> tuple[Tensor, Tensor]:
+        theta = config.placement.theta(placer(shown(batch), backgrounds), config.size)
+        return theta, torch.ones_like(batch.labels, dtype=torch.bool)
+
+    return place
 
 
 def gathered(tally: Tally, recipes: Recipes | None) -> tuple[Tally, Recipes | None]:

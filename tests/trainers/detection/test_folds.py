@@ -16,15 +16,18 @@ from trainers.detection import folds
 def result(*ends: dict[str, Any]) -> dict[str, Any]:
     """results.json of a fold: two seeds of a way, each with two classes at one IoU."""
     start = {"mean": {"0.5": 0.1}, "per_class": {"1": {"0.5": 0.2}, "b": {"0.5": None}}}
-    cycles = {str(seed): [{"ap": start}, end] for seed, end in enumerate(ends)}
+    before = {"ap": start, "spent": {"cpu_seconds": 1}}
+    cycles = {str(seed): [before, end] for seed, end in enumerate(ends)}
     return {"cycles": {"random": cycles}, "data": {"test": "scenes"}, "ignored": "difficult"}
 
 
 def record(one: float, other: float | None, taken: int) -> dict[str, Any]:
+    """With as many CPU seconds as composites, and twice the passes."""
     mean = one if other is None else (one + other) / 2
     per_class = {"1": {"0.5": one}, "b": {"0.5": other}}
     search = {"taken": taken, "accepted": taken, "passes": 2 * taken, "shortfall": 0}
-    return {"ap": {"mean": {"0.5": mean}, "per_class": per_class}, "search": search}
+    ap = {"mean": {"0.5": mean}, "per_class": per_class}
+    return {"ap": ap, "search": search, "spent": {"cpu_seconds": taken}}
 
 
 def test_means_by_hand() -> None:
@@ -42,6 +45,8 @@ def test_means_by_hand() -> None:
     assert ap["per_class"]["b"]["0.5"]["per_seed"] == pytest.approx([80, 40])
     assert results["ap"]["before"]["per_class"]["b"]["0.5"]["mean"] is None
     assert results["search"]["random"]["taken"] == 15
+    # (3 + 4 + 3 + 5) and a second before each of the four, over two seeds.
+    assert results["spent"]["random"]["cpu_seconds"] == 9.5
     assert results["data"]["test"] == "scenes; scenes"
 
 

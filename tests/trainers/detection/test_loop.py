@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from compositor.scenes.placement import Range, Visibility
 from detection.tiny_scenes import SIZE, Pictures, scenes
 from trainers.checkpoint import OtherRunError
 from trainers.detection import run as phases
-from trainers.detection import synthesis
+from trainers.detection import spent, synthesis
 from trainers.detection.config import Config, ContextConfig, DiscriminatorConfig, RenewalConfig
 from trainers.detection.run import DetectionRun
 from trainers.detection.scales import small
 from trainers.detection.sources import Data
 from trainers.detection.ways import Way
+from trainers.loop import Player
 
 
 def config(folder: Path, **changes: Any) -> Config:
@@ -100,6 +102,51 @@ def test_every_way_adds_the_same_number_of_right_labels(tmp_path: Path, way: Way
         assert all(map(float.__le__, found["object"], found["picture"]))
     assert len(run.gallery.sheets[0].composites) == 5
     assert all(len(boxes) == 1 for boxes in run.gallery.sheets[0].boxes)
+
+
+@pytest.mark.parametrize("way", ["random_hard", "synthesizer_discriminator", "context"])
+def test_every_pass_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Way) -> None:
+    monkeypatch.setattr(phases, "judge", lambda *given: {})  # for a figure
+    run = DetectionRun(config(tmp_path), way, 0, data())
+    run.run(0)
+    seen: Counter[tuple[str, str]] = Counter()
+
+    def watch(name: str, player: Player | None) -> None:
+        def passed(network: nn.Module, given: tuple[Any, ...]) -> None:
+            learns = network.training and any(p.requires_grad for p in network.parameters())
+            what = "backward" if torch.is_grad_enabled() else "forward"
+            seen[name, "learns" if learns and what == "backward" else what] += len(given[0])
+
+        if player is not None:
+            player.network.register_forward_pre_hook(passed)
+
+    for name, player in run._players.items():
+        watch(name, player)
+    start, record = run.run(1)
+    cost = record["spent"]
+    assert cost["target"] == seen["target", "backward"]
+    assert (cost["target"] > 0) == (way == "synthesizer_discriminator")
+    assert cost["trained"] == seen["target", "learns"] == 8
+    # It was also asked about what was added, for a picture.
+    assert record["search"]["passes"] == seen["target", "forward"] - record["added"]
+    assert cost["placing"] == seen["synthesizer", "forward"]
+    assert (cost["placing"] > 0) == (way != "random_hard")
+    assert cost["synthesizer"] == seen["synthesizer", "learns"]
+    assert cost["synthesizer"] == (8 if way == "synthesizer_discriminator" else 0)
+    assert cost["discriminator"] == seen["discriminator", "backward"]
+    assert cost["discriminated"] == seen["discriminator", "learns"]
+    assert (cost["discriminated"] == 8) == (cost["discriminator"] == 8)
+    # Each of four pictures a batch has its object, and up to three empty boxes.
+    assert 8 < start["spent"]["context"] <= 32 if way == "context" else not start["spent"]["context"]
+    assert start["spent"]["trained"] == 0 < start["spent"]["seconds"]
+
+
+def test_time_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spent.time, "perf_counter", iter([10.0, 70.0]).__next__)
+    times = iter([(1.0, 0.5, 0.0, 0.0, 9.0), (3.0, 1.0, 40.0, 2.0, 99.0)])
+    monkeypatch.setattr(spent.os, "times", times.__next__)
+    total = spent.Spent(trained=3).total()
+    assert (total["trained"], total["seconds"], total["cpu_seconds"]) == (3, 60, 44.5)
 
 
 def test_backgrounds_alone_are_added_as_they_are(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import math
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ def ap(*values: float | None, **classes: float | None) -> dict[str, Any]:
         "mean": dict(zip(IOUS, values, strict=True)),
         "per_class": {name: dict.fromkeys(IOUS, value) for name, value in classes.items()},
     }
+
+
+def spent(target: int, seconds: float, synthesizer: int = 100) -> dict[str, float]:
+    return {"target": target, "synthesizer": synthesizer, "cpu_seconds": seconds}
 
 
 def tally(passes: int, accepted: int, taken: int, shortfall: int = 0) -> dict[str, int]:
@@ -108,10 +113,34 @@ def test_table_4_has_the_papers_figures_in_their_own_columns() -> None:
     assert table[4][4:] == ["29.54", "28.82", "28.14", "31.96", "32.22"]
     assert table[5][:4] == ["composites held", "-", "36", "16"]
     assert table[6][:4] == ["composites made", "-", "240", "16"]
-    assert table[7][:4] == ["passes of T per hard one", "-", "4.0", "0.0"]
+    assert table[7][:4] == ["passes of T per hard one, to choose", "-", "4.0", "0.0"]
     assert table[8][:4] == ["shortfall", "-", "3", "0"]
+    assert len(table) == 9
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_what_training_cost_is_told_by_hand() -> None:
+    """Per hard one: (40 + 60 + 0 + 50) / (10 + 10 + 10 + 20) of two seeds, two cycles each."""
+    learnt = {"synthesizer": deepcopy(RUNS["random_hard"]), "random": deepcopy(RUNS["random"])}
+    costs = {0: [(0, 60.0), (40, 600.0), (60, 540.0)], 1: [(0, 0.0), (0, 30.0), (50, 90.0)]}
+    for seed, history in learnt["synthesizer"].items():
+        for record, cost in zip(history, costs[seed], strict=True):
+            record["spent"] = spent(*cost)
+    for seed in (0, 1):
+        for record in learnt["random"][seed]:
+            record["spent"] = spent(0, 45.0, synthesizer=0)
+    results = report.summarise("table 4", CONFIG, DATA, "difficult", learnt)
+    assert results["spent"]["synthesizer"] == spent(75, 660.0, 250)
+    (table,) = grids(report.tables(results))
+    assert table[7][:4] == ["passes of T per hard one, to choose", "-", "4.0", "0.0"]
+    assert table[8][:4] == ["to train S, forward + backward", "-", "3.0 + 3.0", "-"]
+    assert table[10][:4] == ["CPU minutes a run", "-", "11.0", "1.5"]
+    # A run that was begun before this was counted.
+    del learnt["synthesizer"][1][1]["spent"]
+    results = report.summarise("table 4", CONFIG, DATA, "difficult", learnt)
+    (table,) = grids(report.tables(results))
+    assert table[9][:4] == ["CPU minutes a run", "-", "-", "1.5"]
 
 
 def test_table_3_finds_the_papers_class_by_its_name() -> None:
