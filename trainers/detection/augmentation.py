@@ -51,7 +51,7 @@ def distort_and_crop(
 
     Args:
         images: (n, 3, H, W) in [0, 1], without gradient.
-        targets: For each picture, ``boxes`` (k, 4) in pixels, ``labels`` (k,) and ``ignore`` (k,).
+        targets: For each picture, ``boxes`` (k, 4) in pixels, and anything else of its objects (k,).
         seeds: For each picture, the seed that alone determines its changes.
 
     Returns:
@@ -63,7 +63,9 @@ def distort_and_crop(
             v2.RandomZoomOut(fill=list(FILL)),
             v2.RandomIoUCrop(),
             v2.ClampBoundingBoxes(),
-            v2.SanitizeBoundingBoxes(labels_getter=lambda s: (s["labels"], s["ignore"])),
+            v2.SanitizeBoundingBoxes(
+                labels_getter=lambda s: tuple(s[n] for n in s if n not in ("image", "boxes"))
+            ),
         ]
     )
     varied: list[Tensor] = []
@@ -76,7 +78,7 @@ def distort_and_crop(
             boxes = tv_tensors.BoundingBoxes(
                 target["boxes"].detach().cpu(), format="XYXY", canvas_size=image.shape[-2:]
             )
-            others = {name: target[name].cpu() for name in ("labels", "ignore")}
+            others = {name: target[name].cpu() for name in target if name != "boxes"}
             sample = change({"image": tv_tensors.Image(image), "boxes": boxes, **others})
             varied.append(sample.pop("image").as_subclass(Tensor))
             left.append({k: v.as_subclass(Tensor).to(image.device) for k, v in sample.items()})

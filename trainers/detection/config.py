@@ -121,7 +121,7 @@ class RenewalConfig:
     """T's updates between one renewal and the next."""
     share: float = 0.5
     """The part of the scenes visited in a block that T is taken to know: those that cost it
-    least, by the mean loss of their objects."""
+    least, by the mean loss of the objects pasted."""
 
 
 @dataclass(frozen=True)

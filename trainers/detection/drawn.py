@@ -34,7 +34,7 @@ class DrawnScenes(Scenes):
     """Draws whole scenes of a law where :class:`Scenes` draws an object and its background.
 
     A scene is rendered when it is loaded, always to the same bits, and takes the background's place
-    in the batch.
+    in the batch. Targets say which objects are ``pasted``, (n,) bool.
 
     Args:
         scenes: What they are made of.
@@ -60,7 +60,8 @@ class DrawnScenes(Scenes):
     def load(self, recipes: Recipes) -> Batch:
         """Load what recipes are made of, and render the scenes among them."""
         batch = super().load(recipes)
-        backgrounds, targets = batch.backgrounds.clone(), list(batch.targets)
+        backgrounds = batch.backgrounds.clone()
+        targets = [_with_pasted(target) for target in batch.targets]
         for row, number in enumerate(recipes.scene.tolist()):
             if number != NOTHING:
                 backgrounds[row], targets[row] = self._scene(number)
@@ -122,8 +123,14 @@ def _observed(scenes: Scenes) -> Observed:
     return observed
 
 
+def _with_pasted(target: Target) -> Target:
+    """A photograph's objects, none of them pasted."""
+    return target | {"pasted": torch.zeros_like(target["ignore"])}
+
+
 def _target(instances: Sequence[Instance]) -> Target:
     return {
+        "pasted": torch.tensor([one.cutout is not None for one in instances], dtype=torch.bool),
         "boxes": torch.tensor([one.box for one in instances]).reshape(-1, 4),
         "labels": torch.tensor([one.label for one in instances], dtype=torch.int64),
         "ignore": torch.tensor([one.ignore for one in instances], dtype=torch.bool),

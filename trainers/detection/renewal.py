@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainers.cache import HardExampleCache
 from trainers.detection.config import RenewalConfig
-from trainers.detection.scenes import Scenes
+from trainers.detection.scenes import Scenes, Target
 from trainers.detection.ways import Way
 from trainers.renewal import CHOICES, Choice, Turnover
 
@@ -60,17 +60,24 @@ class Renewal:
         self._generator = self._turnover.begin(self._seed, cycle)
 
     def after_update(
-        self, cache: HardExampleCache, index: Tensor, losses: Sequence[Tensor]
+        self,
+        cache: HardExampleCache,
+        index: Tensor,
+        losses: Sequence[Tensor],
+        targets: Sequence[Target],
     ) -> None:
         """Note what T made of its last batch, and renew what a block has shown it to know.
 
         Args:
             cache: The scenes' recipes.
             index: (n,) int64, the place in it of each picture; negative: it is a real one.
-            losses: T's loss of each picture's objects (k,), NaN where it has none. A scene's is
-                their mean; one without any was not visited.
+            losses: T's loss of each picture's objects (k,) but those to ignore, NaN where it has
+                none. A scene's is the mean of those pasted; one without any was not visited.
+            targets: Say of all objects (m,) which to ``ignore`` and which were ``pasted``.
         """
-        mean = torch.stack([each.nanmean() for each in losses])
+        pasted = [target["pasted"][~target["ignore"]] for target in targets]
+        pairs = zip(losses, pasted, strict=True)
+        mean = torch.stack([each[own].nanmean() for each, own in pairs])
         chosen = self._turnover.after_update(torch.where(mean.isnan(), -1, index), mean)
         if chosen:
             known = torch.tensor(chosen)

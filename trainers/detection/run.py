@@ -271,7 +271,7 @@ class DetectionRun(Loop):
                 else:
                     loss, parts = training_loss_by_object(self.target.model, seen, targets)
                     self.update(self.target, loss, "target")
-                    self.renewal.after_update(self.cache, place, parts)
+                    self.renewal.after_update(self.cache, place, parts, targets)
                 if number > iterations - config.averaged:
                     self.average.update_parameters(self.target.network)
             self._spent.trained += len(batch)

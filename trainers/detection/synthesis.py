@@ -126,7 +126,11 @@ def propose_drawn(visibility: Visibility) -> Propose:
 
     def propose(batch: Batch) -> Found:
         composites = composite(batch, with_artefacts(batch), batch.recipes.theta, visibility)
-        boxes, labels = last_objects(composites.targets)
+        pasted = [
+            {name: target[name][target["pasted"]] for name in ("boxes", "labels")}
+            for target in composites.targets
+        ]
+        boxes, labels = last_objects(pasted)
         made = replace(composites, boxes=boxes)
         found = Found.of(batch, made, batch.recipes.theta, labels > 0)
         return replace(found, labels=labels)

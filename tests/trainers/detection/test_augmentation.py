@@ -10,7 +10,7 @@ from trainers.detection.scenes import Target
 
 SIZE = (60, 80)
 OBJECTS = {1: (1.0, [10, 5, 30, 45], False), 2: (0.8, [50, 20, 75, 55], True)}
-"""By label: brightness on black, box, and whether it is to ignore."""
+"""By label: brightness on black, box, and whether it is to ignore; the other one was pasted."""
 
 
 def picture() -> tuple[Tensor, Target]:
@@ -22,6 +22,7 @@ def picture() -> tuple[Tensor, Target]:
         "boxes": torch.tensor(boxes).float(),
         "labels": torch.tensor(list(OBJECTS)),
         "ignore": torch.tensor(ignore),
+        "pasted": ~torch.tensor(ignore),
     }
 
 
@@ -53,12 +54,12 @@ def test_boxes_labels_and_what_is_ignored_stay_with_their_objects(
     images, targets = varied(100)
     kept = []
     for image, target in zip(images, targets, strict=True):
-        assert target.keys() == {"boxes", "labels", "ignore"}
+        assert target.keys() == {"boxes", "labels", "ignore", "pasted"}
         assert all(type(value) is Tensor for value in (image, *target.values()))
         columns = (column.tolist() for column in target.values())
-        for box, label, ignore in zip(*columns, strict=True):
+        for box, label, ignore, pasted in zip(*columns, strict=True):
             light, _, wanted = OBJECTS[label]
-            assert ignore == wanted
+            assert ignore == wanted != pasted
             rows, columns_ = (image[0] == light).nonzero().T
             ends = [columns_.min(), rows.min(), columns_.max() + 1, rows.max() + 1]
             assert box == [float(end) for end in ends]

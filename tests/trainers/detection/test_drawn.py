@@ -77,6 +77,9 @@ def test_the_backgrounds_objects_keep_their_labels() -> None:
     for target in batch.targets:
         assert target["boxes"][0].tolist() == [10, 10, 40, 60]
         assert len(target["boxes"]) > 1
+        assert target["pasted"].tolist() == [False] + [True] * (len(target["boxes"]) - 1)
+    (real,) = made.load(made.draw_real(torch.tensor([2]))).targets
+    assert real["pasted"].tolist() == [False]
 
 
 def test_nothing_to_match_is_refused() -> None:

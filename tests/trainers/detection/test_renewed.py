@@ -13,11 +13,13 @@ from detection.test_loop import config, data
 from detection.tiny_scenes import SIZE, scenes
 from trainers.cache import HardExampleCache
 from trainers.detection import players
+from trainers.detection.augmentation import Augmentation
 from trainers.detection.config import RenewalConfig
 from trainers.detection.drawn import LAWS, DrawnScenes
 from trainers.detection.renewal import Renewal, renewal
 from trainers.detection.run import DetectionRun
-from trainers.detection.scenes import Recipes
+from trainers.detection.scenes import Recipes, Target
+from trainers.detection.sources import Data
 from trainers.detection.ways import Way
 from trainers.detectors import TargetError
 from trainers.loop import NonFiniteError
@@ -49,6 +51,15 @@ def losses(*values: list[float]) -> list[Tensor]:
     return [torch.tensor(value) for value in values]
 
 
+def pasted(*objects: list[bool], ignore: list[list[bool]] | None = None) -> list[Target]:
+    """Targets by which of their objects were pasted."""
+    none = [[False] * len(each) for each in objects]
+    return [
+        {"pasted": torch.tensor(own).bool(), "ignore": torch.tensor(left_out).bool()}
+        for own, left_out in zip(objects, ignore or none, strict=True)
+    ]
+
+
 def changed(cache: HardExampleCache, recipes: Recipes) -> list[int]:
     return (cache["scene"] != recipes.scene).nonzero()[:, 0].tolist()
 
@@ -56,11 +67,14 @@ def changed(cache: HardExampleCache, recipes: Recipes) -> list[int]:
 def show(made: Renewal, cache: HardExampleCache) -> None:
     """Two updates: means 2, 1 and 4 of places 3, 0 and 7; then 3 and 0.5 of places 0 and 5."""
     index = torch.tensor([-6, 3, 0, 7])
-    made.after_update(cache, index, losses([0.0], [1.0, NAN, 3.0], [1.0], [4.0]))
+    targets = pasted([False], [True] * 3, [True], [True])
+    made.after_update(cache, index, losses([0.0], [1.0, NAN, 3.0], [1.0], [4.0]), targets)
     assert made.record()["visited"] == 0
     # A picture whose objects are all out of sight tells nothing of place 9.
     index = torch.tensor([-1, 0, 5, 9])
-    made.after_update(cache, index, losses([], [3.0], [0.5], [NAN]))
+    made.after_update(
+        cache, index, losses([], [3.0], [0.5], [NAN]), pasted([], [True], [True], [True])
+    )
 
 
 def test_the_half_that_t_knows_best_makes_way() -> None:
@@ -72,6 +86,50 @@ def test_the_half_that_t_knows_best_makes_way() -> None:
     assert made.record() == {"visited": 4, "renewed": 2, "stayed": 0.5}
     assert (cache["foreground"] == -1).all()
     assert len(cache) == 10
+
+
+def test_the_backgrounds_own_objects_do_not_decide() -> None:
+    """By all of their objects places 2 and 3 would be known; by those pasted 0 and 2 are."""
+    cache, recipes = filled(4)
+    made = renewing(block=1)
+    targets = pasted(
+        [False, True],
+        [False, False, True],
+        [False, True, True],
+        [False],
+        ignore=[[False] * 2, [False, True, False], [False, True, False], [False]],
+    )
+    index = torch.tensor([0, 1, 2, 3])
+    made.after_update(cache, index, losses([9.0, 1.0], [0.1, 3.0], [0.5, 2.0], [0.1]), targets)
+    assert made.record()["visited"] == 3
+    assert changed(cache, recipes) == [0, 2]
+
+
+@pytest.mark.parametrize("way", CHOICES)
+def test_what_was_pasted_is_known_to_the_end(tmp_path: Path, way: Way) -> None:
+    """Mirrored, cropped and cut off: people are on the backgrounds, and only dogs are pasted."""
+    ours = data()
+    made = scenes(existing=[[8.0, 8, 40, 60], [70.0, 20, 110, 100]])
+    made.cutouts.labels = torch.full_like(made.cutouts.labels, 2)
+    run = renewed(tmp_path, way, given=replace(ours, scenes=made), augmentation="ssd")
+    seen: list[tuple[int, int]] = []
+    after_update = run.renewal.after_update
+
+    def watched(cache: Any, index: Tensor, losses: list[Tensor], targets: list[Target]) -> None:
+        for place, loss, target in zip(index.tolist(), losses, targets, strict=True):
+            dogs = target["labels"] == 2
+            assert torch.equal(target["pasted"], dogs)
+            assert len(loss) == int((~target["ignore"]).sum())
+            if place >= 0:
+                seen.append((int(dogs.sum()), int((~dogs).sum())))
+            else:
+                assert not dogs.any()
+        after_update(cache, index, losses, targets)
+
+    run.renewal.after_update = watched
+    run.run(1)
+    both = torch.tensor(seen).sum(0)
+    assert (both > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -117,11 +175,16 @@ def test_seed_and_cycle_decide_the_newcomers() -> None:
 
 
 def renewed(
-    folder: Path, way: Way = "renewed", kind: type[DetectionRun] = DetectionRun, **changes: Any
+    folder: Path,
+    way: Way = "renewed",
+    kind: type[DetectionRun] = DetectionRun,
+    given: Data | None = None,
+    augmentation: Augmentation = "mirror",
+    **changes: Any,
 ) -> DetectionRun:
     ours = config(folder, renewal=RenewalConfig(block=2), images_per_cycle=6, **changes)
-    ours = replace(ours, target=replace(ours.target, iterations=5))
-    return kind(ours, way, 0, data())
+    ours = replace(ours, target=replace(ours.target, iterations=5, augmentation=augmentation))
+    return kind(ours, way, 0, given or data())
 
 
 @pytest.mark.parametrize("way", CHOICES)
