@@ -17,7 +17,7 @@ from trainers.config import ConfigError, plain
 from trainers.detection import pictures, players, report
 from trainers.detection.config import Config
 from trainers.detection.gallery import Gallery, artefacts
-from trainers.detection.models import leave
+from trainers.detection.models import best, leave
 from trainers.detection.report import Layout
 from trainers.detection.run import DetectionRun
 from trainers.detection.sources import Data
@@ -74,6 +74,8 @@ def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
             if config.profile:
                 print(timing_table(results["seconds"]))
             draw(config, data, histories)
+            if told := best(config, histories):
+                print(told)
             print(f"{config.output}: results.json, data.json, tables.md, pictures and models")
 
 

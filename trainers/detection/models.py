@@ -1,6 +1,9 @@
 """Writes the detector that a run leaves."""
 
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from trainers.detection.config import Config
 from trainers.detection.run import DetectionRun
@@ -41,3 +44,38 @@ def leave(run: DetectionRun, name: str) -> None:
         path = model_path(run.config, name, run.seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         model_file.write(path, model)
+
+
+def best(
+    config: Config, histories: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]]
+) -> str | None:
+    """A line on the detector to take: of the best way's runs, by the mean of the seeds, the best.
+
+    Args:
+        config: The experiment's config.
+        histories: Each run's records, by its name and seed.
+
+    Returns:
+        The line; None if there is no AP, or nothing to choose from.
+    """
+    ap: dict[str, dict[int, float]] = {}
+    for name, runs in histories.items():
+        for seed, history in runs.items():
+            iou, value = next(iter(history[-1]["ap"]["mean"].items()))
+            if value is None:
+                return None
+            ap.setdefault(name, {})[seed] = 100 * value
+    if len(ap) < 2 or "baseline" not in ap:
+        return None
+    mean = {name: statistics.mean(runs.values()) for name, runs in ap.items()}
+    # Of equals, the one that needs no composites.
+    name = max(mean, key=lambda name: (mean[name], name == "baseline"))
+    seed = max(ap[name], key=lambda seed: ap[name][seed])
+    line = (
+        f"best: {model_path(config, name, seed)} ({name}, seed {seed}), "
+        f"AP {ap[name][seed]:.1f} at IoU {iou:g}"
+    )
+    if name == "baseline":
+        return f"{line}: composites did not help"
+    gain = f"{line}, {mean[name] - mean['baseline']:+.1f} over real pictures alone"
+    return f"{gain}, mean of {len(config.seeds)} seeds" if len(config.seeds) > 1 else gain

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from trainers.config import check_distinct
 from trainers.detection.config import Config, TargetConfig
+from trainers.detection.ways import Way
 
 TARGET = TargetConfig(network="fasterrcnn_resnet50_fpn", learning_rate=1e-3, augmentation="mirror")
 """The detector of the full scale."""
@@ -14,6 +15,9 @@ TARGET = TargetConfig(network="fasterrcnn_resnet50_fpn", learning_rate=1e-3, aug
 class OwnConfig(Config):
     """Pastes a data set's objects on pictures, for any detector."""
 
+    # What a detector of one's own takes, not the paper's comparison; Config explains both.
+    ways: tuple[Way, ...] = ("baseline", "matched")
+    seeds: tuple[int, ...] = (0,)
     names: tuple[str, ...] | None = None
     """Names of the classes to detect; None: all that are annotated."""
     backgrounds: Path | None = None

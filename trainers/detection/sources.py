@@ -59,7 +59,7 @@ class Data:
         """The same with so many of the real pictures, and of the cut-outs those out of these alone.
 
         A seed's fewer pictures are among its more. Backgrounds that are real pictures too are left
-        out with them.
+        out with them; cut-outs of which none is out of a real picture all stay.
 
         Raises:
             DataError: There are fewer pictures, or none of the cut-outs is out of these.
@@ -72,6 +72,8 @@ class Data:
         names = {item["record"] for item in chosen.items}
         others = {item["record"] for item in real.items} - names
         ours = [i for i, item in enumerate(cutouts.items) if item["record"] in names]
+        if not {item["record"] for item in cutouts.items} & (names | others):
+            ours = list(range(len(cutouts)))
         under = [i for i, item in enumerate(backgrounds.items) if item["record"] not in others]
         if not ours:
             raise DataError(

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from detection.test_voc import animals
 from detection.tiny_runs import arguments, people, person
 from tests.data import tiny_data
-from trainers import coco, gmu_kitchen, voc_person
+from trainers import coco, gmu_kitchen, voc, voc_person
 from trainers.config import ConfigError, flatten, plain
 from trainers.detection import experiment
 from trainers.detection.config import Config
@@ -64,8 +65,11 @@ def test_a_check_reads_everything_and_trains_nothing(
     tiny_data.bigbird(kitchen / "bigbird", ("hunts_sauce", "red_bull"))
     tiny_data.uw(kitchen / "rgbd-scenes-v2")
     found = {}
+    animals(tmp_path / "two")
+    sets = ("--learn", "2012-train", "--test", "2012-val")
     for name, trainer, data, more in (
         ("voc", voc_person, tmp_path, ()),
+        ("own", voc, tmp_path / "two" / "VOCdevkit", sets),
         ("coco", coco, tmp_path / "own", ()),
         ("gmu", gmu_kitchen, kitchen, ("--classes", "hunts_sauce", "red_bull")),
     ):
@@ -82,6 +86,10 @@ def test_a_check_reads_everything_and_trains_nothing(
     assert found["voc"]["cutouts"] == {"pictures": 3, "objects": {"person": 3}, "left_out": broken}
     assert found["voc"]["test"] == {"pictures": 2, "objects": {"person": 2}, "left_out": {}}
     assert found["voc"]["backgrounds"]["pictures"] == 3
+    each = {"cat": 3, "dog": 3}
+    for part in ("train", "backgrounds", "cutouts"):
+        assert found["own"][part] == {"pictures": 3, "objects": each, "left_out": {}}
+    assert found["own"]["test"]["objects"] == {"cat": 2, "dog": 2}
     assert found["coco"]["train"]["objects"] == {"person": 4, "dog": 0}
     assert found["gmu"]["test"]["objects"] == {"hunts_sauce": 3, "red_bull": 3}
     printed = capsys.readouterr().out
@@ -151,7 +159,7 @@ def test_processes_have_to_share_batches_evenly(tmp_path: Path) -> None:
 
 def test_every_number_has_its_limits() -> None:
     """What cannot be a count, a rate or a part is refused, in every trainer's config."""
-    for config in (trainer.SCALES["full"] for trainer in (coco, voc_person, gmu_kitchen)):
+    for config in (trainer.SCALES["full"] for trainer in (coco, voc, voc_person, gmu_kitchen)):
         for name, value in flatten(plain(config)).items():
             first = value[0] if isinstance(value, list) else value
             if isinstance(first, bool) or not isinstance(first, int | float) or name == "points":

@@ -1,5 +1,6 @@
 """A detection run's phases: who moves, who stays still, what is counted."""
 
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from compositor import affine
 from compositor.scenes.placement import Range, Visibility
+from detection.test_voc import animals
 from detection.tiny_scenes import SIZE, Pictures, scenes
 from trainers.checkpoint import OtherRunError
 from trainers.detection import run as phases
@@ -284,6 +286,7 @@ def test_only_the_target_learns_from_distorted_crops(
 
 def test_two_processes_train_together(tmp_path: Path) -> None:
     """Under torchrun with gloo: the same players and composites in both, each finding its own."""
+    animals(tmp_path / "own")
     script = Path(__file__).with_name("two_detecting.py")
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     ended = subprocess.run(
@@ -298,3 +301,5 @@ def test_two_processes_train_together(tmp_path: Path) -> None:
     for way in TOGETHER:
         content = torch.load(tmp_path / "checkpoints" / "seed0" / f"{way}.pt")
         assert len(content["rng"]) == 2
+    results = json.loads((tmp_path / "own" / "out" / "results.json").read_text())
+    assert results["cycles"]["matched"]["0"][1]["added"] == 3

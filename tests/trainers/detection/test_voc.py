@@ -1,10 +1,13 @@
 """``python -m trainers.voc`` on tiny data of two classes, in VOC's layout."""
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from checkpoints import same, state
 
 from detection.tiny_runs import arguments
 from tests.data import tiny_data
@@ -40,14 +43,65 @@ def read(tmp_path: Path, *more: str) -> voc.Data:
     return voc.read(voc.command.parse("voc", "", voc.SCALES, line(tmp_path, *more)))
 
 
-def test_all_classes(tmp_path: Path) -> None:
+def test_all_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     animals(tmp_path)
-    voc.main(line(tmp_path, "--ways", "matched", "random_hard"))
+    given = line(tmp_path)
+    at = given.index("--seeds")
+    voc.main([*given[:at], *given[at + 2 :]])
     results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert {way: list(runs) for way, runs in results["cycles"].items()} == {
+        "baseline": ["0"],
+        "matched": ["0"],
+    }
     assert list(results["ap"]["matched"]["per_class"]) == ["cat", "dog"]
     assert results["cycles"]["matched"]["0"][1]["added"] == 3
     model = torch.load(tmp_path / "out/models/matched-seed0/model.pt", weights_only=True)
     assert model["classes"] == ("__background__", "cat", "dog")
+    assert re.search(r"^best: \S*/(\w+)-seed0/model.pt \(\1, seed 0\), AP ", capsys.readouterr().out, re.M)
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path) -> None:
+    animals(tmp_path)
+    given = line(tmp_path, "--ways", "matched", "random_hard", "--output")
+    for name, cycles in (("whole", "2"), ("parts", "1"), ("parts", "2")):
+        voc.main([*given, str(tmp_path / name), "--cycles", cycles])
+    for way in ("matched", "random_hard"):
+        name = f"checkpoints/seed0/{way}.pt"
+        assert same(state(tmp_path / "whole" / name), state(tmp_path / "parts" / name)), way
+
+
+def alpha(folder: Path, *names: str) -> Path:
+    """Cut-outs with an alpha channel, two of each class."""
+    mask = np.zeros((60, 50), np.uint8)
+    mask[5:55, 5:45] = 255
+    for name in names:
+        for number in range(2):
+            pixels = np.dstack([tiny_data.picture(60, 50, number), mask])
+            tiny_data.save(folder / name / f"{number}.png", pixels)
+    return folder
+
+
+@pytest.mark.parametrize("pictures", [None, 2])
+def test_cutouts_from_elsewhere_all_stay(tmp_path: Path, pictures: int | None) -> None:
+    """However few of the real pictures are taken: they are out of none of these."""
+    animals(tmp_path)
+    folder = alpha(tmp_path / "objects", "dog", "cat")
+    data = read(tmp_path, "--cutouts", str(folder))
+    if pictures is not None:
+        data = data.of(pictures, 0)
+    assert data.scenes.cutouts.names == ["cat/0.png", "cat/1.png", "dog/0.png", "dog/1.png"]
+    assert data.scenes.cutouts.labels.tolist() == [1, 1, 2, 2]
+    assert len(data.scenes.real) == len(data.scenes.backgrounds) == (pictures or 3)
+    assert data.scenes.classes == ("__background__", "cat", "dog")
+
+
+def test_a_run_with_cutouts_from_elsewhere(tmp_path: Path) -> None:
+    animals(tmp_path)
+    folder = alpha(tmp_path / "objects", "dog", "cat")
+    more = ("--cutouts", str(folder), "--pictures", "2", "--ways", "random")
+    voc.main(line(tmp_path, *more))
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["cycles"]["random"]["0"][1]["added"] == 3
 
 
 def test_what_is_cut_out_has_its_own_label(tmp_path: Path) -> None:
