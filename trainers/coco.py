@@ -72,24 +72,21 @@ SCALES = scales(FULL)
 def read(config: COCOConfig) -> Data:
     """Read and prepare the data that a config names."""
     file, test_file = _files(config)
-    learnt = coco.photographs(file, config.names)
-    everything = coco.photographs(file, config.names, keep_empty=True)
+    # Those without an object teach T what is none.
+    learnt = coco.photographs(file, config.names, keep_empty=True)
     objects = (
         coco.cutouts(file, config.names, clean_up(config))
         if config.cutouts is None
         else folder.cutouts(config.cutouts, learnt.classes[1:], clean_up(config))
     )
     if test_file is None:
-        tested = {record.name for record in everything.records[HELD_OUT - 1 :: HELD_OUT]}
-        test = _only(everything, tested, True)
-        learnt, everything, objects = (
-            _only(learnt, tested, False),
-            _only(everything, tested, False),
-            _only(objects, tested, False) if config.cutouts is None else objects,
-        )
+        tested = {record.name for record in learnt.records[HELD_OUT - 1 :: HELD_OUT]}
+        test, learnt = _only(learnt, tested, True), _only(learnt, tested, False)
+        if config.cutouts is None:
+            objects = _only(objects, tested, False)
     else:
         test = coco.photographs(test_file, learnt.classes[1:], keep_empty=True, absent=True)
-    under = everything if config.backgrounds is None else folder.backgrounds(config.backgrounds)
+    under = learnt if config.backgrounds is None else folder.backgrounds(config.backgrounds)
     real, backgrounds, examined = (
         prepare_photographs(records, config.cache, config.size) for records in (learnt, under, test)
     )

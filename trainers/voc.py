@@ -51,11 +51,11 @@ def read(config: VOCConfig) -> Data:
     """Read and prepare the data that a config names."""
     root, learn, test = config.data, _sets(config.learn), _sets(config.test)
     names = config.names or tuple(voc.kinds(root, learn))
+    # Those without an object teach T what is none.
+    learnt = voc.photographs(root, learn, names, keep_empty=True)
     photographs = (
-        voc.photographs(root, learn, names),
-        voc.photographs(root, learn, names, keep_empty=True)
-        if config.backgrounds is None
-        else folder.backgrounds(config.backgrounds),
+        learnt,
+        learnt if config.backgrounds is None else folder.backgrounds(config.backgrounds),
         voc.photographs(root, test, names, keep_empty=True),
     )
     real, under, examined = (prepare_photographs(r, config.cache, config.size) for r in photographs)

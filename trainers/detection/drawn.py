@@ -48,7 +48,7 @@ class DrawnScenes(Scenes):
     def __init__(self, scenes: Scenes, law: Law, seed: int) -> None:
         super().__init__(scenes.real, scenes.backgrounds, scenes.cutouts, artefacts=0.0)
         self.law, self.seed = law, seed
-        self._observed = _observed(scenes) if law.placement.matched else None
+        self._observed = observed(scenes) if law.placement.matched else None
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> Recipes:
         """Draw the numbers of scenes."""
@@ -108,19 +108,19 @@ class _Grounds:
         return self.photographs.image(index)
 
 
-def _observed(scenes: Scenes) -> Observed:
+def observed(scenes: Scenes) -> Observed:
     """What the real pictures look like, as they are stretched."""
     columns = ("boxes", "labels", "ignore")
     pictures = [
         (Annotation(*(target[name].numpy() for name in columns)), scenes.size)
         for target in scenes.real.targets
     ]
-    observed = observe(pictures)
-    if observed is None:
+    found = observe(pictures)
+    if found is None:
         raise DataError(
             "ways: got one that is matched, but no object of the real pictures is known"
         )
-    return observed
+    return found
 
 
 def _with_pasted(target: Target) -> Target:

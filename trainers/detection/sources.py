@@ -94,6 +94,8 @@ class Data:
                 f"{name}: {summary['pictures']} pictures; objects: {objects or 'none'}; "
                 f"left out: {left_out}"
             )
+        if empty := sum(not len(target["labels"]) for target in self.scenes.real.targets):
+            print(f"train: {empty} of the pictures show no object: T learns from them what is none")
         if untested := self._untested():
             print(f"test: no object that counts of {', '.join(untested)}, so there is no AP for it")
         print(f"{folder / 'data.json'}: names everything left out, by reason", flush=True)

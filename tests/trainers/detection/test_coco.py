@@ -2,12 +2,45 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from detection.tiny_runs import arguments, person
 from tests.data import tiny_data
 from trainers import coco
+from trainers.detection.drawn import observed
+from trainers.detection.scenes import Scenes
+
+
+def test_pictures_without_objects_are_learnt_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of ten, the fifth and the last of which are held out, 1 and 6 show nothing, 2 a dog."""
+    images: dict[str, list[Any]] = {f"{n:02}.jpg": [person(10 + n)] for n in range(10)}
+    images |= {"01.jpg": [], "06.jpg": [], "09.jpg": [], "02.jpg": [person() | {"category_id": 6}]}
+    tiny_data.coco(tmp_path / "data", images)
+    line = arguments(tmp_path / "data", tmp_path / "out", "--names", "person")
+    line += ["--ways", "matched", "context"]
+    data = coco.read(coco.command.parse("coco", "", coco.SCALES, line))
+    shown = [len(target["labels"]) for target in data.scenes.real.targets]
+    assert shown == [1, 0, 0, 1, 1, 0, 1, 1]
+    assert data.test.names == ["04.jpg", "09.jpg"]
+    assert [len(target["labels"]) for target in data.test.targets] == [1, 0]
+    # The law is of those that show an object.
+    rows = [index for index, count in enumerate(shown) if count]
+    scenes = data.scenes
+    alone = Scenes(scenes.real.only(rows), scenes.backgrounds, scenes.cutouts, scenes.artefacts)
+    for one, other in zip(*(vars(observed(each)).values() for each in (scenes, alone)), strict=True):
+        assert one.tolist() == other.tolist()
+
+    coco.main(line)
+    printed = capsys.readouterr().out
+    assert "train: 8 pictures; objects: person 5; left out: 0\n" in printed
+    assert "train: 3 of the pictures show no object: T learns from them what is none\n" in printed
+    assert "test: 2 pictures; objects: person 1; left out: 0\n" in printed
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [results["cycles"][way]["0"][1]["added"] for way in ("matched", "context")] == [3, 3]
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -56,15 +56,15 @@ def _of_one(data: Data, seed: int) -> bool:
 
 
 def test_backgrounds_show_no_picture_that_is_left_out(tmp_path: Path) -> None:
-    """Where objects are pasted on the data's own pictures; those without an object stay."""
+    """Where objects are pasted on the data's own pictures."""
     images: dict[str, Any] = {f"{n:02}.jpg": [person(10 + n)] for n in range(9)}
     tiny_data.coco(tmp_path / "data", images | {f"empty{n}.jpg": [] for n in range(3)})
     line = arguments(tmp_path / "data", tmp_path / "out")
-    data = coco.read(coco.command.parse("coco", "", coco.SCALES, line)).of(2, 0)
+    data = coco.read(coco.command.parse("coco", "", coco.SCALES, line)).of(4, 0)
     scenes = data.scenes
-    own = {name for name in scenes.backgrounds.names if not name.startswith("empty")}
-    assert own == set(scenes.real.names) and len(own) == 2
-    assert len(scenes.backgrounds) > 2
+    assert set(scenes.backgrounds.names) == set(scenes.real.names)
+    assert len(scenes.real) == len(scenes.backgrounds) == 4
+    assert 0 < len(scenes.cutouts) < 4
 
 
 def test_a_run_learns_from_these_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
