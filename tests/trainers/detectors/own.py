@@ -34,6 +34,36 @@ def detector(classes: Sequence[str], size: tuple[int, int], weights: str) -> Tra
 other = detector
 
 
+class Plain(nn.Module):
+    """The same by its methods alone, which also tells how far off each box is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.corner = nn.Parameter(torch.tensor([0.0, 0, 32, 32]))
+
+    def loss(self, images: Sequence[Tensor], targets: Sequence[Any]) -> Tensor:
+        return self.loss_by_object(images, targets)[0]
+
+    def loss_by_object(
+        self, images: Sequence[Tensor], targets: Sequence[Any]
+    ) -> tuple[Tensor, list[Tensor]]:
+        each = [(target["boxes"] - self.corner).abs().sum(1) / 100 for target in targets]
+        total = torch.cat(each).sum() + 0 * sum(image.sum() for image in images)
+        return total, [part.detach() for part in each]
+
+    predict = Corner.predict
+
+
+def plain(classes: Sequence[str], size: tuple[int, int], weights: str) -> nn.Module:
+    return Plain()
+
+
+def half(classes: Sequence[str], size: tuple[int, int], weights: str) -> nn.Module:
+    network = nn.Linear(1, 1)
+    network.loss = len
+    return network
+
+
 def number(classes: Sequence[str], size: tuple[int, int], weights: str) -> int:
     return 3
 

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from tests.trainers.detectors import own
-from trainers.detectors import TargetError, build, load, model_file
+from trainers.detectors import TargetError, TellingDetector, build, load, model_file
 from trainers.detectors.backbones import WeightsError
+from trainers.detectors.base import training_loss, training_loss_by_object
 from trainers.detectors.model_file import Model
 
 SIZE, CLASSES = (64, 96), ("__background__", "cup", "mug")
@@ -42,13 +43,40 @@ def test_what_was_written_is_loaded(tmp_path: Path) -> None:
         build("tests.trainers.detectors.own:other", CLASSES, str(path), SIZE, "--w")
 
 
+def test_methods_are_enough(tmp_path: Path) -> None:
+    """It may derive from nothing but a module, and tell of each object; its weights are its own."""
+    name = "tests.trainers.detectors.own:plain"
+    found = build(name, CLASSES, "none", SIZE, "--w")
+    assert isinstance(found, TellingDetector)
+    boxes = torch.tensor([[0.0, 0, 32, 52], [0, 0, 32, 62]])
+    targets = [{"boxes": boxes, "labels": torch.ones(2), "ignore": torch.tensor([True, False])}]
+    images = torch.rand(1, 3, *SIZE)
+    loss, (each,) = training_loss_by_object(found, images, targets)
+    assert float(loss) == float(training_loss(found, images, targets)) == pytest.approx(0.3)
+    assert each.tolist() == pytest.approx([0.3])
+    loss.backward()
+    state, frozen_norms = found.weights()
+    assert list(state) == ["corner"]
+    state["corner"] = torch.tensor([8.0, 9, 33, 44])
+    path = tmp_path / "model.pt"
+    model_file.write(path, Model(name, {}, CLASSES, SIZE, frozen_norms, {}, state))
+    assert load(path).predict(images)[0]["boxes"].tolist() == [[8, 9, 33, 44]]
+
+
 @pytest.mark.parametrize(
     ("name", "line"),
     [
         ("no.such:thing", "no.such:thing: cannot be imported (No module named 'no')"),
         ("own.py:it", "own.py:it: cannot be imported (no such file)"),
         ("math:pi", "math:pi: got float of that name in math, wanted a callable"),
-        (f"{own.__name__}:number", "number returned int, wanted a TrainableDetector"),
+        (
+            f"{own.__name__}:number",
+            "number returned int, wanted a torch.nn.Module with methods loss and predict",
+        ),
+        (
+            f"{own.__name__}:half",
+            "half returned Linear, wanted a TrainableDetector: it has no predict",
+        ),
         (f"{own.__name__}:failing", "failing: not today"),
         ("builtins:len", "builtins:len: len() takes no keyword arguments"),
     ],

@@ -11,19 +11,22 @@ from tests.trainers.detectors.test_hugging_face import folder
 from trainers import detectors, voc_person
 
 
-@pytest.mark.parametrize("kind", ["nanodet", "RTDetr", "own"])
+@pytest.mark.parametrize("kind", ["nanodet", "RTDetr", "own", "plain"])
 def test_a_run_leaves_what_it_tested(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    name = {"nanodet": "nanodet", "own": f"{own.__name__}:detector"}.get(kind)
+    """The last derives from nothing of ours, and has its composites renewed."""
+    own_names = {"own": f"{own.__name__}:detector", "plain": f"{own.__name__}:plain"}
+    name = {"nanodet": "nanodet", **own_names}.get(kind)
+    way = "renewed" if kind == "plain" else "synthesizer"
     weights = "none" if name else "default"
     name = name or folder(tmp_path / "hf", kind)
     people(tmp_path)
     seen = watch_tests(monkeypatch)
     line = ("--target.network", name, "--target.weights", weights, "--target.optimizer", "adamw")
-    voc_person.main(arguments(tmp_path, tmp_path / "out", "--ways", "synthesizer", *line))
+    voc_person.main(arguments(tmp_path, tmp_path / "out", "--ways", way, *line))
 
-    loaded = detectors.load(tmp_path / "out" / "models" / "synthesizer-seed0" / "model.pt")
+    loaded = detectors.load(tmp_path / "out" / "models" / f"{way}-seed0" / "model.pt")
     assert loaded.classes == ("__background__", "person")
     photographs, wanted = seen[-1]
     found = loaded.predict(torch.stack([photographs.image(i) for i in range(2)]).float() / 255)
