@@ -26,6 +26,22 @@ from trainers import checkpoint
 from trainers.checkpoint import Stateful, check_data, check_identity
 
 
+COLLAPSED = 0.3
+"""Below this spread, relative to that of random placement, placements are hardly more than one."""
+
+
+def told_of_collapse(spread: float) -> str:
+    """What a summary ends with if S's placements have collapsed.
+
+    Args:
+        spread: Standard deviation of the placements, relative to that of random ones.
+    """
+    if spread >= COLLAPSED:
+        return ""
+    part = f"{100 * spread:.0f} % of random placement's spread"
+    return f"; warning: placements have collapsed ({part})"
+
+
 class NonFiniteError(RuntimeError):
     """A loss or its gradient became NaN or infinite; the last checkpoint predates it."""
 

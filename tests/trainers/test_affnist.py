@@ -95,6 +95,19 @@ def test_a_run_leaves_every_file_and_going_on_gives_the_same_bits(
     assert same(state(whole / name), state(parts / name))
 
 
+def test_a_collapse_is_told(
+    tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """S starts at one placement, and stays there."""
+    still = ("--synthesizer.gain", "0", "--synthesizer.learning-rate", "0")
+    command.main(arguments(tiny_mnist, tmp_path, "--ways", "synthesizer", "random", *still))
+    printed = capsys.readouterr().out
+    told = "images added; warning: placements have collapsed (0 % of random placement's spread)"
+    assert re.findall(rf"^(\w+), seed 0, cycle 1/\d: .*{re.escape(told)}$", printed, re.M) == [
+        "synthesizer"
+    ]
+
+
 def test_logs_hold_what_tells_a_collapse(tiny_mnist: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

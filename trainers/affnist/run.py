@@ -22,12 +22,10 @@ from trainers.affnist.proposals import FittedRenewal, SynthesizedRenewal
 from trainers.affnist.renewal import Renewal
 from trainers.cache import HardExampleCache
 from trainers.checkpoint import run_path
-from trainers.loop import Loop, Player
+from trainers.loop import Loop, Player, told_of_collapse
 from trainers.renewal import CHOICES
 
 EVALUATION_BATCH = 500
-COLLAPSED = 0.3
-"""Below this relative spread a cycle's placements are hardly more than one."""
 STARTS_FROM = (
     "seed",
     "precision",
@@ -139,9 +137,7 @@ class AffNISTRun(Loop):
         last = self.history[-1]
         doing = self._doing(len(self.history) - 1)
         line = f"{doing}: accuracy {last['accuracy']:.1f} %, {last['added']} images added"
-        if last.get("mean_spread", 1) < COLLAPSED:
-            line += f"; placed alike, with {last['mean_spread']:.2f} of the random law's spread"
-        return line
+        return line + told_of_collapse(last.get("mean_spread", 1.0))
 
     def _doing(self, cycle: int) -> str:
         part = f"cycle {cycle}/{self.config.cycles}" if cycle else "MNIST alone"

@@ -39,7 +39,7 @@ from trainers.detection.testing import detect_all
 from trainers.detection.timing import Clock
 from trainers.detection.ways import Way
 from trainers.detectors.base import training_loss, training_loss_by_object
-from trainers.loop import Loop
+from trainers.loop import Loop, told_of_collapse
 
 
 class DetectionRun(Loop):
@@ -169,6 +169,7 @@ class DetectionRun(Loop):
         return (
             f"{self._progress.doing(len(self.history) - 1)}: AP at IoU {iou:g} {score}, "
             f"{last['added']} composites added"
+            f"{told_of_collapse(last.get('synthesizer', {}).get('spread', 1.0))}"
         )
 
     def _train_synthesizer(self) -> None:

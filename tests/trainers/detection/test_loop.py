@@ -183,6 +183,20 @@ def test_what_hardly_shows_is_not_added_but_counted(tmp_path: Path) -> None:
     assert record["confidences"] == {"object": [], "picture": []}
 
 
+def test_a_collapse_is_told(tmp_path: Path) -> None:
+    base = config(tmp_path)
+    still = replace(base.synthesizer, gain=0.0, dropout=0.0, learning_rate=0.0)
+    run = DetectionRun(replace(base, synthesizer=still), "synthesizer", 0, data())
+    run.run(1)
+    warning = "; warning: placements have collapsed ({} % of random placement's spread)"
+    assert run.summary().endswith(f"composites added{warning.format(0)}")
+    record = run.history[-1]["synthesizer"]
+    record["spread"] = 0.2963
+    assert run.summary().endswith(warning.format(30))
+    record["spread"] = 0.3
+    assert run.summary().endswith("composites added")
+
+
 def test_nothing_is_hard_for_a_target_that_is_sure(tmp_path: Path) -> None:
     record = DetectionRun(config(tmp_path, hard=0.0), "random_hard", 0, data()).run(1)[1]
     assert record["added"] == 0
