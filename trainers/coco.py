@@ -22,8 +22,9 @@ DESCRIPTION = """Composites for a detector on your own data.
 
 --data is a folder in the layout of COCO (annotations/instances_SPLIT.json and images/), Roboflow
 (SPLIT/_annotations.coco.json beside the pictures) or Label Studio (result.json and images/).
-Alternatively --annotations and --images name the file and the folder. Objects are cut out by their
-masks, or come from --cutouts, and are pasted on --backgrounds, or on the data's own pictures."""
+Alternatively --annotations and --images name the file and the folder. Objects are cut out using
+their masks, or come from --cutouts, and are pasted on --backgrounds, or on the data's own
+pictures."""
 HELD_OUT = 5
 """Without a test split, one picture in so many is held out for the test."""
 Item = TypeVar("Item", Photograph, Cutout)

@@ -93,7 +93,7 @@ def run(config: Config) -> None:
     if config.export == "onnx":
         path = config.output / "model.onnx"
         difference = onnx.export(detector, path)
-        print(f"{path}: boxes as the model's, to {difference:.2g} pixels")
+        print(f"{path}: boxes match the model's to within {difference:.2g} pixels")
 
 
 def predict(config: Config, place: Path, compared: Mapping[str, TrainedDetector]) -> None:
@@ -119,7 +119,7 @@ def predict(config: Config, place: Path, compared: Mapping[str, TrainedDetector]
             _draw(config, one, pixels, found[0], classes[0])
     files.write(config.output / "detections.json", json.dumps(results) + "\n")
     for name, reason in unread.items():
-        print(f"{name}: {reason}, left out")
+        print(f"skipped: {name} ({reason})")
     sure = sum(entry["score"] >= config.threshold for entry in results)
     print(
         f"{config.output}: {sure} objects with a score of {config.threshold:g} or more in "

@@ -13,7 +13,7 @@ from torch import Tensor
 
 Choice = Literal["known", "all", "random"]
 """Which of the visited examples are renewed. known: those that T gets right; the controls: all of
-them, or as many as T gets right, whichever."""
+them, or the same number, chosen at random."""
 CHOICES: dict[str, Choice] = {
     "renewed": "known",
     "renewed_all": "all",
@@ -110,7 +110,7 @@ class Turnover:
         self.last: dict[int, float] = {}
 
     def begin(self, seed: int, cycle: int) -> torch.Generator:
-        """Begin a cycle; return the generator of its random choices, the newcomers' too."""
+        """Begin a cycle; return the generator of its random choices, the replacements' too."""
         (start,) = np.random.SeedSequence((seed, cycle)).generate_state(1)
         self._generator = torch.Generator().manual_seed(int(start))
         self._visits.clear()

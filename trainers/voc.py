@@ -19,8 +19,8 @@ from trainers.detection.sources import Data
 DESCRIPTION = """Composites for a detector on your own data in Pascal VOC's layout.
 
 --data is a folder with VOC2007/ and the like, each with JPEGImages/, Annotations/ and
-ImageSets/Main/. Objects are cut out by SegmentationObject/, or come from --cutouts, and are pasted
-on --backgrounds, or on the data's own pictures."""
+ImageSets/Main/. Objects are cut out using their masks in SegmentationObject/, or come from
+--cutouts, and are pasted on --backgrounds, or on the data's own pictures."""
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def test_the_deep_classifier_the_other_mix_and_validation(
     assert len(again.run(2)) == 3
     assert again.target.optimizer.param_groups[0]["lr"] == 1e-3
     report.write(config, data.sources, {("random", 0): again.history}, 0)
-    assert "Paper, table 1: 99.01 finally" in capsys.readouterr().out
+    assert "Paper, table 1: 99.01 at the end" in capsys.readouterr().out
 
 
 def test_the_figure_is_of_the_averaged_weights(tiny_mnist: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Newcomers of renewal placed by S, and by a law fitted to T's answers."""
+"""Replacements placed by S, and by a law fitted to T's answers."""
 
 import math
 from dataclasses import replace

@@ -99,7 +99,7 @@ class SynthesizerConfig:
 
 @dataclass(frozen=True)
 class RenewalConfig:
-    """When the ways `renewed...` replace the added images that T was shown, and by what.
+    """When the `renewed...` ways replace images, and with what.
 
     Given several margins or blocks, each such way runs with the first of both, and then again with
     each of the others in the place of the first.
@@ -111,7 +111,7 @@ class RenewalConfig:
     blocks: tuple[int, ...] = (20,)
     """Updates of T from one replacement to the next."""
     uniform: float = 0.5
-    """Share of the newcomers placed at random in renewed_synthesizer and renewed_fitted."""
+    """Share of the replacements placed at random in renewed_synthesizer and renewed_fitted."""
     steps: int = 5
     """Steps that S trains before each cycle in renewed_synthesizer."""
 
@@ -165,8 +165,8 @@ class Config:
     affine placements; random_hard: those of them that are hard; image_hard: for each digit, the
     first of up to `tries` random placements that is hard; renewed: random ones, of which those that
     T already gets right are replaced while it trains. Its controls: renewed_all replaces whatever
-    T was shown, renewed_at_random as many of these as T gets right, whichever. And what replaces
-    them may be proposed: by S in renewed_synthesizer, by a law fitted to T's answers in
+    T was shown, renewed_at_random the same number, chosen at random. And what replaces them may be
+    proposed: by S in renewed_synthesizer, by a law fitted to T's answers in
     renewed_fitted."""
     seeds: tuple[int, ...] = (0, 1)
     """Each way runs once per seed."""

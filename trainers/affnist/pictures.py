@@ -18,8 +18,8 @@ NAMES = {
     "renewed": "renewed where T is right",
     "renewed_all": "renewed wherever shown",
     "renewed_at_random": "renewed at random, as many",
-    "renewed_synthesizer": "renewed, newcomers by S",
-    "renewed_fitted": "renewed, newcomers by a fitted law",
+    "renewed_synthesizer": "renewed, replacements by S",
+    "renewed_fitted": "renewed, replacements by a fitted law",
 }
 MIXES = {
     "half": "batches half MNIST, half added images",

@@ -1,4 +1,4 @@
-"""Renewal whose newcomers are not only random: placed by the paper's S, or by a law fitted to T."""
+"""Renewal with replacements that are not only random: by the paper's S, or a law fitted to T."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ LEAST = 64
 
 
 class ProposedRenewal(Renewal):
-    """What T knows is replaced, and a share of the newcomers is placed by a proposal.
+    """What T knows is replaced, and a share of the replacements is placed by a proposal.
 
     The others are placed at random, so that no part of the law is lost.
     """
@@ -44,7 +44,7 @@ class ProposedRenewal(Renewal):
 
 
 class SynthesizedRenewal(ProposedRenewal):
-    """Newcomers are placed by the paper's S, which trains through T before each cycle.
+    """Replacements are placed by the paper's S, which trains through T before each cycle.
 
     Args:
         synthesis: Trains S.
@@ -88,7 +88,7 @@ class SynthesizedRenewal(ProposedRenewal):
 
 
 class FittedRenewal(ProposedRenewal):
-    """Newcomers are placed by a law fitted to T's answers in its own updates.
+    """Replacements are placed by a law fitted to T's answers in its own updates.
 
     A small network learns from class and position how likely T is to fail; of a few random
     placements one is chosen with that probability, in proportion.

@@ -73,7 +73,7 @@ class Renewal(sampling.Way):
         return fields(digits, position, images) | {"born": torch.full_like(labels, self.cycle)}
 
     def _place(self, digits: Digits) -> Tensor:
-        """Positions (n, 6) for newcomers, the same on every process."""
+        """Positions (n, 6) for replacements, the same on every process."""
         return uniform(len(digits), self._generator)
 
     def _answered(self, cache: HardExampleCache, margins: Mapping[int, float]) -> None:

@@ -152,9 +152,9 @@ def table(results: dict[str, Any]) -> str:
         f"seed(s), {pictures.MIXES[results['config']['target']['mix']]}"
     )
     costs = (
-        "T/hard, T/added: passes of T to choose, for each image found hard and each one added; for "
-        "each one added also\nT back: backward passes through T to train S; S: its passes; made: "
-        "composites rendered; min: each run's, side by side"
+        "T/hard, T/added: T's forward passes per hard image found and per image added. Per image "
+        "added: T back, backward\npasses through T; S, S's passes; made, composites rendered. "
+        "min: wall time per run."
     )
     paper = results["paper"]
     theirs = [
@@ -162,5 +162,5 @@ def table(results: dict[str, Any]) -> str:
         for way, points in paper["points"].items()
     ]
     if "final" in paper:
-        theirs.append(f"{paper['final']} finally")
+        theirs.append(f"{paper['final']} at the end")
     return "\n".join([head, *lines, costs, f"Paper, {paper['where']}: {'; '.join(theirs)}"])

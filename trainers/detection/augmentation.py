@@ -51,7 +51,7 @@ def distort_and_crop(
 
     Args:
         images: (n, 3, H, W) in [0, 1], without gradient.
-        targets: For each picture, ``boxes`` (k, 4) in pixels, and anything else of its objects (k,).
+        targets: For each picture, ``boxes`` (k, 4) in pixels and anything else of its objects.
         seeds: For each picture, the seed that alone determines its changes.
 
     Returns:

@@ -19,8 +19,8 @@ SCALES = """
 
 Repeat the command to resume a run that was stopped. --scale NAME comes first and sets the defaults
 below: full (the default, the paper's setting), small (small pictures and light networks, for a
-CPU), quick (the same in minutes: one seed, one cycle, two ways) or nanodet (as small, but T is
-NanoDet at 256 x 256, whose weights --target.weights FOLDER names)."""
+CPU), quick (the same in minutes: one seed, one cycle, two ways) or nanodet (like small, with
+NanoDet at 256 x 256 as T; --target.weights FOLDER names its weights)."""
 
 
 def parse(

@@ -41,7 +41,7 @@ class TargetConfig:
     """default: pretrained weights, fetched by torchvision; none: random ones; otherwise a file with
     a state dict of this detector, a model.pt, or NanoDet's folder with nanodet.json and .bin."""
     heads: Heads = "kept"
-    """random: take only the backbone from the weights, so that T has yet to learn the classes."""
+    """random: take only the backbone from the weights and initialise the heads at random."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     """For VOC the paper's main text says Adam, its supplement SGD."""
     learning_rate: float = 1e-5
@@ -121,8 +121,8 @@ class RenewalConfig:
     block: int = 20
     """T's updates between one renewal and the next."""
     share: float = 0.5
-    """The part of the scenes visited in a block that T is taken to know: those that cost it
-    least, by the mean loss of the objects pasted."""
+    """After each block, replace this fraction of the scenes T has just seen: those with the lowest
+    loss, the mean over the objects pasted."""
 
 
 @dataclass(frozen=True)
@@ -214,14 +214,13 @@ class Config:
     these alone, with nothing pasted; random: placed by Cut-Paste-Learn's rules; cut_paste_learn:
     whole scenes by the generator's preset of that name; context: where a network finds that the
     object fits in (Context-DA); matched: whole scenes by the preset of that name, like the real
-    pictures; matched_hard: those of matched whose last object is hard; renewed: scenes of matched,
-    of which those that T knows are replaced by new ones while it learns (an SSD, NanoDet or a
-    TellingDetector of your own only);
-    renewed_all: all that T has seen are replaced; renewed_at_random: as many as T knows, chosen at
-    random; random_hard: those of random that are hard; foreground_hard: for each object, the first
-    of up to `tries` random placements that is hard; synthesizer: S without D;
-    synthesizer_discriminator: S and D. matched_hard and the three renewed ways run only if
-    named."""
+    pictures; matched_hard: matched scenes, kept only if T misses the object pasted last; renewed:
+    scenes of matched, of which those that T knows are replaced by new ones while it learns (an SSD,
+    NanoDet or a TellingDetector of your own only); renewed_all: all that T has seen are replaced;
+    renewed_at_random: the same number, chosen at random; random_hard: those of random that are
+    hard; foreground_hard: for each object, the first of up to `tries` random placements that is
+    hard; synthesizer: S without D; synthesizer_discriminator: S and D. matched_hard and the three
+    renewed ways run only if named."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Each way runs once per seed."""
     cycles: int = 5
@@ -232,18 +231,20 @@ class Config:
     hard: float = HARD
     """A composite is hard if T's confidence for its object is below this (supplement A.2)."""
     hard_share: float | None = None
-    """Instead of `hard`: the limit is T's confidence that so large a share of random placements do
-    not exceed, measured anew each cycle on `judged` of them. For a T that is seldom sure."""
+    """Instead of a fixed `hard`: a composite is hard if T's confidence is within this lowest
+    fraction of its confidences on `judged` random placements, measured each cycle. For a T that is
+    seldom confident."""
     tries: int = TRIES
     """Most placements that foreground_hard tries for each object."""
     max_passes: int = 50_000
     """Most composites to propose per cycle; if this is not enough, the shortfall is reported."""
     judged: int = 128
-    """How many proposals per cycle, random or S's, to record the hardness of, hard or not: for the
-    object, as in the search for hard ones, and for the picture, as in figure 8."""
+    """How many proposals to score each cycle for figure 8, hard or not: for the object, as in the
+    search for hard ones, and for the picture, as in the figure."""
     pictures: int | None = None
-    """How many of the real pictures T learns from, drawn by each seed, with the cut-outs that are
-    out of these; None: all. A larger number has a smaller one's pictures, and more."""
+    """Use only this many real pictures, drawn anew for each seed, and only cut-outs taken from
+    them; cut-outs from elsewhere are all used. A larger number keeps a smaller one's pictures and
+    adds more. None: all."""
     size: tuple[int, int] = (300, 300)
     """Height and width in pixels to which all pictures are stretched."""
     artefacts: float = 0.5

@@ -97,8 +97,8 @@ class Data:
         if empty := sum(not len(target["labels"]) for target in self.scenes.real.targets):
             print(f"train: {empty} of the pictures show no object: T learns from them what is none")
         if untested := self._untested():
-            print(f"test: no object that counts of {', '.join(untested)}, so there is no AP for it")
-        print(f"{folder / 'data.json'}: names everything left out, by reason", flush=True)
+            print(f"test: no countable object of {', '.join(untested)}, so no AP for these classes")
+        print(f"{folder / 'data.json'}: lists everything left out, with the reason", flush=True)
 
     def _untested(self) -> list[str]:
         """Classes without AP: the test has no object of theirs that counts."""

@@ -64,7 +64,8 @@ def build(
     if not isinstance(found, nn.Module):
         raise TargetError(f"{got}, wanted a torch.nn.Module with methods loss and predict")
     if lacking := [method for method in ("loss", "predict") if not _has(found, method)]:
-        raise TargetError(f"{got}, wanted a TrainableDetector: it has no {' and no '.join(lacking)}")
+        wanted = "wanted a TrainableDetector: it has no"
+        raise TargetError(f"{got}, {wanted} {' and no '.join(lacking)}")
     if ours:
         load(found, read(weights, option, name).state, option, weights)
     if isinstance(found, TrainableDetector):

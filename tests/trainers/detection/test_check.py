@@ -95,7 +95,7 @@ def test_a_check_reads_everything_and_trains_nothing(
     printed = capsys.readouterr().out
     assert "train: 3 pictures; objects: person 3; left out: 1\n" in printed
     assert "left out: 1 broken .jpg file (VOC2007/000003)" in printed
-    assert "test: no object that counts of dog, so there is no AP for it\n" in printed
+    assert "test: no countable object of dog, so no AP for these classes\n" in printed
 
 
 def test_the_tests_classes_go_by_name(tmp_path: Path) -> None:

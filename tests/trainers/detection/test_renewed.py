@@ -158,7 +158,7 @@ def test_as_many_at_random() -> None:
     assert len(chosen) > 3
 
 
-def test_seed_and_cycle_decide_the_newcomers() -> None:
+def test_seed_and_cycle_decide_the_replacements() -> None:
     def after(seed: int, cycle: int) -> list[int]:
         cache, _ = filled(10)
         made = renewing(seed=seed)

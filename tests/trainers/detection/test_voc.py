@@ -57,7 +57,8 @@ def test_all_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert results["cycles"]["matched"]["0"][1]["added"] == 3
     model = torch.load(tmp_path / "out/models/matched-seed0/model.pt", weights_only=True)
     assert model["classes"] == ("__background__", "cat", "dog")
-    assert re.search(r"^best: \S*/(\w+)-seed0/model.pt \(\1, seed 0\), AP ", capsys.readouterr().out, re.M)
+    told = r"^best: \S*/(\w+)-seed0/model.pt \(\1, seed 0\), AP "
+    assert re.search(told, capsys.readouterr().out, re.M)
 
 
 def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path) -> None:
