@@ -1,10 +1,12 @@
 """``python -m trainers.coco``: any detector on any data set in COCO format."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from compositor import files
 from compositor.data import sheets
 from compositor.data.prepared import prepare_cutouts, prepare_photographs
 from compositor.data.read import coco, coco_file, coco_layouts, folder
@@ -26,7 +28,7 @@ Alternatively --annotations and --images name the file and the folder. Objects a
 their masks, or come from --cutouts, and are pasted on --backgrounds, or on the data's own
 pictures."""
 HELD_OUT = 5
-"""Without a test split, one picture in so many is held out for the test."""
+"""Without a test split, one picture in so many is held out for the test; test.json lists them."""
 Item = TypeVar("Item", Photograph, Cutout)
 
 
@@ -73,7 +75,7 @@ SCALES = scales(FULL)
 def read(config: COCOConfig) -> Data:
     """Read and prepare the data that a config names."""
     file, test_file = _files(config)
-    # Those without an object teach T what is none.
+    # Those without an object are T's negatives.
     learnt = coco.photographs(file, config.names, keep_empty=True)
     objects = (
         coco.cutouts(file, config.names, clean_up(config))
@@ -83,14 +85,16 @@ def read(config: COCOConfig) -> Data:
     if test_file is None:
         tested = {record.name for record in learnt.records[HELD_OUT - 1 :: HELD_OUT]}
         test, learnt = _only(learnt, tested, True), _only(learnt, tested, False)
+        _write(file, tested, config.output / "test.json")
         if config.cutouts is None:
             objects = _only(objects, tested, False)
     else:
         test = coco.photographs(test_file, learnt.classes[1:], keep_empty=True, absent=True)
-    under = learnt if config.backgrounds is None else folder.backgrounds(config.backgrounds)
-    real, backgrounds, examined = (
-        prepare_photographs(records, config.cache, config.size) for records in (learnt, under, test)
-    )
+    real = backgrounds = prepare_photographs(learnt, config.cache, config.size)
+    if config.backgrounds is not None:
+        under = folder.backgrounds(config.backgrounds)
+        backgrounds = prepare_photographs(under, config.cache, config.size)
+    examined = prepare_photographs(test, config.cache, config.size)
     cutouts = prepare_cutouts(objects, config.cache, config.size)
     sheets.contact_sheet(cutouts, config.output / "cutouts.png")
     return Data(Scenes(real, backgrounds, cutouts, config.artefacts), examined)
@@ -119,6 +123,33 @@ def _only(records: Records[Item], tested: set[str], wanted: bool) -> Records[Ite
         records=[record for record in records.records if (record.name in tested) == wanted],
         left_out={} if wanted else records.left_out,
     )
+
+
+def _write(file: COCOFile, tested: set[str], path: Path) -> None:
+    """Write a COCO file of the pictures in ``tested``, as :mod:`trainers.predict` takes it."""
+    ids = {name: number for number, name in enumerate(file.categories, 1)}
+    pictures = [picture for picture in file.pictures if picture.name in tested]
+    annotations = [
+        {
+            "id": number,
+            "image_id": image,
+            "category_id": ids[instance.category],
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": (x2 - x1) * (y2 - y1),
+            "iscrowd": int(instance.crowd),
+        }
+        for number, (image, instance) in enumerate(
+            ((n, one) for n, picture in enumerate(pictures, 1) for one in picture.instances), 1
+        )
+        if instance.box is not None
+        for x1, y1, x2, y2 in (instance.box,)
+    ]
+    content = {
+        "images": [{"id": n, "file_name": one.name} for n, one in enumerate(pictures, 1)],
+        "annotations": annotations,
+        "categories": [{"id": number, "name": name} for name, number in ids.items()],
+    }
+    files.write(path, json.dumps(content) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

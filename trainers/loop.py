@@ -25,7 +25,6 @@ from compositor.files import replacing
 from trainers import checkpoint
 from trainers.checkpoint import Stateful, check_data, check_identity
 
-
 COLLAPSED = 0.3
 """Below this spread, relative to that of random placement, placements are hardly more than one."""
 

@@ -51,14 +51,14 @@ def read(config: VOCConfig) -> Data:
     """Read and prepare the data that a config names."""
     root, learn, test = config.data, _sets(config.learn), _sets(config.test)
     names = config.names or tuple(voc.kinds(root, learn))
-    # Those without an object teach T what is none.
+    # Those without an object are T's negatives.
     learnt = voc.photographs(root, learn, names, keep_empty=True)
-    photographs = (
-        learnt,
-        learnt if config.backgrounds is None else folder.backgrounds(config.backgrounds),
-        voc.photographs(root, test, names, keep_empty=True),
-    )
-    real, under, examined = (prepare_photographs(r, config.cache, config.size) for r in photographs)
+    real = backgrounds = prepare_photographs(learnt, config.cache, config.size)
+    if config.backgrounds is not None:
+        under = folder.backgrounds(config.backgrounds)
+        backgrounds = prepare_photographs(under, config.cache, config.size)
+    tested = voc.photographs(root, test, names, keep_empty=True)
+    examined = prepare_photographs(tested, config.cache, config.size)
     objects = (
         _cut_out(root, learn, names, clean_up(config))
         if config.cutouts is None
@@ -66,7 +66,7 @@ def read(config: VOCConfig) -> Data:
     )
     cutouts = prepare_cutouts(objects, config.cache, config.size)
     sheets.contact_sheet(cutouts, config.output / "cutouts.png")
-    return Data(Scenes(real, under, cutouts, config.artefacts), examined)
+    return Data(Scenes(real, backgrounds, cutouts, config.artefacts), examined)
 
 
 def _sets(given: Sequence[str]) -> list[voc.Set]:

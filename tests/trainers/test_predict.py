@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from detection.tiny_runs import arguments, person
 from PIL import Image
 from torch import Tensor, nn
 
 from compositor.selection import detector
 from tests.data import tiny_data
-from trainers import predict
+from tests.trainers.detectors import own
+from trainers import coco, predict
 from trainers.detectors import TrainableDetector, TrainedDetector, build, load, model_file, onnx
 from trainers.detectors.model_file import Model
 
@@ -136,6 +138,43 @@ def test_annotations_give_ids_and_an_ap(
     file.write_text("{}")
     with pytest.raises(SystemExit, match=f"error: {file}: is not in COCO's format"):
         run(model, tmp_path / "out", "--images", place, "--annotations", file)
+
+
+def test_what_a_run_left_has_the_ap_that_it_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the pictures that it held out, of several shapes; T finds the objects in their corner."""
+    corner = {"category_id": 3, "bbox": [0, 0, 33, 27]}
+    corner |= {"segmentation": [[0, 0, 33, 0, 33, 27, 0, 27]]}
+    pictures = {f"{n:02}.jpg": [corner if n % 3 else person(40)] for n in range(30)}
+    tiny_data.coco(tmp_path / "data", pictures)
+    for n in range(0, 30, 2):  # twice as large
+        with Image.open(path := tmp_path / "data" / "images" / f"{n:02}.jpg") as picture:
+            picture.resize((240, 180)).save(path)
+    (file,) = (tmp_path / "data" / "annotations").iterdir()
+    content = json.loads(file.read_text())
+    for image in content["images"]:
+        if not int(image["file_name"][:2]) % 2:
+            image |= {"width": 240, "height": 180}
+            for one in content["annotations"]:
+                if one["image_id"] == image["id"]:
+                    one["bbox"] = [2 * side for side in one["bbox"]]
+                    one["segmentation"] = [[2 * side for side in one["segmentation"][0]]]
+    file.write_text(json.dumps(content))
+    line = ("--ways", "baseline", "--target.network", f"{own.__name__}:detector")
+    coco.main(arguments(tmp_path / "data", tmp_path / "out", *line, "--names", "person"))
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    reported = results["cycles"]["baseline"]["0"][1]["ap"]["mean"]["0.5"]
+    assert 0.2 < reported < 0.8
+    capsys.readouterr()
+    run(
+        tmp_path / "out" / "models" / "baseline-seed0" / "model.pt",
+        tmp_path / "found",
+        *("--images", tmp_path / "data" / "images"),
+        *("--annotations", tmp_path / "out" / "test.json"),
+    )
+    printed = capsys.readouterr().out
+    assert f"IoU=0.50      | area=   all | maxDets=100 ] = {reported:.3f}" in printed
 
 
 def test_the_export_gives_the_same_boxes(

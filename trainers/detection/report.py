@@ -184,9 +184,7 @@ def _per_iou(results: Mapping[str, Any]) -> list[list[str]]:
         rows.append([iou, *ours, *(_number(column.get(iou), 2) for column in theirs.values())])
     spent = results.get("spent", {})  # older results have none
     trained = {way: _for_synthesizer(search[way], cost, seeds) for way, cost in spent.items()}
-    minutes = {
-        way: _number(cost["cpu_seconds"] / 60, 1) for way, cost in spent.items() if cost
-    }
+    minutes = {way: _number(cost["cpu_seconds"] / 60, 1) for way, cost in spent.items() if cost}
     for name, cells in (
         ("composites held", _counts(search, "taken")),
         ("composites made", _counts(search, "proposed")),
@@ -202,9 +200,7 @@ def _per_iou(results: Mapping[str, Any]) -> list[list[str]]:
 
 def _counts(search: Mapping[str, Any], key: str) -> dict[str, str]:
     costs = {way: costs.get(key) for way, costs in search.items()}
-    return {
-        way: _number(cost, 1 if isinstance(cost, float) else 0) for way, cost in costs.items()
-    }
+    return {way: _number(cost, 1 if isinstance(cost, float) else 0) for way, cost in costs.items()}
 
 
 def _for_synthesizer(search: Mapping[str, Any], spent: Mapping[str, float], seeds: int) -> str:

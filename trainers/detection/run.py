@@ -152,8 +152,7 @@ class DetectionRun(Loop):
             detections, test.targets, test.classes, points=points, ignored=test.ignored
         )
         self.gallery.tested(detections, first=not self.history)
-        record = {"added": len(self.cache), "ap": ap, **self._record}
-        record["spent"] = self._spent.total()
+        record = {"added": len(self.cache), "ap": ap, **self._record, "spent": self._spent.total()}
         self._record.clear()
         self._spent = Spent()
         scores = {f"cycle/ap{iou:g}": v for iou, v in ap["mean"].items() if v is not None}

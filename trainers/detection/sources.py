@@ -95,7 +95,7 @@ class Data:
                 f"left out: {left_out}"
             )
         if empty := sum(not len(target["labels"]) for target in self.scenes.real.targets):
-            print(f"train: {empty} of the pictures show no object: T learns from them what is none")
+            print(f"train: {empty} of the pictures show no object")
         if untested := self._untested():
             print(f"test: no countable object of {', '.join(untested)}, so no AP for these classes")
         print(f"{folder / 'data.json'}: lists everything left out, with the reason", flush=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,10 +19,11 @@ class Model:
         architecture: The detector's name, as ``--target.network`` takes it.
         options: What its network is built with; for torchvision's detectors ``get_model``'s.
         classes: Names by label; index 0 is ``__background__``.
-        size: (H, W) in pixels, to which pictures were stretched.
+        size: (H, W) in pixels, of the pictures it learnt from.
         frozen_norms: Whether batch norms did not learn; the weights are those of ordinary ones.
         trained_on: The data, in words, by its part, and how it was trained.
         state_dict: The weights by the network's own names.
+        resizing: How pictures were brought to ``size``. stretched: to it, whatever their aspect.
     """
 
     architecture: str
@@ -32,6 +33,7 @@ class Model:
     frozen_norms: bool
     trained_on: dict[str, Any]
     state_dict: dict[str, Tensor]
+    resizing: Literal["stretched"] = "stretched"
 
 
 def write(path: Path, model: Model) -> None:
@@ -43,7 +45,9 @@ def write(path: Path, model: Model) -> None:
 
 def is_model(content: object) -> bool:
     """Whether what ``torch.load`` returned is a :class:`Model`'s dictionary."""
-    return isinstance(content, dict) and content.keys() == Model.__dataclass_fields__.keys()
+    # Earlier files do not say how pictures were brought to the size.
+    names = Model.__dataclass_fields__.keys()
+    return isinstance(content, dict) and content.keys() | {"resizing"} == names
 
 
 def read(path: Path) -> Model:

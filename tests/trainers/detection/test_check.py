@@ -87,8 +87,8 @@ def test_a_check_reads_everything_and_trains_nothing(
     assert found["voc"]["test"] == {"pictures": 2, "objects": {"person": 2}, "left_out": {}}
     assert found["voc"]["backgrounds"]["pictures"] == 3
     each = {"cat": 3, "dog": 3}
-    for part in ("train", "backgrounds", "cutouts"):
-        assert found["own"][part] == {"pictures": 3, "objects": each, "left_out": {}}
+    for part, pictures in (("train", 5), ("backgrounds", 5), ("cutouts", 3)):
+        assert found["own"][part] == {"pictures": pictures, "objects": each, "left_out": {}}
     assert found["own"]["test"]["objects"] == {"cat": 2, "dog": 2}
     assert found["coco"]["train"]["objects"] == {"person": 4, "dog": 0}
     assert found["gmu"]["test"]["objects"] == {"hunts_sauce": 3, "red_bull": 3}

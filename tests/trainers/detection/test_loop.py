@@ -224,6 +224,30 @@ def test_a_share_of_ts_own_confidences_is_hard(
     assert search["passes"] == 20 + search["proposed"] - search["invalid"]
 
 
+def test_hard_scenes_are_those_whose_last_object_t_misses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T is the surer the further right an object begins, by the part of the picture's width."""
+
+    def confidences(found: Any, boxes: Tensor, labels: Tensor) -> Tensor:
+        return boxes[:, 0].cpu() / SIZE[1]
+
+    monkeypatch.setattr(synthesis, "confidences", confidences)
+    ours = Data(scenes(existing=[[100.0, 10, 120, 100]]), data().test)
+    begins = {}
+    for way in ("matched", "matched_hard"):
+        run = DetectionRun(config(tmp_path / way, hard=0.2, max_passes=400), way, 0, ours)
+        record = run.run(1)[1]
+        assert record["added"] == 5
+        batch = run.scenes.load(run._added())
+        assert all(target["pasted"][-1] for target in batch.targets)
+        begins[way] = [float(target["boxes"][-1, 0]) / SIZE[1] for target in batch.targets]
+    assert max(begins["matched"]) >= 0.2 > max(begins["matched_hard"])
+    search = record["search"]
+    assert search["passes"] == search["proposed"] - search["invalid"] > 5
+    assert "confidences" not in record
+
+
 def test_the_start_is_taken_only_from_the_same_pictures(tmp_path: Path) -> None:
     DetectionRun(config(tmp_path), "baseline", 0, data()).run(0)
     # What is pasted, and where, is nothing to the T that learns from real pictures alone.

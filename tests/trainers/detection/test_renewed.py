@@ -109,7 +109,7 @@ def test_the_backgrounds_own_objects_do_not_decide() -> None:
 def test_what_was_pasted_is_known_to_the_end(tmp_path: Path, way: Way) -> None:
     """Mirrored, cropped and cut off: people are on the backgrounds, and only dogs are pasted."""
     ours = data()
-    made = scenes(existing=[[8.0, 8, 40, 60], [70.0, 20, 110, 100]])
+    made = scenes(existing=[[2.0, 2, 20, 22], [4.0, 90, 24, 110]])
     made.cutouts.labels = torch.full_like(made.cutouts.labels, 2)
     run = renewed(tmp_path, way, given=replace(ours, scenes=made), augmentation="ssd")
     seen: list[tuple[int, int]] = []

@@ -131,7 +131,7 @@ def test_what_training_cost_is_told_by_hand() -> None:
         for record in learnt["random"][seed]:
             record["spent"] = spent(0, 45.0, synthesizer=0)
     results = report.summarise("table 4", CONFIG, DATA, "difficult", learnt)
-    assert results["spent"]["synthesizer"] == spent(75, 660.0, 250)
+    assert results["spent"]["synthesizer"] == spent(75, 660.0, 300)
     (table,) = grids(report.tables(results))
     assert table[7][:4] == ["passes of T per hard one, to choose", "-", "4.0", "0.0"]
     assert table[8][:4] == ["to train S, forward + backward", "-", "3.0 + 3.0", "-"]

@@ -92,6 +92,7 @@ def test_torchvision_detects_with_what_a_run_leaves_as_the_run_did(
     (_, last) = results["cycles"]["matched"]["0"]
     assert model["trained_on"]["ap"] == {float(k): v for k, v in last["ap"]["mean"].items()}
     assert (model["trained_on"]["added"], model["classes"][1:]) == (3, ("person",))
+    assert (model["size"], model["resizing"]) == ((112, 112), "stretched")
 
 
 def test_logs_hold_losses_pictures_and_times(tmp_path: Path) -> None:
@@ -194,6 +195,20 @@ def test_the_ablation_turns_its_switches_one_by_one(
     printed = capsys.readouterr().out
     assert all(switch in printed for switch in SWITCHES)
     assert "on clean-up True" in printed
+
+
+def test_the_ablation_by_its_command(tmp_path: Path) -> None:
+    people(tmp_path)
+    output = tmp_path / "out"
+    voc_person.main(arguments(tmp_path, output, "--table2"))
+    results = json.loads((output / "results.json").read_text())
+    assert list(results["ap"]) == ["before", *"123456"]
+    assert all(runs["0"][1]["added"] == 3 for runs in results["cycles"].values())
+    assert (output / "tables.md").read_text().count("| paper: AP 0.8 |") == 1
+    for column in "123456":
+        model = torch.load(output / f"models/{column}-seed0/model.pt", weights_only=True)
+        ways = "synthesizer", "synthesizer_discriminator"
+        assert model["trained_on"]["way"] == ways[column == "6"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Pictures without objects: every kind of detector learns from them what is none."""
+"""Pictures without objects, from which all but SSDs learn what is none."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ NAMES = (LIGHT, "fasterrcnn_mobilenet_v3_large_320_fpn", NANODET, *FAMILY)
 
 @pytest.mark.parametrize("shown", [0, 1])
 @pytest.mark.parametrize("name", NAMES)
-def test_they_teach_without_end_or_nan(tmp_path: Path, name: str, shown: int) -> None:
+def test_their_loss_is_finite(tmp_path: Path, name: str, shown: int) -> None:
     """In a batch of their own, and beside a picture with an object."""
     ours = folder(tmp_path, name) if name in FAMILY else name
     torch.manual_seed(0)
@@ -28,4 +28,6 @@ def test_they_teach_without_end_or_nan(tmp_path: Path, name: str, shown: int) ->
     loss.backward()
     gradients = [p.grad for p in detector.parameters() if p.grad is not None]
     assert all(gradient.isfinite().all() for gradient in gradients)
-    assert any(gradient.abs().max() > 0 for gradient in gradients)
+    teaches = any(gradient.abs().max() > 0 for gradient in gradients)
+    # torchvision's SSDs take three negatives for each positive of the same picture.
+    assert teaches == (name != LIGHT or shown > 0)
