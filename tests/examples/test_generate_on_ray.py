@@ -38,7 +38,7 @@ def test_two_workers_with_a_detector_make_the_command_s_bytes(tmp_path: Path) ->
     )
     assert run.returncode == 0, run.stderr
     assert f"wrote {options.output}: " in run.stdout
-    assert " of 120 scenes gave none, being too easy" in run.stdout
+    assert " of 120 scenes gave no picture, being too easy" in run.stdout
     assert "usage stats" not in (run.stdout + run.stderr).lower()
     for below in ("shards", "coco"):
         assert content(options.output, below) == content(tmp_path / "command", below)
