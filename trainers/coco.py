@@ -1,12 +1,10 @@
 """``python -m trainers.coco``: any detector on any data set in COCO format."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from compositor import files
 from compositor.data import sheets
 from compositor.data.prepared import prepare_cutouts, prepare_photographs
 from compositor.data.read import coco, coco_file, coco_layouts, folder
@@ -15,7 +13,7 @@ from compositor.data.records import Cutout, Photograph, Records
 from trainers.config import ConfigError
 from trainers.detection import command
 from trainers.detection.average_precision import Points
-from trainers.detection.own import TARGET, OwnConfig
+from trainers.detection.own import TARGET, OwnConfig, list_test
 from trainers.detection.scales import clean_up, scales
 from trainers.detection.scenes import Scenes
 from trainers.detection.sources import Data
@@ -28,7 +26,7 @@ Alternatively --annotations and --images name the file and the folder. Objects a
 their masks, or come from --cutouts, and are pasted on --backgrounds, or on the data's own
 pictures."""
 HELD_OUT = 5
-"""Without a test split, one picture in so many is held out for the test; test.json lists them."""
+"""Without a test split, one picture in so many is held out for the test."""
 Item = TypeVar("Item", Photograph, Cutout)
 
 
@@ -85,7 +83,12 @@ def read(config: COCOConfig) -> Data:
     if test_file is None:
         tested = {record.name for record in learnt.records[HELD_OUT - 1 :: HELD_OUT]}
         test, learnt = _only(learnt, tested, True), _only(learnt, tested, False)
-        _write(file, tested, config.output / "test.json")
+        shown = (
+            (one.name, [(found.category, found.box, found.crowd) for found in one.instances])
+            for one in file.pictures
+            if one.name in tested
+        )
+        list_test(config.output, test.classes, shown)
         if config.cutouts is None:
             objects = _only(objects, tested, False)
     else:
@@ -123,33 +126,6 @@ def _only(records: Records[Item], tested: set[str], wanted: bool) -> Records[Ite
         records=[record for record in records.records if (record.name in tested) == wanted],
         left_out={} if wanted else records.left_out,
     )
-
-
-def _write(file: COCOFile, tested: set[str], path: Path) -> None:
-    """Write a COCO file of the pictures in ``tested``, as :mod:`trainers.predict` takes it."""
-    ids = {name: number for number, name in enumerate(file.categories, 1)}
-    pictures = [picture for picture in file.pictures if picture.name in tested]
-    annotations = [
-        {
-            "id": number,
-            "image_id": image,
-            "category_id": ids[instance.category],
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "area": (x2 - x1) * (y2 - y1),
-            "iscrowd": int(instance.crowd),
-        }
-        for number, (image, instance) in enumerate(
-            ((n, one) for n, picture in enumerate(pictures, 1) for one in picture.instances), 1
-        )
-        if instance.box is not None
-        for x1, y1, x2, y2 in (instance.box,)
-    ]
-    content = {
-        "images": [{"id": n, "file_name": one.name} for n, one in enumerate(pictures, 1)],
-        "annotations": annotations,
-        "categories": [{"id": number, "name": name} for name, number in ids.items()],
-    }
-    files.write(path, json.dumps(content) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

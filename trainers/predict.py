@@ -48,7 +48,8 @@ class Config:
     images: Path | None = None
     """A picture, or a folder of them."""
     annotations: Path | None = None
-    """A file in COCO's format that lists the pictures in --images."""
+    """A file in COCO's format that lists the pictures in --images, such as the test.json that
+    trainers.voc leaves, and trainers.coco of the pictures it held out."""
     against: Path | None = None
     """Another model.pt whose recall is told beside the model's; needs --annotations."""
     threshold: float = 0.5

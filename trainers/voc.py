@@ -1,6 +1,6 @@
 """``python -m trainers.voc``: any detector on any classes of a data set in Pascal VOC's layout."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from compositor.data import sheets
 from compositor.data.cleanup import CleanUp
 from compositor.data.prepared import prepare_cutouts, prepare_photographs
 from compositor.data.read import folder, joining, voc
-from compositor.data.records import Cutout, Records
+from compositor.data.records import Cutout, Photograph, Records, Skip
 from trainers.config import ConfigError
 from trainers.detection import command
-from trainers.detection.own import TARGET, OwnConfig
+from trainers.detection.own import TARGET, OwnConfig, Shown, list_test
 from trainers.detection.scales import clean_up, scales
 from trainers.detection.scenes import Scenes
 from trainers.detection.sources import Data
@@ -59,6 +59,7 @@ def read(config: VOCConfig) -> Data:
         backgrounds = prepare_photographs(under, config.cache, config.size)
     tested = voc.photographs(root, test, names, keep_empty=True)
     examined = prepare_photographs(tested, config.cache, config.size)
+    list_test(config.output, tested.classes, _shown(root, tested))
     objects = (
         _cut_out(root, learn, names, clean_up(config))
         if config.cutouts is None
@@ -67,6 +68,18 @@ def read(config: VOCConfig) -> Data:
     cutouts = prepare_cutouts(objects, config.cache, config.size)
     sheets.contact_sheet(cutouts, config.output / "cutouts.png")
     return Data(Scenes(real, backgrounds, cutouts, config.artefacts), examined)
+
+
+def _shown(root: Path, tested: Records[Photograph]) -> Iterator[tuple[str, list[Shown]]]:
+    """The pictures' files, relative to the root, and their objects."""
+    for record in tested.records:
+        image, annotation, *_ = record.files
+        try:
+            _, objects = voc.read_objects(annotation, record.name)
+        except Skip:  # counted when it was loaded
+            continue
+        found = [(one.kind, one.box, one.difficult) for one in objects]
+        yield str(image.relative_to(root)), found
 
 
 def _sets(given: Sequence[str]) -> list[voc.Set]:

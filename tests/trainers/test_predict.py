@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from compositor.selection import detector
 from tests.data import tiny_data
 from tests.trainers.detectors import own
-from trainers import coco, predict
+from trainers import coco, predict, voc
 from trainers.detectors import TrainableDetector, TrainedDetector, build, load, model_file, onnx
 from trainers.detectors.model_file import Model
 
@@ -163,16 +163,35 @@ def test_what_a_run_left_has_the_ap_that_it_reported(
     file.write_text(json.dumps(content))
     line = ("--ways", "baseline", "--target.network", f"{own.__name__}:detector")
     coco.main(arguments(tmp_path / "data", tmp_path / "out", *line, "--names", "person"))
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    same_ap(tmp_path, tmp_path / "data" / "images", capsys)
+
+
+def test_so_it_has_on_a_voc_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By COCO's points; where no object is difficult both rules come to the same."""
+    root, names = tmp_path / "data" / "VOC2012", [f"2012_{n}" for n in range(12)]
+    for n, name in enumerate(names):
+        corner, elsewhere = (0.0, 0.0, 33.0, 27.0), (50.0, 20.0, 90.0, 80.0)
+        box = elsewhere if n % 4 == 1 else corner
+        mask = {1: tiny_data.rectangle(90, 120, [int(side) for side in elsewhere])}
+        objects = [("dog", box, 0), ("cat", (60.0, 60.0, 80.0, 80.0), 0)][: 1 + n % 2]
+        tiny_data.voc_image(root, name, objects, mask)
+    sets = {"Main_train": names[:6], "Segmentation_train": names[:6], "Main_val": names[6:]}
+    tiny_data.voc_sets(root, **sets)
+    line = ("--ways", "baseline", "--target.network", f"{own.__name__}:detector")
+    line += ("--learn", "2012-train", "--test", "2012-val", "--names", "dog", "--points", "101")
+    voc.main(arguments(tmp_path / "data", tmp_path / "out", *line))
+    same_ap(tmp_path, tmp_path / "data", capsys)
+
+
+def same_ap(folder: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether ``predict`` prints the AP that the run in out/ reported."""
+    results = json.loads((folder / "out" / "results.json").read_text())
     reported = results["cycles"]["baseline"]["0"][1]["ap"]["mean"]["0.5"]
     assert 0.2 < reported < 0.8
     capsys.readouterr()
-    run(
-        tmp_path / "out" / "models" / "baseline-seed0" / "model.pt",
-        tmp_path / "found",
-        *("--images", tmp_path / "data" / "images"),
-        *("--annotations", tmp_path / "out" / "test.json"),
-    )
+    model = folder / "out" / "models" / "baseline-seed0" / "model.pt"
+    where = ("--images", images, "--annotations", folder / "out" / "test.json")
+    run(model, folder / "found", *where)
     printed = capsys.readouterr().out
     assert f"IoU=0.50      | area=   all | maxDets=100 ] = {reported:.3f}" in printed
 

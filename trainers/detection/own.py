@@ -1,12 +1,19 @@
 """What the trainers on a data set of one's own have in common."""
 
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from compositor import files
+from compositor.data.records import Box
 from trainers.config import check_distinct
 from trainers.detection.config import Config, TargetConfig
 from trainers.detection.ways import Way
 
+Shown = tuple[str, Box | None, bool]
+"""An object: its class, its box in pixels, and whether to ignore it."""
 TARGET = TargetConfig(network="fasterrcnn_resnet50_fpn", learning_rate=1e-3, augmentation="mirror")
 """The detector of the full scale."""
 
@@ -30,3 +37,43 @@ class OwnConfig(Config):
         super().__post_init__()
         if self.names is not None:
             check_distinct("names", self.names)
+
+
+def list_test(
+    output: Path,
+    classes: Sequence[str],
+    pictures: Iterable[tuple[str, Sequence[Shown]]],
+) -> None:
+    """Write test.json, by which :mod:`trainers.predict` repeats the test: in COCO's format.
+
+    Args:
+        output: The folder to write to.
+        classes: Names by label, the background's first.
+        pictures: The name of each picture's file, and its objects. What has no box or is of another
+            class is left out.
+    """
+    labels = {name: label for label, name in enumerate(classes) if label}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, (file_name, objects) in enumerate(pictures, 1):
+        images.append({"id": number, "file_name": file_name})
+        for name, box, ignore in objects:
+            if box is None or name not in labels:
+                continue
+            x1, y1, x2, y2 = box
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": labels[name],
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": int(ignore),
+                }
+            )
+    content = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": label, "name": name} for name, label in labels.items()],
+    }
+    files.write(output / "test.json", json.dumps(content) + "\n")
