@@ -75,6 +75,7 @@ class Misses:
             raise DataError("annotations: have no class that both detectors know")
         self._labels = [{number: label for label, number in each.items()} for each in ids]
         self._objects: list[Object] = []
+        self._detections = [0 for _ in ids]
 
     def add(
         self, number: int | str, path: Path, size: tuple[int, int], found: Sequence[Detections]
@@ -103,11 +104,19 @@ class Misses:
             ).tolist()
             for one, labels in zip(found, self._labels, strict=True)
         ]
-        sure = found[0]["boxes"][found[0]["scores"] >= self._threshold].tolist()
+        sure = [self._sure(*each) for each in zip(found, self._labels, strict=True)]
+        self._detections = [n + len(each) for n, each in zip(self._detections, sure, strict=True)]
         self._objects += [
-            Object(entries[n], path, tuple(boxes[n].tolist()), kinds[n], scores, sure)
+            Object(entries[n], path, tuple(boxes[n].tolist()), kinds[n], scores, sure[0])
             for n, scores in zip(wanted, zip(*judged, strict=True), strict=True)
         ]
+
+    def _sure(self, found: Detections, labels: Mapping[int, int]) -> list[list[float]]:
+        """The boxes of a detector's sure detections of what counts."""
+        counting = torch.tensor([labels[category] for category in self._categories])
+        kept = (found["scores"] >= self._threshold) & torch.isin(found["labels"], counting)
+        boxes: list[list[float]] = found["boxes"][kept].tolist()
+        return boxes
 
     def recalls(self) -> dict[str, dict[str, tuple[int, list[int]]]]:
         """How many objects there are, and how many of them each detector finds, by their kinds."""
@@ -124,7 +133,10 @@ class Misses:
         ]
 
     def table(self, names: Sequence[str]) -> str:
-        """The recalls in lines, under the detectors' names; of two also what the first gains."""
+        """The recalls in lines, under the detectors' names; of two also what the first gains.
+
+        And the detections: who makes more finds more, be they right or wrong.
+        """
         head = [*names, "change"] if len(names) == 2 else names
         lines = [
             f"Recall at IoU {IOU:g} of a score of {self._threshold:g} or more",
@@ -137,6 +149,9 @@ class Misses:
                 told += [f"{shares[0] - shares[1]:+.3f}"] if len(shares) == 2 else []
                 cells = "".join(f"{cell:>9}" for cell in told or ["-"] * len(head))
                 lines.append(f"{f'{kind} {name}':26}{count:>9}{cells}")
+        told = [f"{number}" for number in self._detections]
+        told += [f"{int(told[0]) - int(told[1]):+}"] if len(told) == 2 else []
+        lines.append(f"{'detections':35}" + "".join(f"{cell:>9}" for cell in told))
         return "\n".join(lines)
 
     def write(self, folder: Path, names: Sequence[str]) -> None:
@@ -160,7 +175,13 @@ class Misses:
             }
             for one in missed
         ]
-        report = {"iou": IOU, "threshold": self._threshold, "objects": recalls, "missed": entries}
+        report = {
+            "iou": IOU,
+            "threshold": self._threshold,
+            "detections": dict(zip(names, self._detections, strict=True)),
+            "objects": recalls,
+            "missed": entries,
+        }
         files.write(folder / "misses.json", json.dumps(report, indent=1) + "\n")
         tiles = [self._tile(missed[n]) for n in sheets.spread(len(missed), SHOWN)]
         sheets.save(tiles, folder / "misses.png", COLUMNS)

@@ -29,8 +29,8 @@ class Config:
     distractors: tuple[Path, ...] = ()
     """Sources of objects that are pasted, hide others and get no label."""
     match: tuple[Path, ...] = ()
-    """Annotated pictures that the generated ones are compared with, and whose sizes, aspects,
-    numbers and overlaps a matched law takes; none: the backgrounds."""
+    """Annotated pictures that the generated ones are compared with, and whose sizes, aspects and
+    numbers a matched law takes; none: the backgrounds."""
     count: int = 1000
     """Number of scenes. Each gives a picture, unless `keep` leaves it out."""
     seed: int = 0

@@ -211,7 +211,7 @@ def _charts(statistics: Statistics, real: Measured | None) -> str:
     charts = "".join(_bars(title, counts) for title, counts in statistics.figures().items())
     if apart := likeness.distances(statistics.measured, real):
         told = {likeness.TITLES[name]: round(value, 2) for name, value in apart.items()}
-        charts += _bars("Distance from the real pictures (0: alike, 1: nothing in common)", told)
+        charts += _bars("Distance from the real pictures (0: alike, 1: wholly apart)", told)
     places = statistics.places / max(statistics.places.max(), 1e-9)
     squares = "".join(
         f'<rect x="{x}" y="{y}" width="1" height="1" fill-opacity="{share:.2f}"/>'

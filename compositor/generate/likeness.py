@@ -94,7 +94,7 @@ def distance(first: Counts, second: Counts) -> float:
 
     The largest difference, over all edges between parts, of the shares on one side of it; in two
     dimensions over all corners, of the shares in one quadrant around it (Peacock's). 0: the shares
-    are the same; 1: no value of one is among the other's.
+    are the same; 1: some edge or corner has all of one on its one side and none of the other.
 
     Args:
         first: Counts in one or two dimensions, not all 0.
@@ -114,7 +114,7 @@ def draw(figure: Any, made: Measured, real: Measured) -> None:
     """Draw all counts of both as shares, with their distances, on a figure of Matplotlib's."""
     figure.suptitle(
         f"{made.objects:,} objects beside {real.objects:,} of {real.pictures:,} real pictures; "
-        "distance 0: alike, 1: nothing in common"
+        "distance 0: alike, 1: wholly apart"
     )
     axes = iter(figure.subplots(2, 3).flat)
     apart = distances(made, real)
@@ -125,6 +125,8 @@ def draw(figure: Any, made: Measured, real: Measured) -> None:
         if name in ("size", "aspect"):
             axis.set_xscale("log", base=2)
             axis.xaxis.set_major_formatter("{x:.2g}")
+        if name == "number":
+            axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_title(f"{TITLES[name]}\ndistance {apart[name]:.2f}")
         axis.legend()
     both = [_shares(made, "place"), _shares(real, "place")]

@@ -27,8 +27,9 @@ class Placement:
     own: bool = False
     """The scale is relative to the cut-out's own pixels instead."""
     matched: bool = False
-    """Sizes, aspects, numbers and overlaps are those of annotated pictures instead; `objects` and
-    `scale` then do not count, `overlap` is a limit, and `aspect` limits the stretch."""
+    """Sizes, aspects and numbers are those of annotated pictures instead, and how much of another
+    object each may cover, up to `overlap`; `objects` and `scale` then do not count, and `aspect`
+    limits the stretch."""
     angle: float = 15.0
     """Largest turn either way, in degrees."""
     flip: float = 0.5
@@ -137,8 +138,8 @@ def _ordered(name: str, span: Sequence[float], least: float, most: float) -> Non
 
 PLAIN = Law()
 MATCHED = Law(Placement(matched=True, angle=0.0, aspect=1.5, truncation=0.15, overlap=1.0))
-"""Sizes, aspects, numbers and overlaps of annotated pictures, upright, at a uniform
-place."""
+"""Sizes, aspects and numbers of annotated pictures, upright, at a uniform place where none covers
+more of another than theirs do."""
 CUT_PASTE_LEARN = Law(
     Placement(
         objects=(1, 4),

@@ -78,9 +78,12 @@ def test_recall_by_hand(truth: COCO, tmp_path: Path) -> None:
     assert lines[1].split() == ["objects", "model", "against", "change"]
     assert lines[2].split() == ["all", "5", "0.600", "0.400", "+0.200"]
     assert lines[4].split() == ["size", "medium", "3", "0.333", "0.667", "-0.333"]
+    # What lies on the crowd alone finds nothing.
+    assert lines[-1].split() == ["detections", "3", "3", "+0"]
     misses.write(tmp_path, ["model", "against"])
     told = json.loads((tmp_path / "misses.json").read_text())
     assert (told["iou"], told["threshold"]) == (0.5, 0.5)
+    assert told["detections"] == {"model": 3, "against": 3}
     assert told["objects"]["all"]["all"] == {"objects": 5, "found": {"model": 3, "against": 2}}
     assert told["objects"]["size"]["small"] == {"objects": 1, "found": {"model": 1, "against": 0}}
     assert [one["annotation_id"] for one in told["missed"]] == [2, 5]
