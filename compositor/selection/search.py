@@ -53,9 +53,14 @@ class Proposals:
 
     @classmethod
     def cat(cls, parts: "list[Proposals]") -> Self:
-        """Concatenate proposals."""
+        """Concatenate proposals; what a subclass adds is a tensor or has a ``cat`` of its own."""
         columns = {name: [vars(part)[name] for part in parts] for name in vars(parts[0])}
-        return cls(**{name: torch.cat(column) for name, column in columns.items()})
+        return cls(
+            **{
+                name: torch.cat(column) if isinstance(column[0], Tensor) else column[0].cat(column)
+                for name, column in columns.items()
+            }
+        )
 
 
 @dataclass

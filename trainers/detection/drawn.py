@@ -16,16 +16,10 @@ from compositor.scenes.bank import Bank, BankedCutout, banked
 from compositor.scenes.canvas import Canvas
 from compositor.scenes.draw import generator
 from compositor.scenes.drawn import scene
-from compositor.scenes.law import PRESETS, Law
+from compositor.scenes.law import Law
 from compositor.scenes.observed import Observed, observe
 from trainers.detection.scenes import NOTHING, Batch, Recipes, Scenes, Target
-from trainers.renewal import CHOICES
 
-LAWS: dict[str, Law] = {
-    "cut_paste_learn": PRESETS["cut_paste_learn"],
-    **dict.fromkeys(("matched", "matched_hard", *CHOICES), PRESETS["matched"]),
-}
-"""The law of each way whose composites are whole scenes."""
 NUMBERS = 2**31
 """How many scenes a law has."""
 

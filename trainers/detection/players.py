@@ -14,12 +14,11 @@ from trainers import detectors
 from trainers.detection.config import Config, TargetConfig
 from trainers.detection.context import ContextNetwork
 from trainers.detection.networks import Discriminator, Synthesizer
-from trainers.detection.ways import Way, placed_by_network
+from trainers.detection.ways import RULES, Rules
 from trainers.detectors import factory
 from trainers.detectors.backbones import BACKBONES
 from trainers.detectors.base import TargetError, TellingDetector, TrainableDetector
 from trainers.loop import Player
-from trainers.renewal import CHOICES
 
 
 def target(accelerator: Accelerator, config: Config, classes: Sequence[str]) -> Player:
@@ -38,15 +37,15 @@ def target(accelerator: Accelerator, config: Config, classes: Sequence[str]) -> 
 
 
 def placer(
-    accelerator: Accelerator, config: Config, way: Way, classes: Sequence[str]
+    accelerator: Accelerator, config: Config, rules: Rules, classes: Sequence[str]
 ) -> Player | None:
     """Make what places a way's objects: S, or Context-DA's network; None: neither does."""
-    if not placed_by_network(way):
+    if not rules.network:
         return None
     ours = config.synthesizer
     backbone = BACKBONES[ours.backbone](ours.weights, "--synthesizer.weights")
     network: nn.Module
-    if way == "context":
+    if rules.places == "context":
         network = ContextNetwork(backbone, len(classes))
     else:
         network = Synthesizer(backbone, config.placement.start(), ours.dropout, ours.gain)
@@ -74,7 +73,7 @@ def check(config: Config) -> None:
         factory.function(config.target.network)  # which may take the data's classes alone
     else:
         _detector(config, (BACKGROUND, "any"))
-    if config.table2 or any(map(placed_by_network, config.ways)):
+    if config.table2 or any(RULES[way].network for way in config.ways):
         BACKBONES[config.synthesizer.backbone](config.synthesizer.weights, "--synthesizer.weights")
 
 
@@ -98,7 +97,7 @@ def _detector(config: Config, classes: Sequence[str]) -> TrainableDetector:
     network = detectors.build(
         ours.network, classes, ours.weights, config.size, "--target.weights", ours.heads
     )
-    renewing = [way for way in config.ways if way in CHOICES]
+    renewing = [way for way in config.ways if RULES[way].renews]
     if renewing and not isinstance(network, TellingDetector):
         raise TargetError(
             f"ways: got {renewing[0]}, wanted an SSD, NanoDet or a TellingDetector of your own for "

@@ -12,17 +12,17 @@ from torch import Tensor
 from trainers.cache import HardExampleCache
 from trainers.detection.config import RenewalConfig
 from trainers.detection.scenes import Scenes, Target
-from trainers.detection.ways import Way
-from trainers.renewal import CHOICES, Choice, Turnover
+from trainers.detection.ways import Rules
+from trainers.renewal import Choice, Turnover
 
 
 def renewal(
-    accelerator: Accelerator, config: RenewalConfig, scenes: Scenes, way: Way, seed: int
+    accelerator: Accelerator, config: RenewalConfig, scenes: Scenes, rules: Rules, seed: int
 ) -> "Renewal | None":
     """What replaces a way's scenes; None: nothing does."""
-    if way not in CHOICES:
+    if rules.renews is None:
         return None
-    return Renewal(accelerator, config, scenes, CHOICES[way], seed)
+    return Renewal(accelerator, config, scenes, rules.renews, seed)
 
 
 class Renewal:

@@ -11,6 +11,7 @@ import torch
 
 from compositor import files
 from compositor.data.records import Ignored
+from trainers.detection import ways
 from trainers.detection.paper import GMU_CLASSES, SWITCHES, TABLE_2, TABLE_3, TABLE_4
 from trainers.provenance import provenance
 
@@ -22,23 +23,7 @@ Layout = Literal["table 2", "table 3", "table 4", "plain"]
 RULES: Mapping[Ignored, str] = {"difficult": "VOC's", "crowd": "COCO's"}
 """Whose rules an AP follows, by what is ignored."""
 BEFORE = "before"
-NAMES = {
-    BEFORE: "before",
-    "baseline": "real images only",
-    "backgrounds": "backgrounds",
-    "random": "random",
-    "cut_paste_learn": "Cut-Paste-Learn",
-    "context": "Context-DA",
-    "matched": "matched",
-    "matched_hard": "matched, hard",
-    "renewed": "renewed",
-    "renewed_all": "renewed, all",
-    "renewed_at_random": "renewed, at random",
-    "random_hard": "random, hard",
-    "foreground_hard": "per foreground, hard",
-    "synthesizer": "S",
-    "synthesizer_discriminator": "S + D",
-}
+NAMES: dict[str, str] = {BEFORE: "before"} | {way: rules.title for way, rules in ways.RULES.items()}
 
 
 def summarise(

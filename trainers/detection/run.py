@@ -18,7 +18,7 @@ from trainers.detection.batches import Lessons, Pairs
 from trainers.detection.composites import with_artefacts
 from trainers.detection.config import STARTS_FROM, Config
 from trainers.detection.context import Contexts, context_loss
-from trainers.detection.drawn import LAWS, DrawnScenes
+from trainers.detection.drawn import DrawnScenes
 from trainers.detection.gallery import SHOWN, Gallery
 from trainers.detection.progress import Progress
 from trainers.detection.renewal import renewal
@@ -37,7 +37,7 @@ from trainers.detection.synthesis import (
 )
 from trainers.detection.testing import detect_all
 from trainers.detection.timing import Clock
-from trainers.detection.ways import Way
+from trainers.detection.ways import RULES, Way
 from trainers.detectors.base import training_loss, training_loss_by_object
 from trainers.loop import Loop, told_of_collapse
 
@@ -65,9 +65,9 @@ class DetectionRun(Loop):
     ) -> None:
         accelerator = Accelerator(cpu=config.cpu, mixed_precision=config.precision)
         self.config, self.way, self.seed, self.data = config, way, seed, data
-        self.scenes = DrawnScenes(data.scenes, LAWS[way], seed) if way in LAWS else data.scenes
+        self.rules = rules = RULES[way]
+        self.scenes = DrawnScenes(data.scenes, rules.law, seed) if rules.law else data.scenes
         self._seed()
-        judged = way == "synthesizer_discriminator"
         super().__init__(
             accelerator,
             run_path(config.output, name or way, seed),
@@ -76,15 +76,15 @@ class DetectionRun(Loop):
             | data.sources,
             data.fingerprints,
             target=players.target(accelerator, config, data.scenes.classes),
-            synthesizer=players.placer(accelerator, config, way, data.scenes.classes),
-            discriminator=players.discriminator(accelerator, config) if judged else None,
+            synthesizer=players.placer(accelerator, config, rules, data.scenes.classes),
+            discriminator=players.discriminator(accelerator, config) if rules.judged else None,
             log_folder=config.output / "tensorboard" / f"seed{seed}-{name or way}",
         )
         self.average = AveragedModel(self.target.network, use_buffers=True)
         self.cache = HardExampleCache(1)
         self.gallery = Gallery()
         self.parts |= {"cache": self.cache, "average": self.average, "gallery": self.gallery}
-        self.renewal = renewal(accelerator, config.renewal, self.scenes, way, seed)
+        self.renewal = renewal(accelerator, config.renewal, self.scenes, rules, seed)
         self.clock = Clock(accelerator.device, config.profile)
         self._progress = Progress(
             config, f"{way}, seed {seed}", line, accelerator.is_main_process, self.clock
@@ -105,7 +105,7 @@ class DetectionRun(Loop):
         # Which of a seed's runs trained T is chance.
         self._record.clear()
         self._spent = Spent()
-        if self.way == "context":
+        if self.rules.places == "context":
             self._learn_context()
         # Trained or loaded, T enters the cycles with no momentum and the same random numbers.
         self.target.optimizer.state.clear()
@@ -113,25 +113,23 @@ class DetectionRun(Loop):
 
     def synthesize(self) -> None:
         """Train S, then find this cycle's composites."""
-        if self.way == "baseline":
+        config, rules = self.config, self.rules
+        if not (rules.places or rules.law):
             return
-        config = self.config
-        if self.way.startswith("synthesizer"):
+        if rules.places == "synthesizer":
             self._train_synthesizer()
         counts = config.synthesizer.batch, config.judged, config.images_per_cycle, config.max_passes
         batch, judged, share, passes = (-(-count // self._process[1]) for count in counts)
         target = self.target.network
         placer = None if self.synthesizer is None else self.synthesizer.network
-        found = search(
-            self.way, config, self.scenes, placer, target, self.clock.device, batch, judged
-        )
+        found = search(rules, config, self.scenes, placer, target, self.clock.device, batch, judged)
         self._record["hard"] = found.hard
-        if not self.way.endswith("_hard"):
+        if rules.proposes:
             self._record["confidences"] = judge(found, target, judged)
         self.cache.open(config.images_per_cycle)
-        kept = [proposals.recipes() for proposals in self._bar(found.fill(share, passes), share)]
-        self._spent.placing = found.tally.proposed * passes_to_place(self.way, config)
-        self._keep(found.tally, Recipes.cat(kept) if kept else None)
+        kept = [proposals.recipes for proposals in self._bar(found.fill(share, passes), share)]
+        self._spent.placing = found.tally.proposed * passes_to_place(rules, config)
+        self._keep(found.tally, Recipes.cat(kept).to(torch.device("cpu")) if kept else None)
 
     def learn(self) -> None:
         """Train T, and D if it plays, on real pictures and all composites found."""

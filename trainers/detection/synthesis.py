@@ -18,10 +18,9 @@ from compositor.selection.search import Proposals, Search, Tally
 from trainers.detection.composites import Composites, composite, with_artefacts
 from trainers.detection.config import Config
 from trainers.detection.context import object_sides, place_in_context
-from trainers.detection.drawn import LAWS
 from trainers.detection.scenes import NOTHING, Batch, Recipes, Scenes, Target
 from trainers.detection.steps import shown
-from trainers.detection.ways import Way, placed_by_network
+from trainers.detection.ways import RULES, Rules
 from trainers.detectors.base import detect
 
 Propose = Callable[[Batch], "Found"]
@@ -31,23 +30,14 @@ Place = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Found(Proposals):
-    """Proposals with what it takes to make them again.
+    """Proposals with what it takes to make them again."""
 
-    Attributes:
-        foreground, shape, other, artefact, scene: As in
-            :class:`trainers.detection.scenes.Recipes`.
-    """
-
-    foreground: Tensor
-    shape: Tensor
-    other: Tensor
-    artefact: Tensor
-    scene: Tensor
+    recipes: Recipes
 
     @staticmethod
     def of(batch: Batch, composites: Composites, theta: Tensor, valid: Tensor) -> "Found":
         """Composites of a batch, as proposals."""
-        recipes = batch.recipes
+        recipes = replace(batch.recipes, theta=theta)
         return Found(
             composites.images,
             composites.boxes,
@@ -55,17 +45,8 @@ class Found(Proposals):
             theta,
             valid,
             recipes.background,
-            recipes.foreground,
-            recipes.shape,
-            recipes.other,
-            recipes.artefact,
-            recipes.scene,
+            recipes,
         )
-
-    def recipes(self) -> Recipes:
-        """Their recipes, on the CPU."""
-        columns = {name: getattr(self, name) for name in Recipes.__dataclass_fields__}
-        return Recipes(**columns).to(torch.device("cpu"))
 
 
 def propose_randomly(limits: Range, rules: PlacementRules, visibility: Visibility) -> Propose:
@@ -164,7 +145,7 @@ def pasted_confidences(target: nn.Module, images: Tensor, boxes: Tensor, labels:
 
 
 def search(
-    way: Way,
+    rules: Rules,
     config: Config,
     scenes: Scenes,
     placer: nn.Module | None,
@@ -176,7 +157,7 @@ def search(
     """Make the search of a way; if the limit is a share, ask T about random placements first.
 
     Args:
-        way: The way.
+        rules: The way's.
         config: The experiment's config.
         scenes: What pairs are drawn from, with the global generator.
         placer: The bare network that places a way's objects, if one does: each process searches for
@@ -189,24 +170,23 @@ def search(
 
     def draw(count: int) -> Batch:
         # S needs batches of its training size, since it normalises by the batch's statistics.
-        count = batch if way.startswith("synthesizer") else count
+        count = batch if rules.places == "synthesizer" else count
         return scenes.load(scenes.draw(count)).to(device)
 
     def score(images: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
         return pasted_confidences(target, images, boxes, labels)
 
-    asks = way.endswith("_hard") or way.startswith("synthesizer")
     found = Search(
         draw,
-        _proposing(way, config, scenes, placer),
-        score if asks else None,
-        tries=config.tries if way == "foreground_hard" else 1,
+        _proposing(rules, config, scenes, placer),
+        score if rules.hard else None,
+        tries=config.tries if rules.each else 1,
         batch=batch,
         hard=config.hard,
     )
-    if asks and config.hard_share is not None:
-        law: Way = "matched" if way in LAWS else "random"
-        anywhere = Search(draw, _proposing(law, config, scenes, None), None, batch=batch)
+    if rules.hard and config.hard_share is not None:
+        chance = RULES["matched" if rules.law else "random"]
+        anywhere = Search(draw, _proposing(chance, config, scenes, None), None, batch=batch)
         known = judge(anywhere, target, judged)["object"]
         found.tally.passes += judged
         if known:
@@ -216,27 +196,25 @@ def search(
     return found
 
 
-def passes_to_place(way: Way, config: Config) -> int:
+def passes_to_place(rules: Rules, config: Config) -> int:
     """Forward passes of a network of the way's own to place an object."""
-    if way == "context":
-        return config.context.candidates
-    return int(placed_by_network(way))
+    return config.context.candidates if rules.places == "context" else int(rules.network)
 
 
-def _proposing(way: Way, config: Config, scenes: Scenes, placer: nn.Module | None) -> Propose:
-    rules = config.synthesizer.visibility
-    if way == "backgrounds":
-        return propose_nothing(rules)
-    if way in LAWS:
-        return propose_drawn(rules)
+def _proposing(rules: Rules, config: Config, scenes: Scenes, placer: nn.Module | None) -> Propose:
+    limits = config.synthesizer.visibility
+    if rules.places == "nobody":
+        return propose_nothing(limits)
+    if rules.law is not None:
+        return propose_drawn(limits)
     if placer is not None:
-        return propose_by(_placing(way, config, scenes, placer), rules)
-    return propose_randomly(config.placement, config.random, rules)
+        return propose_by(_placing(rules, config, scenes, placer), limits)
+    return propose_randomly(config.placement, config.random, limits)
 
 
-def _placing(way: Way, config: Config, scenes: Scenes, placer: nn.Module) -> Place:
+def _placing(rules: Rules, config: Config, scenes: Scenes, placer: nn.Module) -> Place:
     """Placements by S, in train mode as it was trained, or by Context-DA's network."""
-    if way == "context":
+    if rules.places == "context":
         placer.eval()
         sides = object_sides(scenes.real)
         return lambda batch, backgrounds: place_in_context(

@@ -15,12 +15,12 @@ from trainers.cache import HardExampleCache
 from trainers.detection import players
 from trainers.detection.augmentation import Augmentation
 from trainers.detection.config import RenewalConfig
-from trainers.detection.drawn import LAWS, DrawnScenes
+from trainers.detection.drawn import DrawnScenes
 from trainers.detection.renewal import Renewal, renewal
 from trainers.detection.run import DetectionRun
 from trainers.detection.scenes import Recipes, Target
 from trainers.detection.sources import Data
-from trainers.detection.ways import Way
+from trainers.detection.ways import MATCHED, RULES, Way
 from trainers.detectors import TargetError
 from trainers.loop import NonFiniteError
 from trainers.renewal import CHOICES
@@ -29,7 +29,7 @@ NAN = float("nan")
 
 
 def law(seed: int = 0) -> DrawnScenes:
-    return DrawnScenes(scenes(), LAWS["renewed"], seed)
+    return DrawnScenes(scenes(), MATCHED, seed)
 
 
 def filled(count: int) -> tuple[HardExampleCache, Recipes]:
@@ -41,7 +41,7 @@ def filled(count: int) -> tuple[HardExampleCache, Recipes]:
 
 def renewing(way: Way = "renewed", share: float = 0.5, block: int = 2, seed: int = 3) -> Renewal:
     settings = RenewalConfig(block=block, share=share)
-    made = renewal(Accelerator(cpu=True), settings, law(), way, seed)
+    made = renewal(Accelerator(cpu=True), settings, law(), RULES[way], seed)
     assert made is not None
     made.begin(1)
     return made

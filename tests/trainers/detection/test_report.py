@@ -2,7 +2,7 @@ import json
 import math
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ import torch
 from compositor.data.read import gmu
 from trainers.detection import report
 from trainers.detection.paper import GMU_CLASSES, TABLE_2, TABLE_3, TABLE_4
+from trainers.detection.ways import RULES, WAYS, Way
 
 IOUS = (0.5, 0.6, 0.7, 0.8)
 CONFIG = {"points": 11, "output": Path("runs"), "scale": (0.1, 0.5)}
@@ -155,6 +156,12 @@ def test_table_3_finds_the_papers_class_by_its_name() -> None:
         ["paper: Cut-Paste-Learn", "65.4", "-", "91.8", "88.8"],
         ["paper: Ours", "69.2", "-", "92.0", "89.8"],
     ]
+
+
+def test_every_way_has_its_rules_and_a_title_of_its_own() -> None:
+    assert list(RULES) == list(get_args(Way))
+    assert len(set(report.NAMES.values())) == len(RULES) + 1
+    assert set(RULES) - set(WAYS) == {"matched_hard", "renewed", "renewed_all", "renewed_at_random"}
 
 
 def test_every_gmu_class_has_its_column() -> None:
