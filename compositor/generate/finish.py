@@ -161,7 +161,7 @@ def _shown(
 
 def _summed(sources: Sources, shards: Shards) -> tuple[Tally, dict[str, Lost]]:
     """What all shards cost and left out."""
-    total = dict.fromkeys(asdict(Tally()), 0)
+    total = Tally()
     left_out: dict[str, Lost] = {}
     # Shards meet the same files, but each has scenes of its own, which no memory must hold.
     known: dict[str, set[str]] = {}
@@ -177,7 +177,6 @@ def _summed(sources: Sources, shards: Shards) -> tuple[Tally, dict[str, Lost]]:
     add(sources.left_out)
     for shard in range(len(shards)):
         summary = shards.summary(shard)
-        for name, number in summary["tally"].items():
-            total[name] += number
+        total += Tally(**summary["tally"])
         add(summary["left_out"])
-    return Tally(**total), left_out
+    return total, left_out

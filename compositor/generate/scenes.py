@@ -14,13 +14,14 @@ from compositor.scenes.compose import Scene
 from compositor.scenes.draw import generator
 from compositor.scenes.drawn import scene
 from compositor.selection.judge import is_hard
+from compositor.selection.search import Counts
 
 TOO_EASY = "too easy at every try"
 """The reason for leaving a scene out."""
 
 
 @dataclass
-class Tally:
+class Tally(Counts):
     """Cost and yield of a shard.
 
     Attributes:

@@ -23,6 +23,7 @@ class Pairs(Protocol):
 
 
 PairsType = TypeVar("PairsType", bound=Pairs)
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,17 @@ class Proposals:
         )
 
 
+class Counts:
+    """Numbers that add up: the base of every tally."""
+
+    def __iadd__(self, other: Self) -> Self:
+        for name, count in vars(other).items():
+            setattr(self, name, getattr(self, name) + count)
+        return self
+
+
 @dataclass
-class Tally:
+class Tally(Counts):
     """Cost and yield of a search.
 
     Attributes:
@@ -84,6 +94,40 @@ class Tally:
     accepted: int = 0
     taken: int = 0
     shortfall: int = 0
+
+
+def enough(missing: int, tried: float, accepted: int, most: int) -> int:
+    """How many to draw: enough at the rate so far, as more would waste passes.
+
+    Args:
+        missing: How many are still wanted.
+        tried: How many were drawn so far.
+        accepted: How many of these were hard.
+        most: Never more than this.
+    """
+    return min(most, max(missing, ceil(missing * tried / max(accepted, 1))))
+
+
+def until_hard(
+    items: PairsType, place: Callable[[PairsType], tuple[Found, Tensor]], tries: int
+) -> Iterator[Found]:
+    """Place each of some items until it is hard, or for so many times.
+
+    Args:
+        items: What to place.
+        place: Places all it is given anew; returns what it keeps, and of which items (n,).
+        tries: Most placements of an item.
+
+    Yields:
+        What each round kept.
+    """
+    for _ in range(tries):
+        found, kept = place(items)
+        yield found
+        left = (~kept).nonzero()[:, 0]
+        if not len(left):
+            return
+        items = items[left]
 
 
 class Search(Generic[PairsType]):
@@ -133,7 +177,8 @@ class Search(Generic[PairsType]):
         """
         missing, last = count, self.tally.proposed + max_proposals
         while missing and self.tally.proposed < last:
-            found = self._search(self.draw(self._batch(missing)))
+            pairs = self.draw(enough(missing, self.tally.pairs, self.tally.accepted, self.batch))
+            found = self._search(pairs)
             taken = found[:missing]
             missing -= len(taken)
             self.tally.accepted += len(found)
@@ -142,27 +187,15 @@ class Search(Generic[PairsType]):
                 yield taken
         self.tally.shortfall += missing
 
-    def _batch(self, missing: int) -> int:
-        """How many pairs to draw: enough at the rate so far, as more would waste passes."""
-        rate = self.tally.pairs / max(self.tally.accepted, 1)
-        return min(self.batch, max(missing, ceil(missing * rate)))
-
     @torch.no_grad()
     def _search(self, pairs: PairsType) -> Proposals:
         self.tally.pairs += len(pairs)
-        found = []
-        for _ in range(self.tries):
-            proposals = self.propose(pairs)
-            kept = self._judge(proposals)
-            found.append(proposals[kept])
-            left = (~kept).nonzero()[:, 0]
-            if not len(left):
-                break
-            pairs = pairs[left]
+        found = list(until_hard(pairs, self._place, self.tries))
         return found[0].cat(found)
 
-    def _judge(self, proposals: Proposals) -> Tensor:
-        """Which proposals (N,) are valid and hard."""
+    def _place(self, pairs: PairsType) -> tuple[Proposals, Tensor]:
+        """Place pairs anew; return what is valid and hard, and of which pairs (n,)."""
+        proposals = self.propose(pairs)
         kept = proposals.valid.clone()
         valid = proposals[kept]
         self.tally.proposed += len(proposals)
@@ -171,4 +204,4 @@ class Search(Generic[PairsType]):
             self.tally.passes += len(valid)
             confidences = self.score(valid.composites, valid.boxes, valid.labels)
             kept[kept.clone()] = (confidences < self.hard).to(kept.device)
-        return kept
+        return proposals[kept], kept

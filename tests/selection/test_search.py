@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from compositor.selection.search import Proposals, Search
+from compositor.selection.search import Proposals, Search, Tally, enough
 
 
 @dataclass
@@ -62,6 +62,21 @@ def numbers(found: list[Proposals]) -> list[tuple[int, int]]:
         for part in found
         for composite in part.composites.flatten(1)
     ]
+
+
+def test_how_many_to_draw_by_hand() -> None:
+    assert enough(10, 0, 0, most=500) == 10
+    assert enough(10, 40, 8, most=500) == 50  # one in five was hard
+    assert enough(10, 40, 8, most=32) == 32
+    assert enough(10, 7.5, 2, most=500) == 38
+    assert enough(10, 8, 8, most=500) == 10
+    assert enough(2, 30, 0, most=500) == 60
+
+
+def test_tallies_add_up() -> None:
+    total = Tally(1, 2, 3, 4, 5, 6, 7)
+    total += Tally(10, 20, 30, 40, 50, 60, 70)
+    assert total == Tally(11, 22, 33, 44, 55, 66, 77)
 
 
 def test_joint_search_takes_the_hard_and_counts() -> None:

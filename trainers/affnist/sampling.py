@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import compositor
+from compositor.selection.search import Counts, enough, until_hard
 from trainers.affnist.config import Config
 from trainers.affnist.dataset import composite, to_bytes
 from trainers.affnist.placement import SIZE, Digits, place, uniform
@@ -33,7 +34,7 @@ def margin(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @dataclass
-class Tally:
+class Tally(Counts):
     """Cost and yield of filling a cycle's quotas, over all processes.
 
     Attributes:
@@ -53,11 +54,6 @@ class Tally:
     accepted: int = 0
     taken: int = 0
     shortfall: int = 0
-
-    def __iadd__(self, other: "Tally") -> "Tally":
-        for name, count in vars(other).items():
-            setattr(self, name, getattr(self, name) + count)
-        return self
 
 
 def fields(digits: Digits, position: Tensor, images: Tensor) -> dict[str, Tensor]:
@@ -161,40 +157,32 @@ class RandomAffine(Way):
         self.tries = tries
 
     def fill(self, cache: HardExampleCache, target: nn.Module) -> Tally:
-        tally = Tally()
+        tally, processes = Tally(), self.accelerator.num_processes
         while (room := cache.room).any() and tally.passes < self.config.max_passes:
-            digits = self._draw(self._batch(int(room.sum()), tally), room)
+            tried = tally.passes / (self.tries or 1)
+            count = enough(int(room.sum()), tried, tally.accepted, BATCH * processes)
+            digits = self._draw(math.ceil(count / processes), room)
             self._add(cache, tally, *self._search(digits, target))
         return tally
-
-    def _batch(self, missing: int, tally: Tally) -> int:
-        """How many digits to draw: enough at the rate so far, as more would waste passes."""
-        tried = tally.passes / (self.tries or 1)
-        wanted = max(missing, missing * tried / max(tally.accepted, 1))
-        return min(BATCH, math.ceil(wanted / self.accelerator.num_processes))
 
     @torch.no_grad()
     def _search(self, digits: Digits, target: nn.Module) -> tuple[Tally, Digits, Tensor, Tensor]:
         """Return the cost, the accepted digits, their positions and composites."""
-        if self.tries is None:
-            position = self._uniform(len(digits))
-            images = composite(digits, place(position, digits.outline))
-            return Tally(made=len(digits)), digits, position, images
-        cost, found = Tally(), []
-        for _ in range(self.tries):
-            position = self._uniform(len(digits))
-            images = composite(digits, place(position, digits.outline))
-            hard = margin(target(images), digits.labels) > self.config.margin
-            cost += Tally(made=len(digits), passes=len(digits))
-            found.append((digits[hard], position[hard], images[hard]))
-            digits = digits[~hard]
-            if not len(digits):
-                break
-        parts, positions, images_found = zip(*found, strict=True)
-        return cost, Digits.cat(parts), torch.cat(positions), torch.cat(images_found)
+        cost = Tally()
 
-    def _uniform(self, count: int) -> Tensor:
-        return uniform(count).to(self.accelerator.device)
+        def anywhere(digits: Digits) -> tuple[tuple[Digits, Tensor, Tensor], Tensor]:
+            position = uniform(len(digits)).to(self.accelerator.device)
+            images = composite(digits, place(position, digits.outline))
+            cost.made += len(digits)
+            hard = torch.ones_like(digits.labels, dtype=torch.bool)
+            if self.tries is not None:
+                cost.passes += len(digits)
+                hard = margin(target(images), digits.labels) > self.config.margin
+            return (digits[hard], position[hard], images[hard]), hard
+
+        found = until_hard(digits, anywhere, self.tries or 1)
+        parts, positions, images = zip(*found, strict=True)
+        return cost, Digits.cat(parts), torch.cat(positions), torch.cat(images)
 
 
 class Synthesis(Way):

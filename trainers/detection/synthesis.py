@@ -230,11 +230,10 @@ def _placing(rules: Rules, config: Config, scenes: Scenes, placer: nn.Module) ->
 
 def gathered(tally: Tally, recipes: Recipes | None) -> tuple[Tally, Recipes | None]:
     """The sum of all processes' tallies, and all recipes they found; None if there are none."""
-    total = Tally(0, 0, 0, 0, 0, 0, 0)
+    total = Tally()
     everything = gather_object([(tally, recipes)])
-    for tally, _ in everything:
-        for name, count in vars(tally).items():
-            setattr(total, name, getattr(total, name) + count)
+    for part, _ in everything:
+        total += part
     found = [recipes for _, recipes in everything if recipes is not None]
     return total, Recipes.cat(found) if found else None
 
