@@ -22,57 +22,13 @@ CHOICES: dict[str, Choice] = {
 """The choice of each way of adding composites that renews them."""
 
 
-class Visits:
-    """What T made of the added examples when it was last shown them; the same on every process.
-
-    Args:
-        accelerator: Its processes share each batch, in equal parts.
-        block: How many updates of T to collect.
-    """
-
-    def __init__(self, accelerator: Accelerator, block: int) -> None:
-        self._accelerator, self._block = accelerator, block
-        self._parts: list[tuple[Tensor, Tensor]] = []
-
-    def clear(self) -> None:
-        """Forget the updates since the last complete block."""
-        self._parts.clear()
-
-    def note(self, index: Tensor, score: Tensor) -> dict[int, float]:
-        """Note this process's part of an update.
-
-        Args:
-            index: (n,) int64: the number of each example, negative where it cannot be renewed.
-            score: (n,): what T made of each, on any scale where less is better known.
-
-        Returns:
-            With a block's last update: the last score of each example visited in the block, by its
-            number. Before that, nothing.
-        """
-        self._parts.append((index, score))
-        if len(self._parts) < self._block:
-            return {}
-        # From (processes x updates, n) to the order of the visits, so that the last one counts.
-        numbers, scores = (
-            self._accelerator.gather(torch.stack(column))
-            .unflatten(0, (-1, self._block))
-            .transpose(0, 1)
-            .flatten()
-            .tolist()
-            for column in zip(*self._parts, strict=True)
-        )
-        self.clear()
-        visits = zip(numbers, scores, strict=True)
-        return {number: score for number, score in visits if number >= 0}
-
-
 def choose(
     last: Mapping[int, float], limit: float, choice: Choice, generator: torch.Generator
 ) -> list[int]:
     """Choose which of the visited examples to renew, in ascending order.
 
     Args:
-        last: The last score of each, as :meth:`Visits.note` returns it.
+        last: The last score of each, by its number.
         limit: T knows an example whose score is at most this.
         choice: What decides.
         generator: Draws the random ones.
@@ -88,9 +44,12 @@ def choose(
 class Turnover:
     """Says after each block of updates which of the visited examples to renew, and counts them.
 
+    It goes by what T made of each example when it was last shown it, and says the same on every
+    process.
+
     Attributes:
-        last: The last score of each example visited in the block that ended with the last update;
-            empty if none did.
+        last: The last score of each example visited in the block that ended with the last update,
+            by its number; empty if none did.
 
     Args:
         accelerator: Its processes share each batch, in equal parts.
@@ -106,20 +65,29 @@ class Turnover:
         choice: Choice,
         limit: Callable[[Sequence[float]], float],
     ) -> None:
-        self._visits, self._choice, self._limit = Visits(accelerator, block), choice, limit
+        self._accelerator, self._block = accelerator, block
+        self._choice, self._limit = choice, limit
         self.last: dict[int, float] = {}
+        self._parts: list[tuple[Tensor, Tensor]] = []
 
     def begin(self, seed: int, cycle: int) -> torch.Generator:
         """Begin a cycle; return the generator of its random choices, the replacements' too."""
         (start,) = np.random.SeedSequence((seed, cycle)).generate_state(1)
         self._generator = torch.Generator().manual_seed(int(start))
-        self._visits.clear()
+        self._parts.clear()
         self._visited = self._renewed = 0
         return self._generator
 
     def after_update(self, index: Tensor, score: Tensor) -> list[int]:
-        """What to renew now, if anything, given what :meth:`Visits.note` takes."""
-        self.last = self._visits.note(index, score)
+        """What to renew now, if anything.
+
+        Args:
+            index: (n,) int64: the number of each example in this process's part of the batch,
+                negative where it cannot be renewed.
+            score: (n,): what T made of each, on any scale where less is better known.
+        """
+        self._parts.append((index, score))
+        self.last = self._gathered() if len(self._parts) == self._block else {}
         if not self.last:
             return []
         limit = self._limit(list(self.last.values()))
@@ -135,3 +103,18 @@ class Turnover:
             "renewed": self._renewed,
             "stayed": 1 - self._renewed / max(self._visited, 1),
         }
+
+    def _gathered(self) -> dict[int, float]:
+        """The last score of each example visited in the block, on any process."""
+        # From (processes x updates, n) to the order of the visits, so that the last one counts.
+        numbers, scores = (
+            self._accelerator.gather(torch.stack(column))
+            .unflatten(0, (-1, self._block))
+            .transpose(0, 1)
+            .flatten()
+            .tolist()
+            for column in zip(*self._parts, strict=True)
+        )
+        self._parts.clear()
+        visits = zip(numbers, scores, strict=True)
+        return {number: score for number, score in visits if number >= 0}

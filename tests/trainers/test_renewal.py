@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import tiny_affnist
@@ -20,7 +20,7 @@ from trainers.affnist.placement import Digits
 from trainers.affnist.run import AffNISTRun
 from trainers.cache import HardExampleCache
 from trainers.loop import NonFiniteError
-from trainers.renewal import Choice, Visits, choose
+from trainers.renewal import Choice, Turnover, choose
 
 CONFIG = replace(TINY, renewal=RenewalConfig(margins=(-0.1,), blocks=(2,)))
 
@@ -39,19 +39,26 @@ def logits(margins: list[float], labels: list[int]) -> Tensor:
     return p.log()
 
 
+def turnover(accelerator: Any) -> Turnover:
+    """Blocks of two updates."""
+    made = Turnover(accelerator, 2, "known", lambda _: 4)
+    made.begin(seed=0, cycle=1)
+    return made
+
+
 def test_the_last_of_several_visits_counts_and_what_cannot_be_renewed_does_not() -> None:
-    visits = Visits(Accelerator(cpu=True), 2)
-    assert visits.note(torch.tensor([-7, 3, 5, 3]), torch.tensor([9.0, 1, 2, 3])) == {}
-    assert visits.note(torch.tensor([5, -1, 0, -2]), torch.tensor([4.0, 9, 5, 9])) == {
-        3: 3,
-        5: 4,
-        0: 5,
-    }
+    block = turnover(Accelerator(cpu=True))
+    assert block.after_update(torch.tensor([-7, 3, 5, 3]), torch.tensor([9.0, 1, 2, 3])) == []
+    assert block.last == {}
+    assert block.after_update(torch.tensor([5, -1, 0, -2]), torch.tensor([4.0, 9, 5, 9])) == [3, 5]
+    assert block.last == {3: 3, 5: 4, 0: 5}
     # The next block starts from nothing, and so does what follows an unfinished one.
-    assert visits.note(torch.tensor([1]), torch.tensor([1.0])) == {}
-    visits.clear()
-    assert visits.note(torch.tensor([2]), torch.tensor([1.0])) == {}
-    assert visits.note(torch.tensor([4]), torch.tensor([1.0])) == {2: 1, 4: 1}
+    assert block.after_update(torch.tensor([1]), torch.tensor([1.0])) == [] and block.last == {}
+    block.begin(seed=0, cycle=2)
+    assert block.after_update(torch.tensor([2]), torch.tensor([1.0])) == []
+    assert block.after_update(torch.tensor([4]), torch.tensor([5.0])) == [2]
+    assert block.last == {2: 1, 4: 5}
+    assert block.record() == {"visited": 2, "renewed": 1, "stayed": 0.5}
 
 
 def test_the_last_visit_is_that_of_the_last_update_on_whichever_process() -> None:
@@ -63,9 +70,10 @@ def test_the_last_visit_is_that_of_the_last_update_on_whichever_process() -> Non
         def gather(self, mine: Tensor) -> Tensor:
             return torch.cat((mine, next(self.others)))
 
-    visits = Visits(cast(Accelerator, Pair()), 2)
-    visits.note(torch.tensor([1]), torch.tensor([10.0]))
-    assert visits.note(torch.tensor([2]), torch.tensor([20.0])) == {1: 40, 2: 20}
+    block = turnover(Pair())
+    block.after_update(torch.tensor([1]), torch.tensor([10.0]))
+    block.after_update(torch.tensor([2]), torch.tensor([20.0]))
+    assert block.last == {1: 40, 2: 20}
 
 
 def test_which_are_renewed_by_hand() -> None:
