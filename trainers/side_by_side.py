@@ -6,17 +6,27 @@ A small network keeps one thread busy, while two would mostly wait for each othe
 import multiprocessing.connection
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import torch
 from accelerate import PartialState
 from tqdm import tqdm
 
 State = TypeVar("State")
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+History = list[dict[str, Any]]
+"""A run's record of each cycle."""
+Histories = dict[str, dict[int, History]]
+"""The history of each run, by its name and its seed."""
+
+
+class Job(NamedTuple):
+    """A run's name, its seed, and how many cycles to have done."""
+
+    name: str
+    seed: int
+    cycles: int
 
 
 def at_once(wanted: int | None, state: PartialState) -> int:
@@ -55,13 +65,31 @@ class Workers(Generic[State]):
             # Runs in progress finish and are kept; the others are left for the next start.
             self._pool.shutdown(wait=error[0] is None, cancel_futures=True)
 
-    def run(self, work: Callable[[State, Job], Result], jobs: Iterable[Job]) -> dict[Job, Result]:
-        """Do all jobs.
+    def run_all(
+        self,
+        work: Callable[[State, Job], History],
+        names: Collection[str],
+        seeds: Sequence[int],
+        cycles: int,
+    ) -> Histories:
+        """Do all runs, where those of one seed start from the same T.
 
         Args:
-            work: Does one job; picklable, like the jobs.
-            jobs: The jobs to do.
+            work: Does a job, or what is missing of it; picklable.
+            names: The runs' names.
+            seeds: Each of them runs once per seed.
+            cycles: How many cycles to do.
         """
+        jobs = [Job(name, seed, cycles) for name in names for seed in seeds]
+        # For each seed, one run trains that T first; the others load it.
+        self._run(work, [job._replace(cycles=0) for job in jobs[: len(seeds)]])
+        done = self._run(work, jobs)
+        return {
+            name: {seed: done[Job(name, seed, cycles)][: cycles + 1] for seed in seeds}
+            for name in names
+        }
+
+    def _run(self, work: Callable[[State, Job], History], jobs: list[Job]) -> dict[Job, History]:
         if self._pool is None:
             return {job: work(self._state, job) for job in jobs}
         futures = {job: self._pool.submit(_work, work, job) for job in jobs}

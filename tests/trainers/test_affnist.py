@@ -150,7 +150,7 @@ def test_the_deep_classifier_the_other_mix_and_validation(
     again = AffNISTRun(config, "random", 0, data)
     assert len(again.run(2)) == 3
     assert again.target.optimizer.param_groups[0]["lr"] == 1e-3
-    report.write(config, data.sources, {("random", 0): again.history}, 0)
+    report.write(config, data.sources, {"random": {0: again.history}}, 0)
     assert "Paper, table 1: 99.01 at the end" in capsys.readouterr().out
 
 

@@ -3,7 +3,6 @@
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from accelerate import PartialState
 
@@ -12,11 +11,7 @@ from trainers.affnist.config import Config
 from trainers.affnist.dataset import Data
 from trainers.affnist.run import AffNISTRun
 from trainers.output import claimed
-from trainers.side_by_side import Workers, at_once
-
-Job = tuple[str, int]
-"""A variant of the config, and a seed."""
-History = list[dict[str, Any]]
+from trainers.side_by_side import History, Job, Workers, at_once
 
 
 def run(config: Config) -> None:
@@ -37,12 +32,8 @@ def _run_all(config: Config, state: PartialState, began: float) -> None:
             f"{state.num_processes} process(es) on {state.device}, {count} run(s) side by side",
             flush=True,
         )
-    jobs = [(name, seed) for name in config.variants() for seed in config.seeds]
-    first = jobs[: len(config.seeds)]
-    with Workers(count, _Worker(config, data, 0), partial(_prepare, config)) as runs:
-        # For each seed, one way trains T on MNIST alone; the others start from that T.
-        runs.run(partial(_run, cycles=0), first)
-        histories = runs.run(partial(_run, cycles=config.cycles), jobs)
+    with Workers(count, _Worker(config, data, 0), partial(_prepare, config)) as workers:
+        histories = workers.run_all(_run, config.variants(), config.seeds, config.cycles)
     if state.is_main_process:
         report.write(config, data.sources, histories, time.perf_counter() - began)
 
@@ -58,5 +49,5 @@ def _prepare(config: Config, line: int) -> _Worker:
     return _Worker(config, dataset.prepare(config.data), line)
 
 
-def _run(worker: _Worker, job: Job, cycles: int) -> History:
-    return AffNISTRun(worker.config, *job, worker.data, worker.line).run(cycles)[: cycles + 1]
+def _run(worker: _Worker, job: Job) -> History:
+    return AffNISTRun(worker.config, job.name, job.seed, worker.data, worker.line).run(job.cycles)

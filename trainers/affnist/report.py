@@ -11,9 +11,7 @@ from trainers.affnist import pictures
 from trainers.affnist.config import Config
 from trainers.config import plain
 from trainers.provenance import provenance
-
-Histories = dict[tuple[str, int], list[dict[str, Any]]]
-"""The records of each run: a variant of the config, and a seed."""
+from trainers.side_by_side import Histories, History
 
 PAPER: dict[str, dict[str, Any]] = {
     "shallow": {
@@ -40,10 +38,10 @@ def write(config: Config, sources: dict[str, str], histories: Histories, seconds
     pictures.hard_examples(
         config.output / "hard_examples.png",
         content["parts"]["cache"]["fields"],
-        histories[way, seed],
+        histories[way][seed],
         f"{way}, seed {seed}, {sources['affnist'].split(' (')[0]}",
     )
-    firsts = {way: histories[way, seed] for way in config.variants()}
+    firsts = {way: runs[seed] for way, runs in histories.items()}
     pictures.placements(config.output / "placements.png", firsts)
     print(table(results))
     names = "results.json, curve.png, hard_examples.png, placements.png"
@@ -59,24 +57,21 @@ def summarise(config: Config, sources: dict[str, str], histories: Histories) -> 
         "data": sources,
         "paper": PAPER[config.target.network],
     }
-    per_way = {
-        way: {seed: histories[way, seed] for seed in config.seeds} for way in config.variants()
-    }
-    results["curve"] = {way: _curve(runs) for way, runs in per_way.items()}
-    results["spread"] = {way: _spread(runs) for way, runs in per_way.items()}
+    results["curve"] = {way: _curve(runs) for way, runs in histories.items()}
+    results["spread"] = {way: _spread(runs) for way, runs in histories.items()}
     results["per_seed"] = {
         way: {str(seed): [[r["added"], r["accuracy"]] for r in run] for seed, run in runs.items()}
-        for way, runs in per_way.items()
+        for way, runs in histories.items()
     }
-    results["search"] = {way: _search(runs) for way, runs in per_way.items()}
-    results["spent"] = {way: _spent(runs) for way, runs in per_way.items()}
+    results["search"] = {way: _search(runs) for way, runs in histories.items()}
+    results["spent"] = {way: _spent(runs) for way, runs in histories.items()}
     results["cycles"] = {
-        way: {str(seed): run for seed, run in runs.items()} for way, runs in per_way.items()
+        way: {str(seed): run for seed, run in runs.items()} for way, runs in histories.items()
     }
     return results
 
 
-def _curve(runs: dict[int, list[dict[str, Any]]]) -> list[list[float]]:
+def _curve(runs: dict[int, History]) -> list[list[float]]:
     """[added images, accuracy %] of each cycle, averaged over the seeds."""
     cycles = zip(*runs.values(), strict=True)
     return [
@@ -84,7 +79,7 @@ def _curve(runs: dict[int, list[dict[str, Any]]]) -> list[list[float]]:
     ]
 
 
-def _spread(runs: dict[int, list[dict[str, Any]]]) -> list[float] | None:
+def _spread(runs: dict[int, History]) -> list[float] | None:
     """Each cycle's standard deviation of the accuracy over the seeds; None for one seed."""
     if len(runs) < 2:
         return None
@@ -92,10 +87,10 @@ def _spread(runs: dict[int, list[dict[str, Any]]]) -> list[float] | None:
     return [statistics.stdev(record["accuracy"] for record in cycle) for cycle in cycles]
 
 
-def _search(runs: dict[int, list[dict[str, Any]]]) -> dict[str, Any]:
+def _search(runs: dict[int, History]) -> dict[str, Any]:
     """The cost of finding the images, summed over the seeds."""
 
-    def ratio(records: list[dict[str, Any]], below: str) -> float | None:
+    def ratio(records: History, below: str) -> float | None:
         count = sum(record[below] for record in records)
         return sum(record["passes"] for record in records) / count if count else None
 
@@ -109,7 +104,7 @@ def _search(runs: dict[int, list[dict[str, Any]]]) -> dict[str, Any]:
     }
 
 
-def _spent(runs: dict[int, list[dict[str, Any]]]) -> dict[str, list[float]]:
+def _spent(runs: dict[int, History]) -> dict[str, list[float]]:
     """What a run had spent by the end of each cycle, T's start not counted; mean of the seeds.
 
     By :class:`~trainers.affnist.sampling.Tally`'s names; ``trained``: images in T's own updates;

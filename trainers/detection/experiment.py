@@ -23,16 +23,12 @@ from trainers.detection.run import DetectionRun
 from trainers.detection.sources import Data
 from trainers.detection.ways import Way
 from trainers.output import claimed
-from trainers.side_by_side import Workers, at_once
+from trainers.side_by_side import Histories, History, Job, Workers, at_once
 
 ConfigType = TypeVar("ConfigType", bound=Config)
 Read = Callable[[ConfigType], Data]
 Columns = dict[str, tuple[Way, ConfigType]]
 """The way and the config of each run, by the run's name."""
-History = list[dict[str, Any]]
-Histories = dict[str, dict[int, History]]
-Job = tuple[str, int]
-"""The run's name and its seed."""
 
 
 def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
@@ -90,13 +86,9 @@ def _check_shares(config: Config, processes: int) -> None:
 
 def _run_all(config: Config, state: PartialState, here: "_Worker[Any]") -> Histories:
     """Finish every run."""
-    jobs = [(name, seed) for name in here.columns for seed in config.seeds]
     side_by_side = at_once(config.side_by_side, state)
-    with Workers(side_by_side, here, partial(_Worker, here.read, here.columns)) as runs:
-        # For each seed, one run trains T on real pictures alone; the others start from that T.
-        runs.run(partial(_run, cycles=0), jobs[: len(config.seeds)])
-        done = runs.run(_run, jobs)
-    return {name: {seed: done[name, seed] for seed in config.seeds} for name in here.columns}
+    with Workers(side_by_side, here, partial(_Worker, here.read, here.columns)) as workers:
+        return workers.run_all(_run, here.columns, config.seeds, config.cycles)
 
 
 class _Worker(Generic[ConfigType]):
@@ -121,15 +113,13 @@ class _Worker(Generic[ConfigType]):
         return found.of(config.pictures, seed)
 
 
-def _run(worker: _Worker[Any], job: Job, cycles: int | None = None) -> History:
-    """Run for so many cycles, or all."""
-    name, seed = job
+def _run(worker: _Worker[Any], job: Job) -> History:
+    name, seed, cycles = job
     way, config = worker.columns[name]
     run = DetectionRun(config, way, seed, worker.data(name, seed), name, worker.line)
-    if cycles is not None:
-        return run.run(cycles)[: cycles + 1]
-    history = run.run(config.cycles)[: config.cycles + 1]
-    leave(run, name)
+    history = run.run(cycles)
+    if cycles:  # otherwise T has only started
+        leave(run, name)
     return history
 
 
