@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import torch.distributed
 
+from compositor import _command
 from compositor._interrupt import LINE, STOPPED
-from compositor.files import DataError
 from trainers.checkpoint import OtherRunError
 from trainers.config import ConfigError
 from trainers.loop import NonFiniteError
@@ -23,18 +23,12 @@ def one_line(*errors: type[Exception]) -> Iterator[None]:
     Raises:
         SystemExit: With the line.
     """
-    known: tuple[type[Exception], ...] = ConfigError, DataError, NonFiniteError, OtherRunError
     try:
-        yield
+        with _command.one_line(ConfigError, NonFiniteError, OtherRunError, *errors):
+            yield
     except KeyboardInterrupt:
         print(LINE, file=sys.stderr)
         raise SystemExit(STOPPED) from None
-    except (*known, *errors) as error:
-        raise SystemExit(f"error: {error}") from error
-    except OSError as error:
-        if error.filename is None:  # not about a path that the user named
-            raise
-        raise SystemExit(f"error: {error.filename}: {error.strerror}") from error
 
 
 def leave_group() -> None:

@@ -1,12 +1,11 @@
 """``python -m compositor.generate``: a labelled data set from cut-outs and backgrounds."""
 
-import argparse
-import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 import tyro
 
-from compositor.files import DataError
+from compositor import _command
 from compositor.generate import finish
 from compositor.generate.config import Config
 from compositor.generate.run import MakeShards, generate
@@ -24,17 +23,10 @@ picture, artefacts)."""
 
 
 def parse(arguments: Sequence[str] | None = None) -> Config:
-    """Turn a command line into a config: a preset's law, then the options that override it."""
-    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    chooser.add_argument("--preset", choices=PRESETS, default="plain")
-    chosen, rest = chooser.parse_known_args(arguments)
-    return tyro.cli(
-        Config,
-        prog="python -m compositor.generate",
-        description=DESCRIPTION,
-        default=Config(tyro.MISSING, tyro.MISSING, law=PRESETS[chosen.preset]),
-        args=rest,
-    )
+    """The config that a command line names: a preset is one of its law."""
+    unnamed = Config(tyro.MISSING, tyro.MISSING)
+    presets = {name: replace(unnamed, law=law) for name, law in PRESETS.items()}
+    return _command.parse("compositor.generate", DESCRIPTION, "--preset", presets, arguments)
 
 
 def main(arguments: Sequence[str] | None = None, make_shards: MakeShards | None = None) -> None:
@@ -45,15 +37,8 @@ def main(arguments: Sequence[str] | None = None, make_shards: MakeShards | None 
         make_shards: As for :func:`compositor.generate.generate`.
     """
     config = parse(arguments)
-    try:
+    with _command.one_line(ValueError):  # as a detector's errors are
         output = generate(config, make_shards=make_shards)
-    # A detector's errors are ValueErrors.
-    except (DataError, ValueError) as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        if error.filename is None:  # not about a path that the user named
-            raise
-        sys.exit(f"error: {error.filename}: {error.strerror}")
     left = len(Shards(output, config.count).missing())
     missing = f"wrote {output}; {left} shards of other launches are still missing"
     print(missing if left else finish.line(output))

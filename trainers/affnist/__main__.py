@@ -1,10 +1,8 @@
 """``python -m trainers.affnist``."""
 
-import argparse
 from collections.abc import Sequence
 
-import tyro
-
+from compositor import _command
 from trainers.affnist import experiment
 from trainers.affnist.config import PRESETS, Config
 from trainers.command import leave_group, one_line
@@ -20,17 +18,8 @@ blocks) or tiny (takes seconds, to check that all works)."""
 
 
 def parse(arguments: Sequence[str] | None = None) -> Config:
-    """Turn a command line into a config: a preset, then the options that override it."""
-    presets = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    presets.add_argument("--preset", choices=PRESETS, default="figure7")
-    chosen, rest = presets.parse_known_args(arguments)
-    return tyro.cli(
-        Config,
-        prog="python -m trainers.affnist",
-        description=DESCRIPTION,
-        default=PRESETS[chosen.preset],
-        args=rest,
-    )
+    """The config that a command line names."""
+    return _command.parse("trainers.affnist", DESCRIPTION, "--preset", PRESETS, arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,11 +1,9 @@
 """The command line that the detection trainers share."""
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-import tyro
-
+from compositor import _command
 from trainers.command import leave_group, one_line
 from trainers.detection import experiment
 from trainers.detection.config import Config
@@ -29,18 +27,8 @@ def parse(
     scales: Mapping[str, ConfigType],
     arguments: Sequence[str] | None = None,
 ) -> ConfigType:
-    """Turn a command line into a config: a scale's defaults, then the options that override it."""
-    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    chooser.add_argument("--scale", choices=scales, default=next(iter(scales)))
-    chosen, rest = chooser.parse_known_args(arguments)
-    default = scales[chosen.scale]
-    return tyro.cli(
-        type(default),
-        prog=f"python -m {program}",
-        description=description + SCALES,
-        default=default,
-        args=rest,
-    )
+    """The config that a command line names."""
+    return _command.parse(program, description + SCALES, "--scale", scales, arguments)
 
 
 def main(
