@@ -44,6 +44,8 @@ class Game(Loop):
 
         super().__init__(
             accelerator,
+            "game",
+            0,
             path,
             {"size": size},
             {"points": "32 items"},
@@ -183,6 +185,19 @@ def test_a_resumed_run_gives_the_same_bits(tmp_path: Path) -> None:
     assert same(contents(tmp_path / "whole.pt"), contents(tmp_path / "parts.pt"))
     # One more start finds nothing to do.
     assert Game(tmp_path / "parts.pt").run(4) == whole
+
+
+def test_trained_or_loaded_t_enters_the_cycles_alike(tmp_path: Path) -> None:
+    class Trained(Game):
+        def start(self) -> None:
+            before = {
+                name: value.clone() for name, value in self.target.network.state_dict().items()
+            }
+            points = torch.rand(8, 2)
+            self.update(self.target, mse_loss(self.target.model(points), points), "target")
+            self.target.network.load_state_dict(before)  # as another run trained it
+
+    assert Trained(tmp_path / "trained.pt").run(1) == Game(tmp_path / "loaded.pt").run(1)
 
 
 def test_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from torch.utils.data import BatchSampler, Dataset
 from trainers.affnist.config import TargetConfig
 from trainers.affnist.placement import Digits
 from trainers.cache import HardExampleCache
+from trainers.draws import shuffled
 
 
 class Mixture(Dataset[Tensor]):
@@ -64,17 +65,11 @@ class MixtureSampler(BatchSampler):
         count = len(self) * self.batch_size
         if added and self.config.mix == "half":
             parts = (
-                _shuffled(digits, count // 2, generator),
-                digits + _shuffled(added, count // 2, generator),
+                shuffled(digits, count // 2, generator),
+                digits + shuffled(added, count // 2, generator),
             )
             # Alternating, so that each process's part of a batch is half and half too.
             order = torch.stack(parts, 1).flatten()
         else:
-            order = _shuffled(digits + added, count, generator)
+            order = shuffled(digits + added, count, generator)
         yield from order.view(len(self), self.batch_size).tolist()
-
-
-def _shuffled(size: int, count: int, generator: torch.Generator) -> Tensor:
-    """``count`` indices below ``size``: one random permutation after another."""
-    rounds = -(-count // size)
-    return torch.cat([torch.randperm(size, generator=generator) for _ in range(rounds)])[:count]

@@ -5,13 +5,10 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
-from accelerate.utils import set_seed
-from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Adam
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from trainers.affnist import sampling
 from trainers.affnist.config import Config, Way
@@ -22,6 +19,7 @@ from trainers.affnist.proposals import FittedRenewal, SynthesizedRenewal
 from trainers.affnist.renewal import Renewal
 from trainers.cache import HardExampleCache
 from trainers.checkpoint import run_path
+from trainers.draws import seed_all
 from trainers.loop import Loop, Player, told_of_collapse
 from trainers.renewal import CHOICES
 
@@ -55,16 +53,19 @@ class AffNISTRun(Loop):
             # Each batch is split over the processes, so that no setting depends on their number.
             dataloader_config=DataLoaderConfiguration(split_batches=True),
         )
-        self.config, self.name, self.seed, self.data, self.line = config, name, seed, data, line
-        self._seed()
+        self.config, self.data = config, data
+        seed_all(seed)  # all start from the main process's weights
         super().__init__(
             accelerator,
+            name,
+            seed,
             run_path(config.output, name, seed),
             config.identity() | {"way": way, "seed": seed} | data.sources,
             data.fingerprints,
             target=_target(accelerator, config),
             synthesizer=_synthesizer(accelerator, config) if way.endswith("synthesizer") else None,
             log_folder=config.output / "tensorboard" / f"seed{seed}-{name}",
+            line=line,
         )
         self.cache = HardExampleCache(sampling.CLASSES)
         self.average = AveragedModel(self.target.network, use_buffers=True)
@@ -86,9 +87,6 @@ class AffNISTRun(Loop):
             STARTS_FROM,
             self.learn,
         )
-        # Trained or loaded, T enters the cycles with no momentum and the same random numbers.
-        self.target.optimizer.state.clear()
-        self._seed()
 
     def synthesize(self) -> None:
         """Fill this cycle's quotas."""
@@ -104,7 +102,10 @@ class AffNISTRun(Loop):
                 group["lr"] = config.late_learning_rate
         self._sampler.cycle = cycle
         self.average.n_averaged.zero_()
-        for iteration, index in enumerate(self._bar(cycle), 1):
+        bar = self.bar(self._loader)
+        if self.history:
+            bar.set_postfix(accuracy=f"{self.history[-1]['accuracy']:.1f}%", refresh=False)
+        for iteration, index in enumerate(bar, 1):
             images, labels = (part.to(index.device) for part in self._mixture.batch(index.cpu()))
             logits = self.target.model(images.float() / 255)
             self.update(self.target, cross_entropy(logits, labels), "target")
@@ -135,27 +136,9 @@ class AffNISTRun(Loop):
     def summary(self) -> str:
         """One line on the last cycle."""
         last = self.history[-1]
-        doing = self._doing(len(self.history) - 1)
+        doing = self.doing(len(self.history) - 1)
         line = f"{doing}: accuracy {last['accuracy']:.1f} %, {last['added']} images added"
         return line + told_of_collapse(last.get("mean_spread", 1.0))
-
-    def _doing(self, cycle: int) -> str:
-        part = f"cycle {cycle}/{self.config.cycles}" if cycle else "MNIST alone"
-        return f"{self.name}, seed {self.seed}, {part}"
-
-    def _bar(self, cycle: int) -> "tqdm[Any]":
-        """T's batches in this cycle, with a progress bar."""
-        bar = tqdm(
-            self._loader,
-            self._doing(cycle),
-            leave=False,
-            position=self.line,
-            # None: no bar where there is no terminal.
-            disable=None if self.accelerator.is_main_process else True,
-        )
-        if self.history:
-            bar.set_postfix(accuracy=f"{self.history[-1]['accuracy']:.1f}%", refresh=False)
-        return bar
 
     def _likeness(self) -> dict[str, Any]:
         """How varied the images added in this cycle are."""
@@ -198,10 +181,6 @@ class AffNISTRun(Loop):
         tries = {"random": None, "random_hard": 1, "image_hard": self.config.tries}[way]
         return sampling.RandomAffine(*common, tries)
 
-    def _seed(self) -> None:
-        # Each process has its own noise; all start from the main process's weights.
-        set_seed(self.seed, device_specific=True)
-
 
 def _target(accelerator: Accelerator, config: Config) -> Player:
     network = {"shallow": MNISTClassifier, "deep": MNISTClassifierDeep}[config.target.network]()
@@ -212,7 +191,7 @@ def _target(accelerator: Accelerator, config: Config) -> Player:
         weight_decay=config.target.weight_decay,
         fused=True,
     )
-    return Player(accelerator, _fast(network), optimizer)
+    return Player(accelerator, network, optimizer)
 
 
 def _synthesizer(accelerator: Accelerator, config: Config) -> Player:
@@ -223,12 +202,7 @@ def _synthesizer(accelerator: Accelerator, config: Config) -> Player:
         weight_decay=config.synthesizer.weight_decay,
         fused=True,
     )
-    return Player(accelerator, _fast(network), optimizer)
-
-
-def _fast(network: nn.Module) -> nn.Module:
-    # Halves a step's time at these sizes on a CPU.
-    return network.to(memory_format=torch.channels_last)
+    return Player(accelerator, network, optimizer)
 
 
 def _as_it_is(batch: Any) -> Any:

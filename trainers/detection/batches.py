@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from trainers.detection.scenes import Batch, Recipes, Scenes
+from trainers.draws import shuffled
 
 Phase = Literal["synthesis", "learning", "start", "context"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -98,14 +99,12 @@ class Lessons(Batches):
         if added and half:
             share = batch // 2
             rows = (
-                _shuffled(real, iterations * (batch - share), order).view(
-                    iterations, batch - share
-                ),
-                _shuffled(added, iterations * share, order).view(iterations, share) + real,
+                shuffled(real, iterations * (batch - share), order).view(iterations, batch - share),
+                shuffled(added, iterations * share, order).view(iterations, share) + real,
             )
             self._order = torch.cat(rows, 1)
         else:
-            everything = _shuffled(real + added, iterations * batch, order)
+            everything = shuffled(real + added, iterations * batch, order)
             self._order = everything.view(iterations, batch)
 
     def __len__(self) -> int:
@@ -146,9 +145,3 @@ def loaded(
         yield from DataLoader(
             part, batch_size=None, num_workers=workers, pin_memory=device.type == "cuda"
         )
-
-
-def _shuffled(size: int, count: int, order: torch.Generator) -> Tensor:
-    """``count`` indices below ``size``: one random permutation after another."""
-    rounds = max(1, -(-count // size))
-    return torch.cat([torch.randperm(size, generator=order) for _ in range(rounds)])[:count]

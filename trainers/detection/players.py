@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import torch
 from accelerate import Accelerator
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -33,7 +32,7 @@ def target(accelerator: Accelerator, config: Config, classes: Sequence[str]) -> 
         "adamw": AdamW,
     }
     optimizer = make[ours.optimizer](parameters, lr=0.0, weight_decay=ours.weight_decay, fused=True)
-    return Player(accelerator, _fast(network), optimizer)
+    return Player(accelerator, network, optimizer)
 
 
 def placer(
@@ -52,7 +51,7 @@ def placer(
     optimizer = Adam(
         network.parameters(), ours.learning_rate, weight_decay=ours.weight_decay, fused=True
     )
-    return Player(accelerator, _fast(network), optimizer)
+    return Player(accelerator, network, optimizer)
 
 
 def discriminator(accelerator: Accelerator, config: Config) -> Player:
@@ -64,7 +63,7 @@ def discriminator(accelerator: Accelerator, config: Config) -> Player:
         weight_decay=config.discriminator.weight_decay,
         fused=True,
     )
-    return Player(accelerator, _fast(network), optimizer)
+    return Player(accelerator, network, optimizer)
 
 
 def check(config: Config) -> None:
@@ -104,7 +103,3 @@ def _detector(config: Config, classes: Sequence[str]) -> TrainableDetector:
             f"it: {ours.network} does not tell the loss of each object"
         )
     return network
-
-
-def _fast(network: nn.Module) -> nn.Module:
-    return network.to(memory_format=torch.channels_last)

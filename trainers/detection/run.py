@@ -1,12 +1,11 @@
 """One detection run: one way to add composites, one seed."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
 from torch.optim.swa_utils import AveragedModel
-from tqdm import tqdm
 
 from compositor.selection.search import Tally
 from trainers.cache import HardExampleCache
@@ -14,13 +13,12 @@ from trainers.checkpoint import run_path
 from trainers.detection import players
 from trainers.detection.augmentation import mirror, vary
 from trainers.detection.average_precision import average_precision
-from trainers.detection.batches import Lessons, Pairs
+from trainers.detection.batches import Batches, Lessons, Pairs, loaded
 from trainers.detection.composites import with_artefacts
 from trainers.detection.config import STARTS_FROM, Config
 from trainers.detection.context import Contexts, context_loss
 from trainers.detection.drawn import DrawnScenes
 from trainers.detection.gallery import SHOWN, Gallery
-from trainers.detection.progress import Progress
 from trainers.detection.renewal import renewal
 from trainers.detection.scenes import NOTHING, Recipes
 from trainers.detection.sources import Data
@@ -39,6 +37,7 @@ from trainers.detection.testing import detect_all
 from trainers.detection.timing import Clock
 from trainers.detection.ways import RULES, Way
 from trainers.detectors.base import training_loss, training_loss_by_object
+from trainers.draws import seed_all
 from trainers.loop import Loop, told_of_collapse
 
 
@@ -64,12 +63,14 @@ class DetectionRun(Loop):
         line: int = 0,
     ) -> None:
         accelerator = Accelerator(cpu=config.cpu, mixed_precision=config.precision)
-        self.config, self.way, self.seed, self.data = config, way, seed, data
+        self.config, self.way, self.data = config, way, data
         self.rules = rules = RULES[way]
         self.scenes = DrawnScenes(data.scenes, rules.law, seed) if rules.law else data.scenes
-        self._seed()
+        seed_all(seed)  # all start from the main process's weights
         super().__init__(
             accelerator,
+            way,
+            seed,
             run_path(config.output, name or way, seed),
             config.identity()
             | {"way": way, "seed": seed, "ignored": data.test.ignored}
@@ -79,6 +80,7 @@ class DetectionRun(Loop):
             synthesizer=players.placer(accelerator, config, rules, data.scenes.classes),
             discriminator=players.discriminator(accelerator, config) if rules.judged else None,
             log_folder=config.output / "tensorboard" / f"seed{seed}-{name or way}",
+            line=line,
         )
         self.average = AveragedModel(self.target.network, use_buffers=True)
         self.cache = HardExampleCache(1)
@@ -86,9 +88,6 @@ class DetectionRun(Loop):
         self.parts |= {"cache": self.cache, "average": self.average, "gallery": self.gallery}
         self.renewal = renewal(accelerator, config.renewal, self.scenes, rules, seed)
         self.clock = Clock(accelerator.device, config.profile)
-        self._progress = Progress(
-            config, f"{way}, seed {seed}", line, accelerator.is_main_process, self.clock
-        )
         self._process = (accelerator.process_index, accelerator.num_processes)
         self._record: dict[str, Any] = {}
         self._spent = Spent()
@@ -107,9 +106,6 @@ class DetectionRun(Loop):
         self._spent = Spent()
         if self.rules.places == "context":
             self._learn_context()
-        # Trained or loaded, T enters the cycles with no momentum and the same random numbers.
-        self.target.optimizer.state.clear()
-        self._seed()
 
     def synthesize(self) -> None:
         """Train S, then find this cycle's composites."""
@@ -127,7 +123,8 @@ class DetectionRun(Loop):
         if rules.proposes:
             self._record["confidences"] = judge(found, target, judged)
         self.cache.open(config.images_per_cycle)
-        kept = [proposals.recipes for proposals in self._bar(found.fill(share, passes), share)]
+        filling = self.bar(found.fill(share, passes), share, "search")
+        kept = [proposals.recipes for proposals in filling]
         self._spent.placing = found.tally.proposed * passes_to_place(rules, config)
         self._keep(found.tally, Recipes.cat(kept).to(torch.device("cpu")) if kept else None)
 
@@ -144,7 +141,7 @@ class DetectionRun(Loop):
         """Measure the AP of T's averaged weights on the test pictures; add the cycle's records."""
         test, points = self.data.test, self.config.points
         detections = detect_all(
-            self.average.eval(), test, self.clock.device, self._process, self._bar
+            self.average.eval(), test, self.clock.device, self._process, self.bar
         )
         ap = average_precision(
             detections, test.targets, test.classes, points=points, ignored=test.ignored
@@ -164,7 +161,7 @@ class DetectionRun(Loop):
         iou, ap = next(iter(last["ap"]["mean"].items()))
         score = "none" if ap is None else f"{100 * ap:.1f} %"
         return (
-            f"{self._progress.doing(len(self.history) - 1)}: AP at IoU {iou:g} {score}, "
+            f"{self.doing(len(self.history) - 1)}: AP at IoU {iou:g} {score}, "
             f"{last['added']} composites added"
             f"{told_of_collapse(last.get('synthesizer', {}).get('spread', 1.0))}"
         )
@@ -175,7 +172,7 @@ class DetectionRun(Loop):
         config, clock, cycle = self.config.synthesizer, self.clock, len(self.history)
         pairs = Pairs(self.scenes, self.seed, cycle, config.steps, config.batch, self._process)
         means = {"invalid": 0.0, "spread": 0.0}
-        for batch in self._progress.loaded(cycle, pairs, "S"):
+        for batch in self._loaded(pairs, "S"):
             with clock.part("artefacts"), torch.no_grad():
                 backgrounds = with_artefacts(batch)
             with clock.part("S"):
@@ -210,7 +207,7 @@ class DetectionRun(Loop):
         assert self.synthesizer is not None
         size, steps = self.config.synthesizer.batch, self.config.context.steps
         contexts = Contexts(self.scenes.real, self.seed, steps, size, self._process)
-        for batch in self._progress.loaded(0, contexts, "context"):
+        for batch in self._loaded(contexts, "context"):
             with self.clock.part("context"):
                 loss = context_loss(self.synthesizer.model, *batch)
                 self.update(self.synthesizer, loss, "context")
@@ -252,7 +249,7 @@ class DetectionRun(Loop):
         )  # fmt: skip
         self.average.n_averaged.zero_()
         block = None if self.renewal is None else self.renewal.block
-        batches = self._progress.loaded(cycle, lessons, "T", block)
+        batches = self._loaded(lessons, "T", block)
         for number, (batch, mirrored, seeds, place) in enumerate(batches, 1):
             for group in self.target.optimizer.param_groups:
                 group["lr"] = players.learning_rate(config, cycle, number)
@@ -283,8 +280,10 @@ class DetectionRun(Loop):
             self.average.update_parameters(self.target.network)
         self._took("learning")
 
-    def _bar(self, work: Any, total: int | None = None, who: str = "search") -> "tqdm[Any]":
-        return self._progress.bar(len(self.history), work, total, who)
+    def _loaded(self, batches: Batches, who: str, block: int | None = None) -> Iterator[Any]:
+        """A phase's batches on the device, with a bar; the wait for them is the part "data"."""
+        work = loaded(batches, self.config.workers, self.clock.device, block)
+        return self.clock.awaited(self.bar(work, len(batches), who))
 
     def _took(self, phase: str) -> None:
         """Record how a phase's steps spent their time, if that was measured."""
@@ -292,7 +291,3 @@ class DetectionRun(Loop):
             return
         self._record.setdefault("seconds", {})[phase] = seconds
         self.log({f"seconds/{phase}/{part}": value for part, value in seconds.items()})
-
-    def _seed(self) -> None:
-        # Each process has its own noise; all start from the main process's weights.
-        set_seed(self.seed, device_specific=True)

@@ -1,10 +1,12 @@
 """Measures how a training step spends its time, and how strong the gradient is on each path."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor
 from torch.profiler import record_function
 
@@ -39,6 +41,18 @@ class Clock:
         with record_function(name):
             yield
             self._mark(name)
+
+    def awaited(self, items: Iterable[Any]) -> Iterator[Any]:
+        """Items, each moved to the device; the wait for them is the part "data"."""
+        self.start()
+        coming = iter(items)
+        while True:
+            with self.part("data"):
+                item = next(coming, None)
+                if item is None:
+                    return
+                moved = send_to_device(item, self.device)
+            yield moved
 
     def watch(self, tensor: Tensor, part: str) -> Tensor:
         """A view of ``tensor`` that attributes its users' backward pass to ``part``."""
