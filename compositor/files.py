@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and checks of what others wrote."""
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -60,6 +61,30 @@ def check_writable(folder: Path) -> None:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"{folder}: is not a folder that can be written to ({reason})") from error
+
+
+@contextmanager
+def locked(path: Path, wait: bool = False) -> Iterator[None]:
+    """Hold the lock that a file is, made if it is missing; a killed process gives it back.
+
+    Args:
+        path: The file.
+        wait: Wait while another process holds the lock.
+
+    Raises:
+        DataError: Another process holds it, and ``wait`` is False.
+    """
+    with path.open("a") as file:
+        try:
+            # Unlike flock's, this lock belongs to the process, not to the open file, so a killed
+            # run's data loaders do not keep it.
+            fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except (BlockingIOError, PermissionError):
+            raise DataError(
+                f"{path.parent}: another process is writing there; wait for it to end, or write to "
+                "another folder (--output)"
+            ) from None
+        yield
 
 
 @contextmanager

@@ -1,11 +1,14 @@
 import errno
+import multiprocessing
 import shutil
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from compositor.files import DataError, replacing
+from compositor.files import DataError, locked, replacing
 
 
 def test_a_file_takes_its_place_whole(tmp_path: Path) -> None:
@@ -48,3 +51,28 @@ def test_a_full_disk_is_named(
         assert str(raised.value).startswith(f"{tmp_path}: the disk is full")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_lock_is_one_process_s_until_that_ends(tmp_path: Path) -> None:
+    path, killed = tmp_path / "lock", []
+    context = multiprocessing.get_context("fork")
+    held = context.Event()
+
+    def hold() -> None:
+        with locked(path):
+            held.set()
+            time.sleep(60)
+
+    def kill() -> None:
+        killed.append(True)
+        other.kill()
+
+    other = context.Process(target=hold)
+    other.start()
+    assert held.wait(60)
+    with pytest.raises(DataError, match=f"{tmp_path}: another process is writing"), locked(path):
+        pass
+    threading.Timer(0.1, kill).start()
+    with locked(path, wait=True):
+        assert killed
+    other.join()

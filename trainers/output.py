@@ -1,6 +1,5 @@
 """The folder that a run writes to, which no other run may use meanwhile."""
 
-import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,7 +8,7 @@ from pathlib import Path
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
-from compositor.files import DataError, check_writable
+from compositor.files import DataError, check_writable, locked
 
 
 @contextmanager
@@ -29,7 +28,8 @@ def claimed(folder: Path, state: PartialState, restart: bool) -> Iterator[None]:
     with ExitStack() as stack:
         if state.is_main_process:
             try:
-                stack.enter_context(_locked(folder))
+                check_writable(folder)
+                stack.enter_context(locked(folder / "lock"))
                 earlier = ("checkpoints", "tensorboard", "models/*-seed*") if restart else ()
                 for path in (path for name in earlier for path in folder.glob(name)):
                     shutil.rmtree(path)
@@ -39,20 +39,4 @@ def claimed(folder: Path, state: PartialState, restart: bool) -> Iterator[None]:
         broadcast_object_list(refusal)
         if refusal[0] is not None:
             raise DataError(refusal[0])
-        yield
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    check_writable(folder)
-    with (folder / "lock").open("a") as file:
-        try:
-            # Unlike flock's, this lock belongs to the process, not to the open file, so a killed
-            # run's data loaders do not keep it.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            raise DataError(
-                f"{folder}: another run is writing there; wait for it to end, or write to another "
-                "folder (--output)"
-            ) from None
         yield

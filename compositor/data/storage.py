@@ -6,13 +6,11 @@ chunks, and a chunk counts only once it is on disk, so that preparing resumes fr
 it was killed.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from compositor.data.records import Ignored, Item, Record, Records, Skip
-from compositor.files import DataError, replacing, roomy
+from compositor.files import DataError, locked, replacing, roomy
 
 VERSION = 3
 """Version of the format and of the processing: changing it prepares everything again."""
@@ -104,7 +102,7 @@ def fill(
     """
     cache = folder / f"{kind.split()[0]}-{_key(records, shape, kind)}"
     cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache):
+    with locked(cache / "lock", wait=True):  # one process prepares, others wait
         writer = _Writer(cache, records, shape)
         if not writer.progress["complete"]:
             writer.fill(encode)
@@ -243,11 +241,3 @@ def state(records: Records[Item]) -> str:
                 found = "missing"
             digest.update(f"{record.name} {file} {found}\n".encode(errors="surrogatepass"))
     return digest.hexdigest()
-
-
-@contextmanager
-def _locked(cache: Path) -> Iterator[None]:
-    """Let one process of a data-parallel run prepare while the others wait."""
-    with (cache / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

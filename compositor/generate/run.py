@@ -8,12 +8,13 @@ from typing import Any
 from tqdm import tqdm
 
 import compositor
+from compositor.files import locked
 from compositor.generate import finish
 from compositor.generate.config import Config
 from compositor.generate.material import Sources, read
 from compositor.generate.processes import Job, Workers
 from compositor.generate.scenes import Tally
-from compositor.generate.shards import DIGESTS, Shards, claimed, settle
+from compositor.generate.shards import DIGESTS, Shards, settle
 
 MakeShards = Callable[[Config, list[int]], object]
 SOURCES = ("cutouts", "backgrounds", "distractors", "match")
@@ -56,14 +57,14 @@ def generate(
     before = finish.written(config.output)
     here = replace(config, workers=1) if make_shards else config
     with Workers(Job(here, sources, shards)) as workers:
-        with claimed(config.output, f"shard-{launch}"):
+        with locked(config.output / f".shard-{launch}.lock"):
             missing = shards.missing(first, launches)
             if make_shards is None:
                 make(workers, missing)
             elif missing:
                 make_shards(config, missing)
         if not shards.missing():
-            with claimed(config.output, "formats", wait=True):
+            with locked(config.output / ".formats.lock", wait=True):
                 # Two launches that end at once both see all shards; the first of them writes.
                 if finish.written(config.output) == before:
                     finish.write(workers)

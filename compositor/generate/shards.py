@@ -4,12 +4,10 @@ A shard's content depends on the settings and its number alone, so resuming mean
 are missing, whoever made the others.
 """
 
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 
 from compositor.data.frames import pillow
 from compositor.data.labels import LabelledPicture
-from compositor.files import DataError, check_writable, roomy, write
+from compositor.files import DataError, check_writable, locked, roomy, write
 from compositor.generate.scenes import TOO_EASY, Maker, Tally
 
 SCENES = 50
@@ -155,7 +153,7 @@ def settle(folder: Path, settings: Mapping[str, str]) -> None:
     """
     check_writable(folder)
     path, shards, text = folder / SETTINGS, folder / "shards", json.dumps(settings, indent=1)
-    with claimed(folder, "settings", wait=True):  # launches begin at once
+    with locked(folder / ".settings.lock", wait=True):  # launches begin at once
         if not any(shards.glob("*/*.jpg")):
             if not path.is_file() or path.read_bytes() != text.encode():
                 # Shards may be whole without a picture: all their scenes were too easy for others.
@@ -184,21 +182,3 @@ def _settings(path: Path) -> dict[str, Any]:
             "is unknown; write to another folder (--output), or delete this one"
         ) from None
     return held
-
-
-@contextmanager
-def claimed(folder: Path, name: str, wait: bool = False) -> Iterator[None]:
-    """Hold a lock in a folder, which a killed process gives back.
-
-    Raises:
-        DataError: Another process holds it, and ``wait`` is False.
-    """
-    with (folder / f".{name}.lock").open("a") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except (BlockingIOError, PermissionError):
-            raise DataError(
-                f"{folder}: another process is writing there; wait for it to end, or write to "
-                "another folder (--output)"
-            ) from None
-        yield

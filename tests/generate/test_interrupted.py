@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from compositor.files import DataError
+from compositor.files import DataError, locked
 from compositor.generate import Config, generate, run
-from compositor.generate.shards import claimed
 from tests.generate.tiny import config, content
 
 
@@ -122,7 +121,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
     held, leave = context.Event(), context.Event()
 
     def hold() -> None:
-        with claimed(options.output, "shard-0-of-1"):
+        with locked(options.output / ".shard-0-of-1.lock"):
             held.set()
             leave.wait(60)
 

@@ -115,7 +115,7 @@ def test_a_second_run_in_the_folder_is_refused_while_the_first_lives(
         while not list(checkpoints.glob("*/random.pt")) and time.monotonic() < deadline:
             assert first.poll() is None, first.communicate()
             time.sleep(0.1)
-        message = f"error: {tmp_path / 'out'}: another run is writing there; wait for it to end"
+        message = f"error: {tmp_path / 'out'}: another process is writing there; wait for it to end"
         for more in ((), ("--restart",)):
             with pytest.raises(SystemExit, match=message):
                 command.main([*line, *more])
