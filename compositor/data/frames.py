@@ -1,11 +1,10 @@
 """Brings photographs and objects to one canvas size, and images to Pillow."""
 
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
 from PIL import Image
 
-from compositor.data.images import box_of
+from compositor.data.images import box_of, nearest
 from compositor.data.records import Annotation, Cutout, Photograph
 
 EDGE = 16
@@ -73,11 +72,8 @@ def _continued(cutout: Cutout) -> NDArray[np.uint8]:
     """The image, and around the object its nearest colours, which would show in a blurred edge."""
     x1, y1, x2, y2 = box_of(cutout.mask)
     around = np.s_[max(y1 - EDGE, 0) : y2 + EDGE, max(x1 - EDGE, 0) : x2 + EDGE]
-    rows, columns = scipy.ndimage.distance_transform_edt(
-        ~cutout.mask[around], return_distances=False, return_indices=True
-    )
     continued = cutout.image.copy()
-    continued[around] = cutout.image[around][rows, columns]
+    continued[around] = cutout.image[around][nearest(cutout.mask[around])]
     return continued
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.ndimage
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -184,6 +185,14 @@ def box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     if not len(rows):
         raise ValueError("mask: has no pixel")
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def nearest(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """For each pixel, row and column of the mask's pixel that is nearest: an index."""
+    rows, columns = scipy.ndimage.distance_transform_edt(
+        ~mask, return_distances=False, return_indices=True
+    )
+    return rows, columns
 
 
 def ious(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:

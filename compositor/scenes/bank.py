@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from math import ceil, log2
 
 import numpy as np
-import scipy.ndimage
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from compositor.data.images import box_of
+from compositor.data.images import box_of, nearest
 from compositor.data.records import Cutout
 
 OUTLINE = 64
@@ -81,10 +80,9 @@ def banked(cutout: Cutout, largest: int | None = None) -> BankedCutout:
     # A frame that halves evenly, so that all levels cover the same.
     step = 2**halvings
     frame = (ceil(mask.shape[0] / step) * step, ceil(mask.shape[1] / step) * step)
-    rows, columns = _nearest(mask, frame)
-    colours = image[rows, columns].astype(np.float32)
-    inside = np.zeros(frame, np.float32)
-    inside[: mask.shape[0], : mask.shape[1]] = mask
+    solid = np.zeros(frame, np.bool_)
+    solid[: mask.shape[0], : mask.shape[1]] = mask
+    colours, inside = image[nearest(solid)].astype(np.float32), solid.astype(np.float32)
     levels: list[Level] = []
     for number in range(halvings + 1):
         if number:
@@ -134,18 +132,6 @@ class Bank:
 
     def __getitem__(self, index: int) -> BankedCutout:
         return self._cutouts[index]
-
-
-def _nearest(
-    mask: NDArray[np.bool_], frame: tuple[int, int]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """For each pixel of the frame, row and column of the object's pixel that is nearest."""
-    padded = np.zeros(frame, np.bool_)
-    padded[: mask.shape[0], : mask.shape[1]] = mask
-    rows, columns = scipy.ndimage.distance_transform_edt(
-        ~padded, return_distances=False, return_indices=True
-    )
-    return rows, columns
 
 
 def _halved(values: NDArray[np.float32]) -> NDArray[np.float32]:
