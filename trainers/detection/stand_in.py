@@ -23,6 +23,7 @@ from compositor.data import storage
 from compositor.data.frames import centre
 from compositor.data.read import gmu
 from compositor.data.records import Cutout, Photograph, Records
+from compositor.data.write import voc
 from compositor.files import replacing
 from compositor.scenes.placement import Range, Visibility, outlines
 from compositor.scenes.random_placement import PlacementRules, random_placement
@@ -146,14 +147,7 @@ def _picture(pixels: NDArray[np.uint8]) -> Tensor:
 def _write(scene: Path, name: str, picture: Tensor, objects: Sequence[tuple[str, Tensor]]) -> None:
     root = ElementTree.Element("annotation")
     for kind, box in objects:
-        element = ElementTree.SubElement(root, "object")
-        ElementTree.SubElement(element, "name").text = kind
-        sides = ElementTree.SubElement(element, "bndbox")
-        # VOC counts from 1 and includes the last pixel.
-        for side, value, first in zip(
-            ("xmin", "ymin", "xmax", "ymax"), box.tolist(), (1, 1, 0, 0), strict=True
-        ):
-            ElementTree.SubElement(sides, side).text = str(int(value) + first)
+        voc.add_object(root, kind, box.tolist())
     with replacing(scene / "Images" / f"{name}.png") as partial:
         Image.fromarray(picture.permute(1, 2, 0).numpy()).save(partial)
     with replacing(scene / "Annotations" / f"{name}.xml") as partial:

@@ -97,6 +97,22 @@ def write(folder: Path, pictures: Iterable[LabelledPicture], classes: Sequence[s
     Writer(classes).write(folder, pictures)
 
 
+def add_object(
+    root: ElementTree.Element, name: str, box: Sequence[float], **flags: str | int
+) -> None:
+    """Add an object: its flags, and its box, counted from 1 and with its last pixel."""
+    element = ElementTree.SubElement(root, "object")
+    _add(element, name=name, **flags)
+    x1, y1, x2, y2 = box
+    _add(
+        ElementTree.SubElement(element, "bndbox"),
+        xmin=math.floor(x1) + 1,
+        ymin=math.floor(y1) + 1,
+        xmax=math.ceil(x2),
+        ymax=math.ceil(y2),
+    )
+
+
 def _make_folders(root: Path) -> None:
     sets = (f"ImageSets/{task}" for task in ("Main", "Segmentation"))
     for name in ("Annotations", "SegmentationObject", "SegmentationClass", *sets):
@@ -120,22 +136,14 @@ def _write_xml(path: Path, picture: LabelledPicture, classes: Sequence[str], mas
     _add(ElementTree.SubElement(root, "size"), width=width, height=height, depth=3)
     _add(root, segmented=int(masked))
     for instance in picture.instances:
-        element = ElementTree.SubElement(root, "object")
-        x1, y1, x2, y2 = instance.box
-        _add(
-            element,
-            name=classes[instance.label],
+        add_object(
+            root,
+            classes[instance.label],
+            instance.box,
             pose="Unspecified",
             truncated=int(instance.truncation > TRUNCATED),
             occluded=int(1 - instance.visibility > OCCLUDED),
             difficult=int(instance.ignore),
-        )
-        _add(
-            ElementTree.SubElement(element, "bndbox"),
-            xmin=math.floor(x1) + 1,
-            ymin=math.floor(y1) + 1,
-            xmax=math.ceil(x2),
-            ymax=math.ceil(y2),
         )
     ElementTree.indent(root)
     path.write_bytes(ElementTree.tostring(root, "utf-8"))
