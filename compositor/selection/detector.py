@@ -132,10 +132,10 @@ def labels_by_name(detector: Detector, classes: Sequence[str]) -> list[int]:
     names = names_of(detector)
     if names is None:
         return list(range(len(classes)))
-    known = [_plain(name) for name in names]
+    known = [plain_name(name) for name in names]
     labels = [0]
     for name in classes[1:]:
-        found = [label for label, other in enumerate(known) if other == _plain(name)]
+        found = [label for label, other in enumerate(known) if other == plain_name(name)]
         if len(found) != 1:
             times = "twice or more" if found else "not"
             raise DetectorError(
@@ -173,7 +173,8 @@ def reason(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A class's name as it is compared: without case, and spaces for underscores."""
     return name.replace("_", " ").casefold()
 
 

@@ -12,6 +12,7 @@ from torchvision.models import VGG16_BN_Weights, vgg16_bn
 from torchvision.ops import FrozenBatchNorm2d
 
 from compositor.selection.detector import reason
+from compositor.selection.weights import is_state, loaded, misfit
 from trainers.detectors.model_file import is_model
 
 BackboneName = Literal["vgg16_bn", "efficientnet_lite0"]
@@ -165,19 +166,11 @@ def load(
         WeightsError: The state dict belongs to another network.
     """
     own, state = network.state_dict(), dict(state)
-    for name in sorted(own.keys() ^ state.keys()):
-        raise WeightsError(
-            f"{option}: {source!r} {'lacks' if name in own else 'has'} {name}, wanted the weights "
-            f"of {type(network).__name__} and nothing else"
-        )
-    for name, value in own.items():
-        if state[name].shape != value.shape:
-            if name not in resized:
-                raise WeightsError(
-                    f"{option}: {source!r} has {name} of shape {tuple(state[name].shape)}, wanted "
-                    f"{tuple(value.shape)}"
-                )
-            state[name] = value
+    if wrong := misfit(own, state, resized):
+        raise WeightsError(f"{option}: {source!r} does not fit {type(network).__name__}: {wrong}")
+    for name in resized:
+        if state[name].shape != own[name].shape:
+            state[name] = own[name]
     network.load_state_dict(state)
 
 
@@ -233,17 +226,15 @@ def _fetch(pretrained: Any, option: str) -> dict[str, Tensor]:
 
 def _read(path: Path, option: str) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content: dict[str, Any] = loaded(path)
     except FileNotFoundError:
         raise WeightsError(
             f"{option}: got {str(path)!r}, wanted 'default', 'none' or a file that exists"
         ) from None
-    except Exception as error:
-        # torch.load has no error type of its own: a damaged file can raise any of several.
+    except (OSError, ValueError) as error:
         raise WeightsError(
             f"{option}: {path} cannot be read as PyTorch weights ({reason(error)})"
         ) from error
-    tensors = isinstance(content, dict) and all(isinstance(v, Tensor) for v in content.values())
-    if not (tensors or is_model(content)):
+    if not (is_state(content) or is_model(content)):
         raise WeightsError(f"{option}: {path} is not a state dict, wanted names with tensors")
     return content

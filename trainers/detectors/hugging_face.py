@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_convert, clip_boxes_to_image
 
+from compositor.selection.adapters.hugging_face import LOCAL, pretrained
 from compositor.selection.detector import reason
 from trainers.detectors.backbones import DEFAULT, NONE, Heads, chosen, load, read
 from trainers.detectors.base import Detections, Target, TargetError, TrainableDetector
@@ -130,7 +131,9 @@ def build(
         processor = getattr(transformers, kind).from_dict(options["processor"])
         with torch.device("meta"):
             other = _model(options["config"], classes).state_dict()
-        state = found.state if found else _trained(folder) if weights == DEFAULT else {}
+        state = found.state if found else {}
+        if weights == DEFAULT:
+            state = pretrained(folder).state_dict()
     if not hasattr(processor, "post_process_object_detection"):
         raise TargetError(f"target.network: {name}: its {kind} gives no boxes, wanted a detector's")
     own = network.state_dict()
@@ -152,27 +155,12 @@ def _described(folder: str) -> dict[str, Any]:
 
     if not Path(folder).is_dir():  # it could be a model's name, which would be downloaded
         raise ValueError("wanted a local folder")
-    where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    config = AutoConfig.from_pretrained(folder, **where)
-    processor = AutoImageProcessor.from_pretrained(folder, **where)
+    config = AutoConfig.from_pretrained(folder, **LOCAL)
+    processor = AutoImageProcessor.from_pretrained(folder, **LOCAL)
     return {
         "config": json.loads(config.to_json_string()),
         "processor": json.loads(processor.to_json_string()),
     }
-
-
-def _trained(folder: str) -> dict[str, Tensor]:
-    """A folder's weights, as float32."""
-    from transformers import AutoModelForObjectDetection
-
-    model, loaded = AutoModelForObjectDetection.from_pretrained(
-        folder, output_loading_info=True, local_files_only=True, trust_remote_code=False
-    )
-    left = sorted(map(str, loaded["missing_keys"]))
-    if left:  # which would be random
-        raise ValueError(f"lacks {len(left)} of its weights, {left[0]} first")
-    state: dict[str, Tensor] = model.float().state_dict()
-    return state
 
 
 def _model(plain: Mapping[str, Any], names: Sequence[str]) -> Any:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from compositor.files import DataError, replacing
-from compositor.selection.detector import reason
+from compositor.selection.weights import loaded
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,9 @@ def read(path: Path) -> Model:
         OSError: It cannot be opened.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # given arbitrary bytes, it can raise anything
-        raise DataError(f"{path}: cannot be read as a model.pt ({reason(error)})") from error
+        content = loaded(path)
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be read as a model.pt ({error})") from error
     if not is_model(content):
         raise DataError(f"{path}: is no model.pt, wanted one that a trainer wrote")
     return Model(**content)

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from compositor.selection.detector import plain_name
 from trainers.detectors import nanodet_files
 from trainers.detectors.backbones import (
     DEFAULT,
@@ -138,8 +139,8 @@ def _by_name(
     network: Network, state: dict[str, Tensor], known: Sequence[str], classes: Sequence[str]
 ) -> dict[str, Tensor]:
     """A state dict whose class logits are for ``classes``, those of the network where not known."""
-    rows = {_plain(name): row for row, name in enumerate(known)}
-    wanted = [rows.get(_plain(name)) for name in classes[1:]]
+    rows = {plain_name(name): row for row, name in enumerate(known)}
+    wanted = [rows.get(plain_name(name)) for name in classes[1:]]
     own, state = network.state_dict(), dict(state)
     for name in LAST:
         value = state.get(name)
@@ -150,7 +151,3 @@ def _by_name(
         logits = own[name][: -4 * BINS] if None in wanted or not known else value[wanted]
         state[name] = torch.cat((logits, value[-4 * BINS :]))
     return state
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ").casefold()

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from compositor.selection.detector import DetectorError, reason
 
+LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""Nothing is downloaded, and no code of a folder is run."""
+
 
 class HuggingFaceDetector:
     """A model for object detection of ``transformers``, with its image processor.
@@ -40,6 +43,23 @@ class HuggingFaceDetector:
         return found
 
 
+def pretrained(folder: str) -> Any:
+    """A folder's model for object detection, as float32.
+
+    Raises:
+        ValueError: It lacks weights, which ``transformers`` would make up.
+    """
+    from transformers import AutoModelForObjectDetection
+
+    model, loaded = AutoModelForObjectDetection.from_pretrained(
+        folder, output_loading_info=True, **LOCAL
+    )
+    left = sorted(map(str, [*loaded["missing_keys"], *loaded["mismatched_keys"]]))
+    if left:
+        raise ValueError(f"lacks {len(left)} of its weights, {left[0]} first")
+    return model.float()
+
+
 def load(folder: str, device: torch.device) -> HuggingFaceDetector:
     """Load a detector from a folder, without the network and without running code from it.
 
@@ -49,23 +69,16 @@ def load(folder: str, device: torch.device) -> HuggingFaceDetector:
     if not Path(folder).is_dir():  # it could be a model's name, which would be downloaded
         raise DetectorError(f"hf: got {folder!r}, wanted a local folder")
     try:
-        from transformers import AutoImageProcessor, AutoModelForObjectDetection
+        from transformers import AutoImageProcessor
     except ImportError as error:
         raise DetectorError(
             f"hf: needs transformers: pip install transformers ({error})"
         ) from error
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        processor = AutoImageProcessor.from_pretrained(folder, **options)
-        model, loaded = AutoModelForObjectDetection.from_pretrained(
-            folder, output_loading_info=True, **options
-        )
-        detector = HuggingFaceDetector(model.to(device, torch.float32), processor)
+        processor = AutoImageProcessor.from_pretrained(folder, **LOCAL)
+        detector = HuggingFaceDetector(pretrained(folder).to(device), processor)
     except Exception as error:  # given arbitrary files, it can raise anything
         raise DetectorError(f"hf: {folder}: cannot be loaded ({reason(error)})") from error
-    left = sorted(map(str, loaded["missing_keys"])) + sorted(map(str, loaded["mismatched_keys"]))
-    if left:  # which would be random
-        raise DetectorError(f"hf: {folder}: lacks {len(left)} of its weights, {left[0]} first")
     if not hasattr(processor, "post_process_object_detection"):
         raise DetectorError(
             f"hf: {folder}: its {type(processor).__name__} gives no boxes, wanted one for detection"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchvision.models import detection, get_model, get_model_weights, list_models
 
 from compositor.selection.detector import DetectorError, reason
+from compositor.selection.weights import is_state, loaded, misfit
 
 
 class TorchvisionDetector:
@@ -75,7 +76,11 @@ def _from_file(name: str, path: Path, published: Any) -> tuple[nn.Module, Sequen
     head = next(key for key in one if one[key].shape != two[key].shape)
     classes = max(state[head].numel() // one[head].numel(), 1) if head in state else 1
     network = _untrained(name, classes)
-    _fit(network, state, f"{path}: does not fit torchvision:{name} with {classes} classes")
+    if wrong := misfit(network.state_dict(), state):
+        raise DetectorError(
+            f"{path}: does not fit torchvision:{name} with {classes} classes: {wrong}"
+        )
+    network.load_state_dict(state)
     categories: list[str] = published.DEFAULT.meta["categories"]
     return network, categories if len(categories) == classes else None
 
@@ -92,27 +97,11 @@ def _state(path: Path, names: Iterable[str]) -> Mapping[str, Tensor]:
             f"weights: got {path}, wanted a file with a state_dict, or one of {', '.join(names)}"
         )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # given arbitrary bytes, it can raise anything
+        state = loaded(path)
+    except (OSError, ValueError) as error:
         raise DetectorError(f"{path}: cannot be read as a state_dict ({reason(error)})") from error
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not is_state(state):
         raise DetectorError(
             f"{path}: got {type(state).__name__}, wanted a state_dict, names with their tensors"
         )
     return state
-
-
-def _fit(network: nn.Module, state: Mapping[str, Tensor], complaint: str) -> None:
-    """Load a ``state_dict``, or say in a line what of it does not fit."""
-    wanted = network.state_dict()
-    wrong = {
-        "missing": [key for key in wanted if key not in state],
-        "unknown": [key for key in state if key not in wanted],
-        "of another shape": [
-            key for key in wanted if key in state and state[key].shape != wanted[key].shape
-        ],
-    }
-    if any(wrong.values()):
-        parts = [f"{len(k)} tensors {how}, {k[0]} first" for how, k in wrong.items() if k]
-        raise DetectorError(f"{complaint}: {'; '.join(parts)}")
-    network.load_state_dict(state)

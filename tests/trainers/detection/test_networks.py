@@ -137,8 +137,11 @@ def test_weights_that_cannot_be_had_are_one_clear_error(tmp_path: Path) -> None:
     network = nn.Linear(2, 3)
     for content, message in (
         ([1], "is not a state dict"),
-        ({"weight": torch.zeros(3, 2)}, "lacks bias, wanted the weights of Linear"),
-        ({"weight": torch.zeros(3, 2), "bias": torch.zeros(4)}, r"bias of shape \(4,\)"),
+        ({"weight": torch.zeros(3, 2)}, "does not fit Linear: 1 tensors missing, bias first"),
+        (
+            {"weight": torch.zeros(3, 2), "bias": torch.zeros(4)},
+            r"1 tensors of another shape, bias \(4,\) for \(3,\)",
+        ),
     ):
         torch.save(content, file)
         with pytest.raises(WeightsError, match=message):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trainers.detectors import TargetError, build, load, model_file
@@ -161,7 +162,7 @@ def test_what_is_no_detector_is_refused_in_a_line(tmp_path: Path) -> None:
     assert f"hf:{tmp_path}/empty: cannot be loaded (" in line(f"hf:{tmp_path}/empty")
     name = folder(tmp_path / "detr", "Detr")
     torch.save({"a": torch.ones(1)}, tmp_path / "state.pth")
-    assert "wanted the weights of DetrForObjectDetection" in line(name, str(tmp_path / "state.pth"))
+    assert "does not fit DetrForObjectDetection: " in line(name, str(tmp_path / "state.pth"))
     (tmp_path / "detr" / "model.safetensors").write_bytes(b"no")
     assert f"{name}: cannot be loaded (" in line(name)
     assert made(name, "none").network.config.num_labels == 2
@@ -175,6 +176,15 @@ def test_what_is_no_detector_is_refused_in_a_line(tmp_path: Path) -> None:
     assert "got 'random', wanted 'kept', as nothing of Yolos" in line(name, "none", "random")
     transformers.ViTImageProcessor().save_pretrained(tmp_path / "yolos")
     assert line(name, "none").endswith("its ViTImageProcessor gives no boxes, wanted a detector's")
+
+
+def test_weights_that_a_folder_lacks_are_not_made_up(tmp_path: Path) -> None:
+    name, path = folder(tmp_path, "Detr"), tmp_path / "model.safetensors"
+    whole, key = load_file(path), "bbox_predictor.layers.0.weight"
+    for held in ({}, {key: whole[key][:1]}):
+        save_file({k: v for k, v in whole.items() if k != key} | held, path, {"format": "pt"})
+        with pytest.raises(TargetError, match=f"cannot be loaded .*{key}"):
+            made(name)
 
 
 @pytest.mark.parametrize("kind", FAMILY)
