@@ -67,11 +67,11 @@ def test_the_share_at_random_keeps_affnists_law(
         assert float(law.mean(0).abs().max()) < 5 * 0.018 / math.sqrt(share * 4)
 
 
-def test_a_fitted_law_proposes_where_t_fails_and_foretells_it(
-    digits: Digits, cache: HardExampleCache
-) -> None:
+def test_a_fitted_law_proposes_where_t_fails_and_foretells_it(digits: Digits) -> None:
     """T fails on the lower classes turned one way, on the others turned the other way."""
     way = FittedRenewal(Accelerator(cpu=True), settings(0.0), digits, 0)
+    cache = HardExampleCache(sampling.CLASSES)
+    cache.open(30)  # a block of 300 answers
     before = [p.clone() for p in way._law.parameters()]
     filled(way, cache)
     many = several(digits, 2000)
@@ -82,7 +82,7 @@ def test_a_fitted_law_proposes_where_t_fails_and_foretells_it(
 
     # Before it has learnt: half of them, with a standard deviation of 1.1 %.
     assert foreseen(way._place(many)) == pytest.approx(0.5, abs=0.06)
-    for _ in range(15):
+    for _ in range(10):
         labels, turned = cache["labels"], cache["position"][:, 0]
         hard = (turned > 0) == (labels < 5)
         way._answered(cache, {i: 0.5 if h else -0.5 for i, h in enumerate(hard.tolist())})
