@@ -51,6 +51,9 @@ def best(
 ) -> str | None:
     """A line on the detector to take: of the best way's runs, by the mean of the seeds, the best.
 
+    By the mean AP over the IoUs that were measured: at the least of them alone, T may have nothing
+    left to gain.
+
     Args:
         config: The experiment's config.
         histories: Each run's records, by its name and seed.
@@ -61,10 +64,10 @@ def best(
     ap: dict[str, dict[int, float]] = {}
     for name, runs in histories.items():
         for seed, history in runs.items():
-            iou, value = next(iter(history[-1]["ap"]["mean"].items()))
-            if value is None:
+            found = history[-1]["ap"]["mean"]
+            if None in found.values():
                 return None
-            ap.setdefault(name, {})[seed] = 100 * value
+            ap.setdefault(name, {})[seed] = 100 * statistics.mean(found.values())
     if len(ap) < 2 or "baseline" not in ap:
         return None
     mean = {name: statistics.mean(runs.values()) for name, runs in ap.items()}
@@ -73,7 +76,7 @@ def best(
     seed = max(ap[name], key=lambda seed: ap[name][seed])
     line = (
         f"best: {model_path(config, name, seed)} ({name}, seed {seed}), "
-        f"AP {ap[name][seed]:.1f} at IoU {iou:g}"
+        f"AP {ap[name][seed]:.1f} (mean of IoU {min(found):g} to {max(found):g})"
     )
     if name == "baseline":
         return f"{line}: composites did not help"

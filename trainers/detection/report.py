@@ -178,7 +178,7 @@ def _per_iou(results: Mapping[str, Any]) -> list[list[str]]:
         ("shortfall", _counts(search, "shortfall")),
         ("CPU minutes a run", minutes),
     ):
-        if any(cell != "-" for cell in cells.values()):
+        if not {"-", "0", "0.0"}.issuperset(cells.values()):
             rows.append([name, *(cells.get(way, "-") for way in ap), *("-" for _ in theirs)])
     return rows
 
