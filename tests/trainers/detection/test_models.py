@@ -27,8 +27,8 @@ def told(runs: Runs) -> str | None:
 
 def test_one_seed() -> None:
     assert told({"baseline": {0: 0.5}, "matched": {0: 0.613}, "random": {0: 0.6}}) == (
-        "best: out/models/matched-seed0/model.pt (matched, seed 0), AP 61.3 (mean of IoU 0.5 to 0.8), "
-        "+11.3 over real pictures alone"
+        "best: out/models/matched-seed0/model.pt (matched, seed 0), AP 61.3 "
+        "(mean of IoU 0.5 to 0.8), +11.3 over real pictures alone"
     )
 
 
@@ -37,16 +37,16 @@ def test_the_best_way_is_the_best_on_average() -> None:
     runs: Runs = {"random": {3: 0.7, 4: 0.3}, "baseline": {3: 0.5, 4: 0.4}}
     runs["matched"] = {3: 0.5, 4: 0.6}
     assert told(runs) == (
-        "best: out/models/matched-seed4/model.pt (matched, seed 4), AP 60.0 (mean of IoU 0.5 to 0.8), "
-        "+10.0 over real pictures alone, mean of 2 seeds"
+        "best: out/models/matched-seed4/model.pt (matched, seed 4), AP 60.0 "
+        "(mean of IoU 0.5 to 0.8), +10.0 over real pictures alone, mean of 2 seeds"
     )
 
 
 @pytest.mark.parametrize("matched", [0.4, 0.5])
 def test_composites_that_do_not_help(matched: float) -> None:
     assert told({"matched": {0: matched}, "baseline": {0: 0.5}}) == (
-        "best: out/models/baseline-seed0/model.pt (baseline, seed 0), AP 50.0 (mean of IoU 0.5 to 0.8): "
-        "composites did not help"
+        "best: out/models/baseline-seed0/model.pt (baseline, seed 0), AP 50.0 "
+        "(mean of IoU 0.5 to 0.8): composites did not help"
     )
 
 
