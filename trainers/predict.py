@@ -48,8 +48,8 @@ class Config:
     images: Path | None = None
     """A picture, or a folder of them."""
     annotations: Path | None = None
-    """A file in COCO's format that lists the pictures in --images, such as the test.json that
-    trainers.voc leaves, and trainers.coco of the pictures it held out."""
+    """A file in COCO's format that lists pictures in --images, or in a folder in it, such as the
+    test.json that trainers.voc leaves, and trainers.coco of the pictures it held out."""
     against: Path | None = None
     """Another model.pt whose recall is told beside the model's; needs --annotations."""
     threshold: float = 0.5
@@ -162,8 +162,9 @@ def _annotated(path: Path) -> COCO:
 
 def _listed(place: Path, truth: COCO | None) -> list[Listed]:
     if truth is not None:
+        folder = _folder(place, [image["file_name"] for image in truth.imgs.values()])
         return [
-            Listed(image["file_name"], place / image["file_name"], number)
+            Listed(image["file_name"], folder / image["file_name"], number)
             for number, image in truth.imgs.items()
         ]
     if place.is_file():
@@ -172,6 +173,18 @@ def _listed(place: Path, truth: COCO | None) -> list[Listed]:
     return [
         Listed(str(path.relative_to(place)), path, number) for number, path in enumerate(paths, 1)
     ]
+
+
+def _folder(place: Path, names: Sequence[str]) -> Path:
+    """The folder that annotated names are relative to: the place, or one of the folders in it."""
+    inside = sorted(path for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
+    for folder in (place, *inside):
+        if any((folder / name).is_file() for name in names):
+            return folder
+    raise DataError(
+        f"images: {place} has none of the {len(names)} annotated pictures ({names[0]} first), nor "
+        "has a folder in it"
+    )
 
 
 def _category_ids(classes: Sequence[str], truth: COCO | None) -> dict[int, int]:

@@ -113,6 +113,11 @@ def test_annotations_give_ids_and_an_ap(
     results = run(model, tmp_path / "out", "--images", place, "--annotations", file)
     assert {one["category_id"] for one in results} == {7}
     assert {one["image_id"] for one in results} == {31, 32}
+    # So it is where the pictures are in a folder of --images, as COCO's are in that of their split.
+    above = run(model, tmp_path / "out", "--images", place.parent, "--annotations", file)
+    assert above == results
+    with pytest.raises(SystemExit, match=r"images: \S*annotations has none of the 2 .*.1.jpg first"):
+        run(model, tmp_path / "out", "--images", file.parent, "--annotations", file)
     printed = capsys.readouterr().out
     assert "Average Precision  (AP) @[ IoU=0.50 " in printed
     assert "Recall at IoU 0.5 of a score of 0.5 or more" in printed
