@@ -92,6 +92,7 @@ def read(config: COCOConfig) -> Data:
         if config.cutouts is None:
             objects = _only(objects, tested, False)
     else:
+        (config.output / "test.json").unlink(missing_ok=True)  # of a run that held some out
         test = coco.photographs(test_file, learnt.classes[1:], keep_empty=True, absent=True)
     real = backgrounds = prepare_photographs(learnt, config.cache, config.size)
     if config.backgrounds is not None:

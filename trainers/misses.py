@@ -20,7 +20,8 @@ from trainers.detectors.base import Detections
 
 IOU = 0.5
 SMALL, MEDIUM = 32**2, 96**2
-"""COCO's: below, and up to, so many pixels of an object's annotated area."""
+"""COCO's limits in pixels: an object whose annotated area is up to the first is small, up to the
+second medium."""
 KINDS: Mapping[str, Sequence[str]] = {
     "size": ("small", "medium", "large"),
     "overlap": ("none", "up to a third", "more"),
@@ -193,10 +194,16 @@ class Misses:
         half = max(CONTEXT * max(x2 - x1, y2 - y1), LEAST) / 2
         left, top = round((x1 + x2) / 2 - half), round((y1 + y2) / 2 - half)
         span, shift = round(2 * half), np.array([left, top] * 2)
-        boxes = [((box - shift).tolist(), FOUND) for box in one.found]
-        boxes.append(((one.box - shift).tolist(), MISSED))
-        # Black beyond the picture.
-        around = Image.fromarray(pixels).crop((left, top, left + span, top + span))
+        scale = min(1.0, SIDE / span)
+        boxes = [((scale * (box - shift)).tolist(), FOUND) for box in one.found]
+        boxes.append(((scale * (one.box - shift)).tolist(), MISSED))
+        around = Image.new("RGB", (round(scale * span),) * 2)  # black beyond the picture
+        height, width = pixels.shape[:2]
+        seen = (max(left, 0), max(top, 0), min(left + span, width), min(top + span, height))
+        if seen[0] < seen[2] and seen[1] < seen[3]:
+            shape = [max(1, round(scale * (seen[n + 2] - seen[n]))) for n in (0, 1)]
+            part = Image.fromarray(pixels).resize(shape, Image.Resampling.BILINEAR, seen, 2)
+            around.paste(part, (round(scale * (seen[0] - left)), round(scale * (seen[1] - top))))
         tile = sheets.tile(np.asarray(around), boxes, SIDE)
         told = f"{self._name(one)} {one.confidences[0]:.2f}"
         ImageDraw.Draw(tile).text((3, 1), told, "white", stroke_fill="black", stroke_width=2)

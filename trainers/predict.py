@@ -82,8 +82,14 @@ def run(config: Config) -> None:
     except (RuntimeError, AssertionError) as error:  # unknown to PyTorch, or not there
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device: got {config.device!r} ({reason})") from error
-    if config.against is not None and (config.images is None or config.annotations is None):
-        raise ConfigError(f"against: got {config.against}, which needs --images and --annotations")
+    if config.images is None and config.export is None:
+        raise ConfigError("images: got none, wanted a picture or a folder, or --export onnx")
+    if config.annotations is not None and config.images is None:
+        raise ConfigError(f"annotations: got {config.annotations}, wanted it only with --images")
+    if config.against is not None and config.annotations is None:
+        raise ConfigError(
+            f"against: got {config.against}, wanted it only with --images and --annotations"
+        )
     detector = detectors.load(config.model, config.device)
     compared = {"model": detector}
     if config.against is not None:
@@ -126,9 +132,10 @@ def predict(config: Config, place: Path, compared: Mapping[str, TrainedDetector]
         f"{config.output}: {sure} objects with a score of {config.threshold:g} or more in "
         f"{len(listed) - len(unread)} pictures; detections.json has {len(results)} with any score"
     )
-    if truth is not None and results:
+    if truth is not None:
+        read = [one.number for one in listed if one.name not in unread]
         categories = list(every_ids[0].values())
-        print(_average_precision(truth, config.output / "detections.json", categories))
+        print(_average_precision(truth, config.output / "detections.json", categories, read))
     if missed is not None:
         print(missed.table(list(compared)))
         missed.write(config.output, list(compared))
@@ -151,10 +158,13 @@ def _annotated(path: Path) -> COCO:
             truth = COCO(str(path))
         if not truth.imgs or not truth.cats:
             raise KeyError("images and categories")
+        _ = [each["file_name"] for each in truth.imgs.values()]
+        _ = [each["name"] for each in truth.cats.values()]
         for each in truth.anns.values():
-            *_, width, height = each["bbox"]
-            each.setdefault("area", width * height)
-            each.setdefault("iscrowd", 0)
+            _, _, width, height = each["bbox"]
+            if each.get("area") is None:
+                each["area"] = width * height
+            each["iscrowd"] = each.get("iscrowd") or 0
     except (ValueError, LookupError, TypeError, AssertionError) as error:
         raise DataError(f"{path}: is not in COCO's format ({error})") from error
     return truth
@@ -178,13 +188,16 @@ def _listed(place: Path, truth: COCO | None) -> list[Listed]:
 def _folder(place: Path, names: Sequence[str]) -> Path:
     """The folder that annotated names are relative to: the place, or one of the folders in it."""
     inside = sorted(path for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
-    for folder in (place, *inside):
-        if any((folder / name).is_file() for name in names):
-            return folder
-    raise DataError(
-        f"images: {place} has none of the {len(names)} annotated pictures ({names[0]} first), nor "
-        "has a folder in it"
+    count, folder = max(
+        ((sum(files.there(each / name) for name in names), each) for each in (place, *inside)),
+        key=lambda found: found[0],
     )
+    if not count:
+        raise DataError(
+            f"images: {place} has none of the {len(names)} annotated pictures ({names[0]} first), "
+            "and neither does any folder in it"
+        )
+    return folder
 
 
 def _category_ids(classes: Sequence[str], truth: COCO | None) -> dict[int, int]:
@@ -234,19 +247,28 @@ def _draw(
             label_background_colors="lime",
             fill_labels=True,
         )
-    name = one.name if one.name.lower().endswith((".jpg", ".jpeg")) else f"{one.name}.jpg"
+    # A name in annotations may be a whole path, or lead out of the folder.
+    parts = Path(one.name).parts
+    name = str(Path(*(part for part in parts if part not in ("..", Path(one.name).anchor))))
+    name = name if name.lower().endswith((".jpg", ".jpeg")) else f"{name}.jpg"
     path = config.output / "pictures" / name
+    if path.resolve() == one.path.resolve():
+        raise DataError(f"output: got {config.output}, which has the pictures to detect on")
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         Image.fromarray(drawn.permute(1, 2, 0).numpy()).save(partial, "JPEG", quality=92)
 
 
-def _average_precision(truth: COCO, path: Path, categories: list[int]) -> str:
-    """COCO's summary, by pycocotools."""
+def _average_precision(
+    truth: COCO, path: Path, categories: list[int], numbers: list[int | str]
+) -> str:
+    """COCO's summary of the pictures of these numbers, by pycocotools."""
+    if path.read_text().strip() == "[]":  # which pycocotools does not take
+        return "AP 0: nothing was detected"
     summary = StringIO()
     with redirect_stdout(StringIO()):
         evaluation = COCOeval(truth, truth.loadRes(str(path)), "bbox")
-        evaluation.params.catIds = categories
+        evaluation.params.catIds, evaluation.params.imgIds = categories, numbers
         evaluation.evaluate()
         evaluation.accumulate()
         with redirect_stdout(summary):

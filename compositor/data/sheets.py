@@ -97,9 +97,8 @@ def tile(
     tile = Image.new("RGB", (side, side), "white")
     tile.paste(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR), (1, 1))
     for (x1, y1, x2, y2), colour in boxes:
-        ImageDraw.Draw(tile).rectangle(
-            [scale * v + 1 for v in (x1, y1, x2 - 1, y2 - 1)], None, colour
-        )
+        corners = (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1))  # of less than a pixel, too
+        ImageDraw.Draw(tile).rectangle([scale * v + 1 for v in corners], None, colour)
     return tile
 
 

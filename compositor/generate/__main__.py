@@ -39,9 +39,12 @@ def main(arguments: Sequence[str] | None = None, make_shards: MakeShards | None 
     config = parse(arguments)
     with _command.one_line(ValueError):  # as a detector's errors are
         output = generate(config, make_shards=make_shards)
-    left = len(Shards(output, config.count).missing())
-    missing = f"wrote {output}; {left} shards of other launches are still missing"
-    print(missing if left else finish.line(output))
+    if left := len(Shards(output, config.count).missing()):
+        print(f"wrote {output}; {left} shards of other launches are still missing")
+    elif not (output / finish.REPORT).exists():
+        print(f"wrote {output}; another launch is writing the formats")
+    else:
+        print(finish.line(output))
 
 
 if __name__ == "__main__":

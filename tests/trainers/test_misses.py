@@ -171,3 +171,25 @@ def test_nothing_is_missed_or_annotated(truth: COCO, tmp_path: Path) -> None:
 def test_detectors_without_a_class_in_common(truth: COCO) -> None:
     with pytest.raises(DataError, match="annotations: have no class that both detectors know"):
         Misses(truth, [{1: 7}, {1: 9}], 0.5)
+
+
+def test_boxes_thinner_than_a_pixel_or_larger_than_the_picture(truth: COCO, tmp_path: Path) -> None:
+    boxes = [
+        [10, 10, 0, 5],
+        [10.2, 10.2, 0.4, 0.4],
+        [-20000, -20000, 60000, 60000],
+        [900, 900, 5, 5],
+    ]
+    truth.imgToAnns[5] = [
+        {"iscrowd": 0, "category_id": 7, "id": n, "image_id": 5, "bbox": box, "area": 1}
+        for n, box in enumerate(boxes)
+    ]
+    misses = Misses(truth, [{1: 7}], 0.5)
+    thin = {"boxes": torch.tensor([[11.0, 9, 11, 12]]), "scores": torch.tensor([0.9])}
+    misses.add(5, tmp_path / "a.png", SIZE, [thin | {"labels": torch.tensor([1])}])
+    misses.write(tmp_path, ["model"])
+    with Image.open(tmp_path / "misses.png") as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))
+    assert len(json.loads((tmp_path / "misses.json").read_text())["missed"]) == 4
+    # The third tile is 150,000 pixels wide, of which the picture has 300: black, and the box.
+    assert np.median(pixels[20 : SIDE - 20, 2 * SIDE + 20 : 3 * SIDE - 20]) == 0

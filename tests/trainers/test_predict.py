@@ -145,6 +145,58 @@ def test_annotations_give_ids_and_an_ap(
         run(model, tmp_path / "out", "--images", place, "--annotations", file)
 
 
+def listing(path: Path, names: Sequence[str], **more: Any) -> Path:
+    """A file in COCO's format that lists pictures, with one object on the first."""
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, 30, 30]}
+    content = {
+        "images": [{"id": n, "file_name": name} for n, name in enumerate(names, 1)],
+        "annotations": [box],
+        "categories": [{"id": 1, "name": "cup"}],
+    }
+    path.write_text(json.dumps(content | more))
+    return path
+
+
+def test_no_picture_is_overwritten(model: Path, pictures: Path, tmp_path: Path) -> None:
+    """Whatever the annotations call them, and wherever the output is."""
+    for path in (own := pictures / "own.jpg", beside := tmp_path / "beside.jpg"):
+        tiny_data.save(path, tiny_data.picture(60, 80))
+    before = own.read_bytes(), beside.read_bytes()
+    file = listing(tmp_path / "a.json", [str(own), "../beside.jpg"])
+    run(model, tmp_path / "out", "--images", pictures, "--annotations", file)
+    assert (own.read_bytes(), beside.read_bytes()) == before
+    drawn = [path.name for path in (tmp_path / "out" / "pictures").rglob("*.jpg")]
+    assert sorted(drawn) == ["beside.jpg", "own.jpg"]
+    (tmp_path / "data").mkdir()
+    shown = pictures.rename(tmp_path / "data" / "pictures")
+    with pytest.raises(SystemExit, match=r"output: got \S*data, which has the pictures to detect"):
+        run(model, tmp_path / "data", "--images", shown)
+    assert (shown / "own.jpg").read_bytes() == before[0]
+
+
+def test_annotated_pictures_that_cannot_be_read_do_not_count(
+    model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box = {"category_id": 1, "area": None, "iscrowd": None}
+    found = run(model, tmp_path / "first", "--images", pictures)
+    best = next(one for one in found if one["category_id"] == 1 and one["file_name"] == "a.png")
+    entries = [box | {"id": n, "image_id": n, "bbox": best["bbox"]} for n in (1, 2)]
+    file = listing(tmp_path / "a.json", ["a.png", "d.jpg"], annotations=entries)  # d.jpg is broken
+    run(model, tmp_path / "out", "--images", pictures, "--annotations", file)
+    printed = capsys.readouterr().out
+    assert "skipped: d.jpg" in printed
+    # Of both pictures, half of the objects at most could be found.
+    assert "(AR) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 1.000" in printed
+
+
+def test_the_folder_with_most_of_the_names_is_taken(model: Path, tmp_path: Path) -> None:
+    for n, name in enumerate(("a/1.jpg", "b/1.jpg", "b/2.jpg")):
+        tiny_data.save(tmp_path / "in" / name, tiny_data.picture(60, 80, n))
+    file = listing(tmp_path / "a.json", ["1.jpg", "2.jpg"])
+    found = run(model, tmp_path / "out", "--images", tmp_path / "in", "--annotations", file)
+    assert {one["image_id"] for one in found} == {1, 2}
+
+
 def test_what_a_run_left_has_the_ap_that_it_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -245,10 +297,25 @@ def test_wrong_input_is_one_line(model: Path, pictures: Path, tmp_path: Path) ->
         ),
         (["--images", tmp_path / "nowhere"], "nowhere"),
         (["--device", "quantum"], "device: got 'quantum'"),
-        (["--against", model], "against: got .*model.pt, which needs --images and --annotations"),
+        (["--against", model], "against: got .*model.pt, wanted it only with --images and"),
+        (
+            ["--annotations", listing(tmp_path / "a.json", ["a.png"], images=[{"id": 1}])],
+            "a.json: is not in COCO's format .'file_name'",
+        ),
+        (
+            ["--annotations", listing(tmp_path / "b.json", ["a.png"], categories=[{"id": 1}])],
+            "b.json: is not in COCO's format .'name'",
+        ),
     ):
         with pytest.raises(SystemExit, match=rf"error: \S*{message}"):
             run(model, tmp_path / "out", "--images", pictures, *more)
+
+
+def test_nothing_to_do_is_an_error(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="error: images: got none, wanted a picture or a folder"):
+        run(model, tmp_path)
+    with pytest.raises(SystemExit, match="error: annotations: got a.json, wanted it only with"):
+        run(model, tmp_path, "--annotations", "a.json", "--export", "onnx")
 
 
 def test_without_the_exporter(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,11 +120,14 @@ class DetectionRun(Loop):
         placer = None if self.synthesizer is None else self.synthesizer.network
         found = search(rules, config, self.scenes, placer, target, self.clock.device, batch, judged)
         self._record["hard"] = found.hard
-        if rules.proposes:
+        if rules.proposes and rules.places != "nobody":
             self._record["confidences"] = judge(found, target, judged)
         self.cache.open(config.images_per_cycle)
-        filling = self.bar(found.fill(share, passes), share, "search")
-        kept = [proposals.recipes for proposals in filling]
+        kept = []
+        with self.bar((), share, "search") as bar:
+            for proposals in found.fill(share, passes):
+                kept.append(proposals.recipes)
+                bar.update(len(proposals))
         self._spent.placing = found.tally.proposed * passes_to_place(rules, config)
         self._keep(found.tally, Recipes.cat(kept).to(torch.device("cpu")) if kept else None)
 
@@ -199,7 +202,8 @@ class DetectionRun(Loop):
             # The norms for T and D are taken at the composites, those for the limits and the blend
             # at S's theta.
             self.log({f"gradient/{path}": norm for path, norm in clock.norms.items()})
-        self._record["synthesizer"] = means
+        if config.steps:
+            self._record["synthesizer"] = means
         self._took("synthesis")
 
     def _learn_context(self) -> None:
