@@ -9,8 +9,7 @@ each cycle, so that a run killed at any moment resumes from its last complete cy
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
@@ -26,6 +24,7 @@ from compositor.files import replacing
 from trainers import checkpoint
 from trainers.checkpoint import Stateful, check_data, check_identity
 from trainers.draws import seed_all
+from trainers.player import Player, frozen
 
 COLLAPSED = 0.3
 """Below this spread, relative to that of random placement, placements are hardly more than one."""
@@ -47,62 +46,13 @@ class NonFiniteError(RuntimeError):
     """A loss or its gradient became NaN or infinite; the last checkpoint predates it."""
 
 
-@contextmanager
-def frozen(*networks: nn.Module) -> Iterator[None]:
-    """Freeze networks, in eval mode without parameter gradients, and restore them afterwards.
-
-    Gradients still flow through a frozen network to its input, which is how S learns from T.
-    """
-    modes = [(module, module.training) for net in networks for module in net.modules()]
-    gradients = [(p, p.requires_grad) for net in networks for p in net.parameters()]
-    try:
-        for net in networks:
-            net.eval().requires_grad_(False)
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter, requires_grad in gradients:
-            parameter.requires_grad_(requires_grad)
-
-
-class Player:
-    """A network and its optimizer, prepared for the available devices and processes.
-
-    Attributes:
-        network: The bare network, which the other players use while this one is frozen.
-        model: The same network wrapped for its own updates (data-parallel on several processes).
-    """
-
-    def __init__(self, accelerator: Accelerator, network: nn.Module, optimizer: Optimizer) -> None:
-        self._accelerator = accelerator
-        # Halves a step's time at AffNIST's sizes on a CPU.
-        network = network.to(memory_format=torch.channels_last)
-        self.model, self.optimizer = accelerator.prepare(network, optimizer)
-        self.network = network
-
-    def differentiate(self, loss: Tensor) -> Tensor:
-        """Compute the gradient of ``loss`` anew; return its norm, ()."""
-        self.optimizer.zero_grad()
-        self._accelerator.backward(loss)
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        return nn.utils.get_total_norm(gradients)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-
-
 class Loop(ABC):
     """Cycles of synthesis and learning over up to three players.
 
     Args:
         accelerator: Devices, processes and precision.
         name: What to call the run where it says how far it is.
-        seed: The global generators' when T enters the first cycle.
+        seed: Seeds the global generators just before the first cycle.
         path: The checkpoint file. If it exists, :meth:`run` resumes from it.
         identity: The settings that define this run; a checkpoint with others is refused.
         data: Fingerprints of what it reads, by name; a checkpoint from other data is refused.

@@ -92,8 +92,8 @@ def line(folder: Path) -> str:
     if easy := left_out.pop(TOO_EASY, None):
         scenes = report["pictures"] + len(easy)
         parts.append(
-            f"{len(easy)} of {scenes} scenes gave no picture, being too easy: raise --count to go "
-            "on, or --tries in another folder"
+            f"{len(easy)} of {scenes} scenes gave no picture, being too easy: for more, raise "
+            "--count; to reject fewer, raise --tries and write to another folder"
         )
     if left_out:
         parts.append(f"left out: {counted(left_out)}")

@@ -87,7 +87,7 @@ class Statistics:
         return self.labels.total()
 
     def by_confidence(self) -> dict[str, int]:
-        """How many objects the detector's confidence in which is in each tenth; none unjudged."""
+        """Objects by tenths of the detector's confidence; empty if none was judged."""
         return _shares(self.confidence) if self.confidence else {}
 
     def figures(self) -> dict[str, dict[str, int]]:

@@ -138,8 +138,8 @@ def _ordered(name: str, span: Sequence[float], least: float, most: float) -> Non
 
 PLAIN = Law()
 MATCHED = Law(Placement(matched=True, angle=0.0, aspect=1.5, truncation=0.15, overlap=1.0))
-"""Sizes, aspects and numbers of annotated pictures, upright, at a uniform place where none covers
-more of another than theirs do."""
+"""Sizes, aspects and numbers of annotated pictures, upright, placed uniformly, overlapping no more
+than the annotated objects do."""
 CUT_PASTE_LEARN = Law(
     Placement(
         objects=(1, 4),

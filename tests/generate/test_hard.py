@@ -63,8 +63,8 @@ def test_a_detector_keeps_what_is_hard_for_it(tmp_path: Path) -> None:
     told = f"{tally['scenes']} of 40 scenes kept, {tally['passes']} passes of the detector."
     assert told in (tmp_path / "hard" / "report.html").read_text()
     assert finish.line(tmp_path / "hard").endswith(
-        f"; {easy} of 40 scenes gave no picture, being too easy: raise --count to go on, or "
-        "--tries in another folder"
+        f"; {easy} of 40 scenes gave no picture, being too easy: for more, raise --count; to "
+        "reject fewer, raise --tries and write to another folder"
     )
     generate(config(tmp_path, "again", workers=2, **judged))
     assert content(tmp_path / "again") == content(tmp_path / "hard")

@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from compositor.files import DataError
 from trainers import checkpoint
 from trainers.checkpoint import OtherRunError
-from trainers.loop import Loop, NonFiniteError, Player, frozen
+from trainers.loop import Loop, NonFiniteError
+from trainers.player import Player, frozen
 
 
 def network() -> nn.Sequential:

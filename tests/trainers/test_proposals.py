@@ -16,7 +16,7 @@ from trainers.affnist.config import TINY, Config, RenewalConfig
 from trainers.affnist.placement import Digits
 from trainers.affnist.proposals import FittedRenewal, ProposedRenewal, SynthesizedRenewal
 from trainers.cache import HardExampleCache
-from trainers.loop import Player
+from trainers.player import Player
 
 
 def settings(uniform: float, **more: Any) -> Config:

@@ -12,7 +12,7 @@ from trainers.affnist.dataset import to_bytes
 from trainers.affnist.networks import MNISTClassifier, Synthesizer
 from trainers.affnist.placement import Digits, uniform
 from trainers.cache import HardExampleCache
-from trainers.loop import Player, frozen
+from trainers.player import Player, frozen
 
 CONFIG = replace(TINY, margin=0.05, max_passes=1000)
 

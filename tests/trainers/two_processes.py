@@ -11,7 +11,7 @@ from trainers.affnist import __main__ as command
 from trainers.affnist import dataset, mnist
 from trainers.affnist.config import Config
 from trainers.affnist.run import AffNISTRun
-from trainers.loop import Player
+from trainers.player import Player
 
 
 def run_without_dropout(config: Config, name: str) -> AffNISTRun:

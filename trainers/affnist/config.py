@@ -102,7 +102,7 @@ class RenewalConfig:
     """When the `renewed...` ways replace images, and with what.
 
     Given several margins or blocks, each such way runs with the first of both, and then again with
-    each of the others in the place of the first.
+    each of the others in the place of the first; renewed_all has no margin.
     """
 
     margins: tuple[float, ...] = (0.05,)

@@ -20,7 +20,8 @@ from trainers.affnist.renewal import Renewal
 from trainers.cache import HardExampleCache
 from trainers.checkpoint import run_path
 from trainers.draws import seed_all
-from trainers.loop import Loop, Player, told_of_collapse
+from trainers.loop import Loop, told_of_collapse
+from trainers.player import Player
 from trainers.renewal import CHOICES
 
 EVALUATION_BATCH = 500

@@ -19,7 +19,7 @@ from trainers.affnist.dataset import composite, to_bytes
 from trainers.affnist.placement import SIZE, Digits, place, uniform
 from trainers.cache import HardExampleCache
 from trainers.checkpoint import Stateful
-from trainers.loop import Player
+from trainers.player import Player
 
 CLASSES = 10
 BATCH = 500

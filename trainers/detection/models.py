@@ -64,10 +64,10 @@ def best(
     ap: dict[str, dict[int, float]] = {}
     for name, runs in histories.items():
         for seed, history in runs.items():
-            found = history[-1]["ap"]["mean"]
-            if None in found.values():
+            by_iou = history[-1]["ap"]["mean"]
+            if None in by_iou.values():
                 return None
-            ap.setdefault(name, {})[seed] = 100 * statistics.mean(found.values())
+            ap.setdefault(name, {})[seed] = 100 * statistics.mean(by_iou.values())
     if len(ap) < 2 or "baseline" not in ap:
         return None
     mean = {name: statistics.mean(runs.values()) for name, runs in ap.items()}
@@ -76,7 +76,7 @@ def best(
     seed = max(ap[name], key=lambda seed: ap[name][seed])
     line = (
         f"best: {model_path(config, name, seed)} ({name}, seed {seed}), "
-        f"AP {ap[name][seed]:.1f} (mean of IoU {min(found):g} to {max(found):g})"
+        f"AP {ap[name][seed]:.1f} (mean of IoU {min(by_iou):g} to {max(by_iou):g})"
     )
     if name == "baseline":
         return f"{line}: composites did not help"

@@ -17,7 +17,7 @@ from trainers.detection.ways import RULES, Rules
 from trainers.detectors import factory
 from trainers.detectors.backbones import BACKBONES
 from trainers.detectors.base import TargetError, TellingDetector, TrainableDetector
-from trainers.loop import Player
+from trainers.player import Player
 
 
 def target(accelerator: Accelerator, config: Config, classes: Sequence[str]) -> Player:

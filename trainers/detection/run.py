@@ -25,6 +25,7 @@ from trainers.detection.sources import Data
 from trainers.detection.spent import Spent
 from trainers.detection.steps import discriminator_loss, shown, step_record, synthesizer_step
 from trainers.detection.synthesis import (
+    Found,
     gathered,
     judge,
     last_objects,
@@ -123,9 +124,10 @@ class DetectionRun(Loop):
         if rules.proposes and rules.places != "nobody":
             self._record["confidences"] = judge(found, target, judged)
         self.cache.open(config.images_per_cycle)
-        kept = []
+        kept: list[Recipes] = []
         with self.bar((), share, "search") as bar:
             for proposals in found.fill(share, passes):
+                assert isinstance(proposals, Found)
                 kept.append(proposals.recipes)
                 bar.update(len(proposals))
         self._spent.placing = found.tally.proposed * passes_to_place(rules, config)

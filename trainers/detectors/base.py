@@ -145,7 +145,7 @@ def giving_losses(network: nn.Module, mode: Mode) -> Iterator[None]:
     one that gives losses in eval mode stays in it.
 
     Args:
-        network: T, frozen by :func:`trainers.loop.frozen`; it is back in eval mode afterwards.
+        network: T, frozen by :func:`trainers.player.frozen`; it is back in eval mode afterwards.
         mode: "eval": learnt statistics and no dropout, as T is tested. "train": the batch's
             statistics, without updating the averages, and dropout, as T is trained.
     """

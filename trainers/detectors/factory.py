@@ -74,7 +74,7 @@ def build(
 
 
 class _Adapted(TrainableDetector):
-    """A network that has a detector's methods and derives from none.
+    """A network with a detector's methods that is not a :class:`TrainableDetector`.
 
     Args:
         network: The network.

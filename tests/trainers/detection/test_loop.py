@@ -26,7 +26,7 @@ from trainers.detection.run import DetectionRun
 from trainers.detection.scales import small
 from trainers.detection.sources import Data
 from trainers.detection.ways import Way
-from trainers.loop import Player
+from trainers.player import Player
 
 
 def config(folder: Path, **changes: Any) -> Config:

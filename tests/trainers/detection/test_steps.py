@@ -20,7 +20,7 @@ from trainers.detectors.backbones import efficientnet_lite0
 from trainers.detectors.base import training_loss
 from trainers.detectors.light import LIGHT
 from trainers.detectors.torchvision_models import TorchvisionTarget
-from trainers.loop import frozen
+from trainers.player import frozen
 
 RULES = Visibility(side=0.15)
 CPU = torch.device("cpu")

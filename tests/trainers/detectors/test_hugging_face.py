@@ -14,7 +14,7 @@ from trainers.detectors import TargetError, build, load, model_file
 from trainers.detectors.backbones import WeightsError
 from trainers.detectors.base import giving_losses, training_loss
 from trainers.detectors.model_file import Model
-from trainers.loop import frozen
+from trainers.player import frozen
 
 SIZE = (64, 96)
 CLASSES = ("__background__", "cup", "mug")

@@ -12,7 +12,7 @@ from trainers.detectors.base import detect, giving_losses, training_loss
 from trainers.detectors.model_file import Model
 from trainers.detectors.nanodet import NAMES, NANODET, NanoDetTarget
 from trainers.detectors.nanodet_network import top_layers, trunk_layers
-from trainers.loop import frozen
+from trainers.player import frozen
 
 SIZE = (64, 96)
 CLASSES = ("__background__", "cup", "person")

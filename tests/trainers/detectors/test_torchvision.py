@@ -22,7 +22,7 @@ from trainers.detectors.base import (
 )
 from trainers.detectors.light import LIGHT
 from trainers.detectors.torchvision_models import NAMES, TorchvisionTarget, _resized
-from trainers.loop import frozen
+from trainers.player import frozen
 
 SIZE = (96, 128)
 ONE, TWO, FOUR = (("__background__", *"abcd"[:count]) for count in (1, 2, 4))
