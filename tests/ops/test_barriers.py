@@ -40,7 +40,10 @@ def test_threads_of_blocks_do_not_race(fuzz):
     [(0, "blend"), (1, "blend"), (6, "blend"), (0, "render"), (3, "render"), (5, "render")],
 )
 def test_a_missing_barrier_is_found(fuzz, phase, program):
-    run = fuzz("0", "3", str(phase), program)
+    for first in range(0, 15, 3):  # whether threads meet in one run is chance
+        run = fuzz(str(first), "3", str(phase), program)
+        if run.returncode:
+            break
     assert run.returncode != 0
     # A race, or where one led before it was seen: to a wrong address.
     assert any(f"ThreadSanitizer: {kind}" in run.stderr for kind in ("data race", "SEGV"))
