@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -61,5 +62,5 @@ def test_two_generators_keep_the_cut_outs_and_place_them_anew(folders: Path) -> 
 
 
 @pytest.mark.parametrize("room", [compositor.data, compositor.scenes, compositor.selection])
-def test_a_room_has_what_it_lists(room: object) -> None:
-    assert all(getattr(room, name).__doc__ for name in room.__all__)  # type: ignore[attr-defined]
+def test_a_room_has_what_it_lists(room: ModuleType) -> None:
+    assert all(getattr(room, name).__doc__ for name in room.__all__)

@@ -1,5 +1,6 @@
 """Renewal with replacements that are not only random: by the paper's S, or a law fitted to T."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,9 +39,9 @@ class ProposedRenewal(Renewal):
         chance = torch.rand(len(digits), generator=self._generator) < self.config.renewal.uniform
         return torch.where(chance[:, None], anywhere, proposed)
 
+    @abstractmethod
     def _propose(self, digits: Digits) -> Tensor:
         """Proposed positions (n, 6), on the CPU."""
-        raise NotImplementedError
 
 
 class SynthesizedRenewal(ProposedRenewal):
