@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from compositor import files
 from compositor.data import frames, images
-from compositor.data.read import walk
+from compositor.data.read import coco_file, walk
 from compositor.data.records import Annotation, Photograph, Skip
 from compositor.files import DataError, check_writable, replacing
 from trainers import detectors
@@ -106,7 +106,7 @@ def run(config: Config) -> None:
 def predict(config: Config, place: Path, compared: Mapping[str, TrainedDetector]) -> None:
     """Detect on the pictures of a place with the first; if annotated, tell what each misses."""
     truth = None if config.annotations is None else _annotated(config.annotations)
-    listed = _listed(place, truth)
+    listed = _listed(config, place, truth)
     classes = [each.classes for each in compared.values()]
     every_ids = [_category_ids(each, truth) for each in classes]
     missed = None if truth is None else Misses(truth, every_ids, config.threshold)
@@ -170,9 +170,11 @@ def _annotated(path: Path) -> COCO:
     return truth
 
 
-def _listed(place: Path, truth: COCO | None) -> list[Listed]:
-    if truth is not None:
-        folder = _folder(place, [image["file_name"] for image in truth.imgs.values()])
+def _listed(config: Config, place: Path, truth: COCO | None) -> list[Listed]:
+    if truth is not None and config.annotations is not None:
+        names = [image["file_name"] for image in truth.imgs.values()]
+        inside = sorted(path for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
+        folder = coco_file.place(config.annotations, names, [place, *inside])
         return [
             Listed(image["file_name"], folder / image["file_name"], number)
             for number, image in truth.imgs.items()
@@ -183,21 +185,6 @@ def _listed(place: Path, truth: COCO | None) -> list[Listed]:
     return [
         Listed(str(path.relative_to(place)), path, number) for number, path in enumerate(paths, 1)
     ]
-
-
-def _folder(place: Path, names: Sequence[str]) -> Path:
-    """The folder that annotated names are relative to: the place, or one of the folders in it."""
-    inside = sorted(path for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
-    count, folder = max(
-        ((sum(files.there(each / name) for name in names), each) for each in (place, *inside)),
-        key=lambda found: found[0],
-    )
-    if not count:
-        raise DataError(
-            f"images: {place} has none of the {len(names)} annotated pictures ({names[0]} first), "
-            "and neither does any folder in it"
-        )
-    return folder
 
 
 def _category_ids(classes: Sequence[str], truth: COCO | None) -> dict[int, int]:

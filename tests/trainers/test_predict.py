@@ -116,7 +116,9 @@ def test_annotations_give_ids_and_an_ap(
     # So it is where the pictures are in a folder of --images, as COCO's are in that of their split.
     above = run(model, tmp_path / "out", "--images", place.parent, "--annotations", file)
     assert above == results
-    with pytest.raises(SystemExit, match=r"images: \S*annotations has none of the 2 "):
+    with pytest.raises(
+        SystemExit, match=r"none of its 2 pictures, such as 1.jpg, is in \S*annotations$"
+    ):
         run(model, tmp_path / "out", "--images", file.parent, "--annotations", file)
     printed = capsys.readouterr().out
     assert "Average Precision  (AP) @[ IoU=0.50 " in printed

@@ -79,7 +79,7 @@ def read(path: Path, folders: Sequence[Path]) -> COCOFile:
 
     Args:
         path: The file.
-        folders: The pictures are in the first of these that holds any.
+        folders: The pictures are in one of these; see :func:`place`.
 
     Raises:
         DataError: It is not a COCO annotation file, two pictures or two classes share an id, or
@@ -96,13 +96,13 @@ def read(path: Path, folders: Sequence[Path]) -> COCOFile:
         if isinstance(entry, dict) and (size := _size(entry)):
             sizes.setdefault(names.get(_id(entry.get("id")), ""), size)
     instances = _instances(content["annotations"], names, categories, left_out)
-    place = _place(path, list(names.values()), folders)
+    found = place(path, list(names.values()), folders)
     # A picture listed under two ids is one picture with the annotations of both.
     pictures = [
-        Listed(name, place / name, sizes.get(name), instances[name])
+        Listed(name, found / name, sizes.get(name), instances[name])
         for name in dict.fromkeys(names.values())
     ]
-    left_out[f"picture that is not listed in {path.name}"] += _unlisted(pictures, place)
+    left_out[f"picture that is not listed in {path.name}"] += _unlisted(pictures, found)
     classes = tuple(dict.fromkeys(categories.values()))
     ids = {name: key for key, name in reversed(categories.items()) if isinstance(key, int)}
     return COCOFile(path, classes, ids, pictures, {k: v for k, v in left_out.items() if v})
@@ -191,14 +191,20 @@ def _instances(
     return by_picture
 
 
-def _place(path: Path, names: Sequence[str], folders: Sequence[Path]) -> Path:
-    for folder in folders:
-        if any(there(folder / name) for name in names):
-            return folder
-    raise DataError(
-        f"{path}: none of its {len(names)} pictures, such as {names[0]}, is in "
-        f"{' or '.join(map(str, folders))}"
-    )
+def place(path: Path, names: Sequence[str], folders: Sequence[Path]) -> Path:
+    """The folder that holds most of the pictures of an annotation file, the first of equals.
+
+    Raises:
+        DataError: None of the folders holds any.
+    """
+    found = {folder: sum(there(folder / name) for name in names) for folder in folders}
+    folder = max(found, key=lambda folder: found[folder])
+    if not found[folder]:
+        raise DataError(
+            f"{path}: none of its {len(names)} pictures, such as {names[0]}, is in "
+            f"{' or '.join(map(str, folders))}"
+        )
+    return folder
 
 
 def _unlisted(pictures: Sequence[Listed], place: Path) -> list[str]:
