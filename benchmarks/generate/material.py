@@ -17,9 +17,10 @@ from compositor.scenes.backgrounds import Backgrounds
 from compositor.scenes.bank import Bank, banked
 from compositor.scenes.canvas import Canvas
 from compositor.scenes.compose import Scene, compose
-from compositor.scenes.draw import Recipe, generator
+from compositor.scenes.draw import generator
 from compositor.scenes.drawn import scene
 from compositor.scenes.law import Law, Look, Placement
+from compositor.scenes.recipe import Recipe
 
 BACKGROUNDS = 16
 QUALITY = 95

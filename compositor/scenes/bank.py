@@ -118,6 +118,7 @@ class Bank:
     def __init__(self, cutouts: Sequence[BankedCutout]) -> None:
         self._cutouts = list(cutouts)
         self.labels = np.array([cutout.label for cutout in cutouts], np.int64)
+        self.aspects = np.array([cutout.size[1] / cutout.size[0] for cutout in cutouts])
         self.objects = np.flatnonzero(self.labels > 0)
         self.distractors = np.flatnonzero(self.labels == 0)
         self.by_label = {

@@ -19,9 +19,10 @@ from compositor.data.records import Box
 from compositor.ops.layers import Labels
 from compositor.scenes.bank import OUTLINE, Bank, BankedCutout
 from compositor.scenes.canvas import Canvas, uncovered
-from compositor.scenes.draw import Layer, Recipe, outline
+from compositor.scenes.draw import outline
 from compositor.scenes.motion import moved
 from compositor.scenes.poisson import blended
+from compositor.scenes.recipe import Layer, Recipe
 
 FLAT = 1000.0
 """Sigma of which three taps are alike to a millionth: a Gaussian that is a box."""

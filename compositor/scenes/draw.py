@@ -1,6 +1,7 @@
 """Draws scenes: recipes of numbers, each determined by the seed, its number and the attempt."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import zip_longest
 from math import cos, exp, log, radians, sin, sqrt
 from typing import Any
 
@@ -8,81 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compositor.scenes.bank import Bank, BankedCutout
-from compositor.scenes.law import Blend, Law
+from compositor.scenes.law import Law
 from compositor.scenes.motion import LENGTHS
 from compositor.scenes.observed import Observed, covered_share
+from compositor.scenes.recipe import Choice, Layer, Recipe
 
 Boxes = NDArray[np.float64]
 BOX_SIGMA = sqrt(2 / 3)
 """Of the Gaussian that blurs as much as a mean over 3 x 3 pixels: for the labels."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A pasted cut-out.
-
-    Attributes:
-        cutout: Its index in the bank.
-        angle: Degrees, counter-clockwise as seen.
-        scale: Along x and along y, canvas pixels per pixel of the cut-out; x negative: mirrored.
-        centre: (x, y) of the object's box before turning, in canvas pixels.
-        gain: Factor of each colour.
-        bias: Added to each colour, as a share of the full range.
-        blend: How it is blended.
-        sigma: Blur of its edge in pixels.
-    """
-
-    cutout: int
-    angle: float
-    scale: tuple[float, float]
-    centre: tuple[float, float]
-    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    blend: Blend = "gaussian"
-    sigma: float = 1.0
-
-    @property
-    def size(self) -> float:
-        """By what the cut-out's sides grow, on average."""
-        return sqrt(abs(self.scale[0]) * self.scale[1])
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a scene is made of, the same at every attempt.
-
-    Attributes:
-        background: Its index.
-        cutouts: The objects, then the distractors, by their indices in the bank.
-        other: Another background, for an artefact; None: there is none.
-    """
-
-    background: int
-    cutouts: tuple[int, ...]
-    other: int | None
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A scene as numbers.
-
-    Attributes:
-        size: (H, W) of the canvas in pixels.
-        layers: What is pasted, the last on top.
-        artefact: The shape in which the other background shows, beneath all; None: there is none.
-        noise: Standard deviation, as a share of the full range.
-        blur: Sigma of the whole picture, in pixels.
-        quality: The JPEG's.
-        motion: Length in pixels and angle of the whole picture's motion blur; None: there is none.
-    """
-
-    size: tuple[int, int]
-    layers: tuple[Layer, ...]
-    artefact: Layer | None
-    noise: float
-    blur: float
-    quality: int
-    motion: tuple[int, float] | None = None
+SHIFT = 0.1
+"""How far an object of a layout is moved either way, as a share of its sides."""
 
 
 def generator(seed: int, number: int, attempt: int | None = None) -> np.random.Generator:
@@ -106,18 +42,24 @@ def choose(
         other = (background + int(random.integers(1, backgrounds))) % backgrounds
     if random.random() < law.empty:
         return Choice(background, (), other)
+    alike: tuple[int, ...] = ()
     if not placement.matched:
         count = int(random.integers(placement.objects[0], placement.objects[1] + 1))
+        chosen = [_object(law, bank, random) for _ in range(count)]
     elif observed is None:
         raise ValueError("law.placement.matched: got no annotated pictures to match")
+    elif placement.layout:
+        layout = observed.layout(int(random.integers(len(observed.numbers))))
+        alike = tuple(k for k in layout if int(observed.labels[k]) in bank.by_label)
+        chosen = [_like(law, bank, observed, k, random) for k in alike]
     else:
         count = _one(observed.numbers, random)
-    chosen = [_object(law, bank, random) for _ in range(count)]
+        chosen = [_object(law, bank, random) for _ in range(count)]
     if len(bank.distractors):
         low, high = placement.distractors
         extra = int(random.integers(low, high + 1))
         chosen += [_one(bank.distractors, random) for _ in range(extra)]
-    return Choice(background, tuple(chosen), other)
+    return Choice(background, tuple(chosen), other, alike)
 
 
 def draw(
@@ -145,12 +87,18 @@ def draw(
     """
     layers: list[Layer] = []
     taken = there
-    for index in choice.cutouts:
-        shape = _shape(law, bank[index], size, observed, random)
+    mirrored = bool(choice.alike) and random.random() < law.placement.flip
+    for index, alike in zip_longest(choice.cutouts, choice.alike):
+        shape = _shape(law, bank[index], size, observed, alike, random)
         if shape is None:
             continue
         angle, scale, overlap = shape
-        place = _place(law, bank[index], angle, scale, overlap, size, taken, random)
+        around, apart = None, taken
+        if alike is not None and observed is not None:
+            x, y = observed.places[alike]
+            # The layout says how its objects overlap each other.
+            around, apart = ((1 - x if mirrored else x) * size[1], y * size[0]), there
+        place = _place(law, bank[index], angle, scale, overlap, size, apart, around, random)
         if place is None:
             continue
         centre, box = place
@@ -159,6 +107,8 @@ def draw(
     artefact = None if choice.other is None else _artefact(law, bank, size, taken, random)
     if law.placement.order == "random":
         layers = [layers[k] for k in random.permutation(len(layers))]
+    elif law.placement.order == "lower":
+        layers = [layers[k] for k in taken[len(there) :, 3].argsort(kind="stable")]
     elif law.placement.order == "size":
         layers.sort(key=lambda layer: -bank[layer.cutout].area * layer.size**2)
     look = law.look
@@ -194,14 +144,26 @@ def _object(law: Law, bank: Bank, random: np.random.Generator) -> int:
     return _one(classes[int(random.integers(len(classes)))], random)
 
 
+def _like(law: Law, bank: Bank, observed: Observed, alike: int, random: np.random.Generator) -> int:
+    """A cut-out of an observed object's class that can be stretched to its aspect, if any can."""
+    known = bank.by_label[int(observed.labels[alike])]
+    stretch, limit = bank.aspects[known] / observed.aspects[alike], law.placement.aspect
+    near = known[(stretch <= limit) & (stretch >= 1 / limit)]
+    return _one(near if len(near) else known, random)
+
+
 def _shape(
     law: Law,
     cutout: BankedCutout,
     size: tuple[int, int],
     observed: Observed | None,
+    alike: int | None,
     random: np.random.Generator,
 ) -> tuple[float, tuple[float, float], float] | None:
-    """Angle, scales, and how much of another box may be covered; None if nothing fits."""
+    """Angle, scales, and how much of another box may be covered; None if nothing fits.
+
+    A matched one takes after any of the observed objects, or after the one that is given.
+    """
     placement = law.placement
     h, w = cutout.size
     for _ in range(placement.attempts):
@@ -209,10 +171,12 @@ def _shape(
         flip = -1 if random.random() < placement.flip else 1
         limit, overlap = log(placement.aspect), placement.overlap
         if placement.matched and observed is not None:
-            alike = _one(observed.alike(cutout.label), random)
-            overlap = min(overlap, float(observed.overlaps[alike]))
-            scale = float(observed.sizes[alike]) * min(size) / sqrt(h * w)
-            stretch = log(observed.aspects[alike]) - log(w / h)
+            one = _one(observed.alike(cutout.label), random) if alike is None else alike
+            overlap = min(overlap, float(observed.overlaps[one]))
+            scale = float(observed.sizes[one]) * min(size) / sqrt(h * w)
+            if alike is not None:  # another draw would be no smaller
+                scale = min(scale, placement.enlarged)
+            stretch = log(observed.aspects[one]) - log(w / h)
             stretch = min(max(stretch, -limit), limit) / 2
         else:
             low, high = map(log, placement.scale)
@@ -236,16 +200,19 @@ def _place(
     overlap: float,
     size: tuple[int, int],
     taken: Boxes,
+    around: tuple[float, float] | None,
     random: np.random.Generator,
 ) -> tuple[tuple[float, float], Boxes] | None:
-    """A centre, and the object's box there; None if every place covers too much."""
+    """A centre, anywhere or around a point, and the object's box there; None if every place covers
+    too much."""
     x1, y1, x2, y2 = outline(cutout, angle, scale, (0.0, 0.0))
     low_x, low_y = x1 * (2 * law.placement.truncation - 1), y1 * (2 * law.placement.truncation - 1)
+    least, most = np.array([low_x, low_y]), np.array([size[1] - low_x, size[0] - low_y])
+    if around is not None:
+        shift = SHIFT * np.array([x2 - x1, y2 - y1])
+        least, most = (around - shift).clip(least, most), (around + shift).clip(least, most)
     for _ in range(law.placement.attempts):
-        centre = (
-            random.uniform(low_x, size[1] - low_x),
-            random.uniform(low_y, size[0] - low_y),
-        )
+        centre = (random.uniform(least[0], most[0]), random.uniform(least[1], most[1]))
         box = np.array([x1, y1, x2, y2]) + np.array(centre * 2)
         if not len(taken) or bool((covered_share(taken, box[None]) <= overlap).all()):
             return centre, box
@@ -281,11 +248,11 @@ def _artefact(
     random: np.random.Generator,
 ) -> Layer | None:
     index = _one(bank.objects, random)
-    shape = _shape(law, bank[index], size, None, random)
+    shape = _shape(law, bank[index], size, None, None, random)
     if shape is None:
         return None
     angle, scale, _ = shape
-    place = _place(law, bank[index], angle, scale, 0.1, size, taken, random)
+    place = _place(law, bank[index], angle, scale, 0.1, size, taken, None, random)
     if place is None:
         return None
     sigma = random.uniform(*law.look.sigma)

@@ -9,9 +9,10 @@ from torch import Tensor
 from compositor.scenes.bank import Bank
 from compositor.scenes.canvas import Canvas
 from compositor.scenes.compose import Scene, compose
-from compositor.scenes.draw import Choice, Recipe, choose, draw
+from compositor.scenes.draw import choose, draw
 from compositor.scenes.law import Law
 from compositor.scenes.observed import Observed
+from compositor.scenes.recipe import Choice, Recipe
 
 
 class Grounds(Protocol):

@@ -1,7 +1,7 @@
 """The law that scenes are drawn from: what is pasted, how large, where, how it is blended."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from compositor.scenes.placement import ANGLE, ATTEMPTS, OVERLAP, SCALE, SMALLEST, TRUNCATION
@@ -30,6 +30,10 @@ class Placement:
     """Sizes, aspects and numbers are those of annotated pictures instead, and how much of another
     object each may cover, up to `overlap`; `objects` and `scale` then do not count, and `aspect`
     limits the stretch."""
+    layout: bool = False
+    """What is matched is whole pictures: a scene's objects have the classes, places, sizes and
+    aspects of those of one annotated picture, mirrored with the share `flip`, each moved by up to a
+    tenth of its sides."""
     angle: float = 15.0
     """Largest turn either way, in degrees."""
     flip: float = 0.5
@@ -46,8 +50,9 @@ class Placement:
     """Most that an object may be enlarged over its own pixels: beyond that it is a blur."""
     side: float = SMALLEST
     """Least width and height of an object on the canvas, in pixels."""
-    order: Literal["drawn", "size", "random"] = "drawn"
-    """What lies on top. drawn: the distractors; size: the smallest; random: any over any, so that
+    order: Literal["drawn", "size", "lower", "random"] = "drawn"
+    """What lies on top. drawn: the distractors; size: the smallest; lower: what reaches down
+    furthest, as what is near does; random: any over any, so that
     objects hide distractors too."""
     attempts: int = ATTEMPTS
     """How often to draw an object's size, and then its place, before leaving it out."""
@@ -124,6 +129,8 @@ class Law:
                 title = name if part is self else f"{type(part).__name__.lower()}.{name}"
                 wanted = f"a number in [{low:g}, {high:g}]"
                 raise ValueError(f"law.{title}: got {value}, wanted {wanted}")
+        if placement.layout and not placement.matched:
+            raise ValueError("law.placement.layout: got True, wanted it with law.placement.matched")
         if not look.blends:
             raise ValueError("law.look.blends: got none, wanted at least one")
 
@@ -140,6 +147,8 @@ PLAIN = Law()
 MATCHED = Law(Placement(matched=True, angle=0.0, aspect=1.5, truncation=0.15, overlap=1.0))
 """Sizes, aspects and numbers of annotated pictures, upright, placed uniformly, overlapping no more
 than the annotated objects do."""
+LAYOUT = replace(MATCHED, placement=replace(MATCHED.placement, layout=True, order="lower"))
+"""The same, placed as the objects of one annotated picture are."""
 CUT_PASTE_LEARN = Law(
     Placement(
         objects=(1, 4),
@@ -171,6 +180,7 @@ PAPER = Law(
 PRESETS = {
     "plain": PLAIN,
     "matched": MATCHED,
+    "layout": LAYOUT,
     "cut_paste_learn": CUT_PASTE_LEARN,
     "paper": PAPER,
 }

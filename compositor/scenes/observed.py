@@ -1,4 +1,4 @@
-"""What annotated pictures look like: sizes, aspects, numbers and overlaps of their objects."""
+"""What annotated pictures look like: sizes, aspects, overlaps, places and numbers of objects."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,13 +24,15 @@ class Observed:
         sizes: (n,) square root of the box's area over the picture's shorter side.
         aspects: (n,) the box's width over its height.
         overlaps: (n,) largest share of the box that another object's box covers.
-        numbers: (m,) objects of each picture that has any.
+        places: (n, 2) the box's centre (x, y) over the picture's width and height.
+        numbers: (m,) objects of each picture that has any; their objects follow one another.
     """
 
     labels: NDArray[np.int64]
     sizes: NDArray[np.float64]
     aspects: NDArray[np.float64]
     overlaps: NDArray[np.float64]
+    places: NDArray[np.float64]
     numbers: NDArray[np.int64]
 
     def alike(self, label: int) -> NDArray[np.int64]:
@@ -38,10 +40,15 @@ class Observed:
         own = np.flatnonzero(self.labels == label)
         return own if len(own) >= ENOUGH else np.arange(len(self.labels))
 
+    def layout(self, picture: int) -> range:
+        """Which objects are those of a picture that has any."""
+        end = int(self.numbers[: picture + 1].sum())
+        return range(end - int(self.numbers[picture]), end)
+
 
 def observe(pictures: Iterable[Seen]) -> Observed | None:
     """Measure pictures' objects, leaving out those to ignore; None if there are none."""
-    labels, sizes, aspects, overlaps, numbers = [], [], [], [], []
+    labels, sizes, aspects, overlaps, places, numbers = [], [], [], [], [], []
     for annotation, (height, width) in pictures:
         known = ~annotation.ignore
         boxes = annotation.boxes[known].astype(np.float64)
@@ -54,6 +61,7 @@ def observe(pictures: Iterable[Seen]) -> Observed | None:
         shares = covered_share(boxes[:, None], boxes[None])
         np.fill_diagonal(shares, 0)
         overlaps.append(shares.max(1))
+        places.append((boxes[:, :2] + boxes[:, 2:]) / (2 * width, 2 * height))
         numbers.append(len(boxes))
     if not numbers:
         return None
@@ -62,6 +70,7 @@ def observe(pictures: Iterable[Seen]) -> Observed | None:
         np.concatenate(sizes),
         np.concatenate(aspects),
         np.concatenate(overlaps),
+        np.concatenate(places),
         np.array(numbers, np.int64),
     )
 

@@ -10,7 +10,7 @@ import compositor
 from compositor.data.records import Cutout
 from compositor.scenes.bank import Bank, banked
 from compositor.scenes.compose import thetas
-from compositor.scenes.draw import Layer
+from compositor.scenes.recipe import Layer
 
 
 def disc(side: int, radius: float) -> Cutout:

@@ -8,8 +8,9 @@ from compositor.data.records import Cutout
 from compositor.scenes.bank import Bank, banked
 from compositor.scenes.canvas import Canvas
 from compositor.scenes.compose import compose
-from compositor.scenes.draw import BOX_SIGMA, Layer, Recipe
+from compositor.scenes.draw import BOX_SIGMA
 from compositor.scenes.motion import moved
+from compositor.scenes.recipe import Layer, Recipe
 
 
 def test_a_box_averages_the_mask_over_three_by_three() -> None:

@@ -12,7 +12,7 @@ from compositor.data.records import Annotation, Cutout, Photograph
 from compositor.scenes.bank import Bank, banked
 from compositor.scenes.canvas import Canvas, covering, cut
 from compositor.scenes.compose import Scene, compose, on_canvas, thetas
-from compositor.scenes.draw import Layer, Recipe
+from compositor.scenes.recipe import Layer, Recipe
 
 H, W = 60, 80
 RNG = np.random.default_rng(0)

@@ -7,9 +7,10 @@ import pytest
 
 from compositor.data.records import Annotation, Cutout
 from compositor.scenes.bank import Bank, banked
-from compositor.scenes.draw import Choice, Layer, Recipe, choose, draw, generator
+from compositor.scenes.draw import choose, draw, generator
 from compositor.scenes.law import CUT_PASTE_LEARN, MATCHED, PLAIN, PRESETS, Law, Look, Placement
 from compositor.scenes.observed import Observed, observe
+from compositor.scenes.recipe import Choice, Layer, Recipe
 
 SIZE = (120, 200)
 NOTHING = np.zeros((0, 4))

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compositor.scenes.draw import Layer, Recipe
 from compositor.scenes.law import PLAIN, Look
+from compositor.scenes.recipe import Layer, Recipe
 from tests.scenes.test_draw import scenes
 
 STILL = Look(sigma=(1.0, 1.0), brightness=0.0, contrast=0.0, colour=0.0)

@@ -7,8 +7,8 @@ from compositor.data.records import Cutout
 from compositor.scenes.bank import Bank, banked
 from compositor.scenes.canvas import Canvas
 from compositor.scenes.compose import compose
-from compositor.scenes.draw import Layer, Recipe
 from compositor.scenes.poisson import blended
+from compositor.scenes.recipe import Layer, Recipe
 
 
 def smooth(height: int, width: int) -> np.ndarray:

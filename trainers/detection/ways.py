@@ -14,6 +14,7 @@ Way = Literal[
     "context",
     "matched",
     "matched_hard",
+    "layout",
     "renewed",
     "renewed_all",
     "renewed_at_random",
@@ -70,6 +71,7 @@ RULES: dict[Way, Rules] = {
     "context": Rules("Context-DA", "context"),
     "matched": Rules("matched", law=MATCHED),
     "matched_hard": Rules("matched, hard", law=MATCHED, hard=True, named=True),
+    "layout": Rules("layout", law=PRESETS["layout"], named=True),
     "renewed": Rules("renewed", law=MATCHED, renews=CHOICES["renewed"], named=True),
     "renewed_all": Rules("renewed, all", law=MATCHED, renews=CHOICES["renewed_all"], named=True),
     "renewed_at_random": Rules(
