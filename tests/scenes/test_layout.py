@@ -134,6 +134,13 @@ def test_the_backgrounds_own_objects_are_covered_no_more_than_the_pictures_were(
         assert set(boxes(recipe)) == {2}
 
 
+def test_objects_of_a_layout_may_cover_each_other_whole() -> None:
+    """The large one covers all of the small one, and a ninth of it is covered."""
+    nested = seen([((30, 30, 50, 50), 1, False), ((10, 10, 70, 70), 2, False)])
+    for recipe in scenes(law(), nested, 50):
+        assert set(boxes(recipe)) == {1, 2}
+
+
 def test_distractors_are_placed_anywhere_and_lie_as_all_do() -> None:
     given = replace(LAYOUT, placement=replace(LAYOUT.placement, distractors=(1, 1)))
     lefts = []
