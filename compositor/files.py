@@ -26,16 +26,25 @@ def there(path: Path) -> bool:
         return False
 
 
+def text(path: Path) -> str:
+    """A text file's content, less a byte order mark.
+
+    Raises:
+        DataError: It is not text, or cannot be read.
+    """
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as text ({error})") from error
+
+
 def lines(path: Path) -> list[str]:
     """The lines of a text file that are not blank.
 
     Raises:
         DataError: It is not text, or cannot be read.
     """
-    try:
-        return [line for line in path.read_text().splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text ({error})") from error
+    return [line for line in text(path).splitlines() if line.strip()]
 
 
 def number(value: object) -> float | None:

@@ -1,4 +1,4 @@
-"""``python -m trainers.coco``: any detector on any data set in COCO format."""
+"""``python -m trainers.coco``: any detector on any data set in COCO's or YOLO's format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from compositor.data import sheets
 from compositor.data.prepared import prepare_cutouts, prepare_photographs
-from compositor.data.read import coco, coco_file, coco_layouts, folder
-from compositor.data.read.coco_file import COCOFile
+from compositor.data.read import coco_file, folder, layouts, listing
+from compositor.data.read.listing import Listing
 from compositor.data.records import Cutout, Photograph, Records
 from trainers.config import ConfigError
 from trainers.detection import command
@@ -21,7 +21,8 @@ from trainers.detection.sources import Data
 DESCRIPTION = """Composites for a detector on your own data.
 
 --data is a folder in the layout of COCO (annotations/instances_SPLIT.json and images/), Roboflow
-(SPLIT/_annotations.coco.json beside the pictures) or Label Studio (result.json and images/).
+(SPLIT/_annotations.coco.json beside the pictures), Label Studio (result.json and images/) or YOLO
+(data.yaml, which names the splits, images/ and labels/), or YOLO's data file itself.
 Alternatively --annotations and --images name the file and the folder. Objects are cut out using
 their masks, or come from --cutouts, and are pasted on --backgrounds, or on the data's own
 pictures."""
@@ -40,7 +41,7 @@ class COCOConfig(OwnConfig):
     data: Path = Path("data")
     """Folder in one of the layouts above."""
     split: str | None = None
-    """Split to learn from, such as train2017; None: the folder has only one."""
+    """Split to learn from, such as train2017, or YOLO's train; None: the folder has only one."""
     test_split: str | None = None
     """Split to test on; None: hold out a fifth of the pictures."""
     annotations: Path | None = None
@@ -72,28 +73,28 @@ SCALES = scales(FULL)
 
 def read(config: COCOConfig) -> Data:
     """Read and prepare the data that a config names."""
-    file, test_file = _files(config)
+    listed, tested = _listings(config)
     # Those without an object are T's negatives.
-    learnt = coco.photographs(file, config.names, keep_empty=True)
+    learnt = listing.photographs(listed, config.names, keep_empty=True)
     objects = (
-        coco.cutouts(file, config.names, clean_up(config))
+        listing.cutouts(listed, config.names, clean_up(config))
         if config.cutouts is None
         else folder.cutouts(config.cutouts, learnt.classes[1:], clean_up(config))
     )
-    if test_file is None:
-        tested = {record.name for record in learnt.records[HELD_OUT - 1 :: HELD_OUT]}
-        test, learnt = _only(learnt, tested, True), _only(learnt, tested, False)
-        shown = (
-            (one.name, [(found.category, found.box, found.crowd) for found in one.instances])
-            for one in file.pictures
-            if one.name in tested
-        )
-        list_test(config.output, test.classes, shown)
+    if tested is None:
+        names = {record.name for record in learnt.records[HELD_OUT - 1 :: HELD_OUT]}
+        test, learnt = _only(learnt, names, True), _only(learnt, names, False)
         if config.cutouts is None:
-            objects = _only(objects, tested, False)
+            objects = _only(objects, names, False)
     else:
-        (config.output / "test.json").unlink(missing_ok=True)  # of a run that held some out
-        test = coco.photographs(test_file, learnt.classes[1:], keep_empty=True, absent=True)
+        test = listing.photographs(tested, learnt.classes[1:], keep_empty=True, absent=True)
+    names = {record.name for record in test.records}
+    shown = (
+        (one.name, [(found.category, found.box, found.crowd) for found in one.instances])
+        for one in (tested or listed).pictures
+        if one.name in names
+    )
+    list_test(config.output, test.classes, shown)
     real = backgrounds = prepare_photographs(learnt, config.cache, config.size)
     if config.backgrounds is not None:
         under = folder.backgrounds(config.backgrounds)
@@ -104,18 +105,18 @@ def read(config: COCOConfig) -> Data:
     return Data(Scenes(real, backgrounds, cutouts, config.artefacts), examined)
 
 
-def _files(config: COCOConfig) -> tuple[COCOFile, COCOFile | None]:
-    """The files to learn from and to test on; None: hold out a part of the first."""
+def _listings(config: COCOConfig) -> tuple[Listing, Listing | None]:
+    """What to learn from and to test on; None: hold out a part of the first."""
     if config.annotations is None:
-        file = coco_layouts.find(config.data, config.split)
+        listed = layouts.find(config.data, config.split)
     else:
-        file = coco_file.read(config.annotations, [config.images or config.annotations.parent])
+        listed = coco_file.read(config.annotations, [config.images or config.annotations.parent])
     if config.test_annotations is not None:
         place = config.test_images or config.images or config.test_annotations.parent
-        return file, coco_file.read(config.test_annotations, [place])
+        return listed, coco_file.read(config.test_annotations, [place])
     if config.test_split is not None:
-        return file, coco_layouts.find(config.data, config.test_split)
-    return file, None
+        return listed, layouts.find(config.data, config.test_split)
+    return listed, None
 
 
 def _only(records: Records[Item], tested: set[str], wanted: bool) -> Records[Item]:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from compositor import files
 from compositor.data import frames, images
-from compositor.data.read import coco_file, walk
+from compositor.data.read import listing, walk
 from compositor.data.records import Annotation, Photograph, Skip
 from compositor.files import DataError, check_writable, replacing
 from trainers import detectors
@@ -49,7 +49,7 @@ class Config:
     """A picture, or a folder of them."""
     annotations: Path | None = None
     """A file in COCO's format that lists pictures in --images, or in a folder in it, such as the
-    test.json that trainers.voc leaves, and trainers.coco of the pictures it held out."""
+    test.json that trainers.voc and trainers.coco leave."""
     against: Path | None = None
     """Another model.pt whose recall is told beside the model's; needs --annotations."""
     threshold: float = 0.5
@@ -174,7 +174,7 @@ def _listed(config: Config, place: Path, truth: COCO | None) -> list[Listed]:
     if truth is not None and config.annotations is not None:
         names = [image["file_name"] for image in truth.imgs.values()]
         inside = sorted(path for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
-        folder = coco_file.place(config.annotations, names, [place, *inside])
+        folder = listing.place(config.annotations, names, [place, *inside])
         return [
             Listed(image["file_name"], folder / image["file_name"], number)
             for number, image in truth.imgs.items()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from compositor.data import sheets
 from compositor.data.prepared import prepare_cutouts, prepare_photographs
-from compositor.data.read import coco, coco_layouts, voc
+from compositor.data.read import layouts, listing, voc
 from trainers.detection import command
 from trainers.detection.config import Config
 from trainers.detection.scales import clean_up, scales
@@ -49,7 +49,7 @@ def read(config: PersonConfig) -> Data:
     people = voc.cutouts(root, sets, clean_up=clean_up(config))
     records = (
         voc.photographs(root, sets),
-        coco.backgrounds(coco_layouts.find(config.coco or config.data / "coco", config.split)),
+        listing.backgrounds(layouts.find(config.coco or config.data / "coco", config.split)),
         voc.photographs(root, [("2007", "test")], keep_empty=True),
     )
     real, backgrounds, test = (prepare_photographs(r, config.cache, config.size) for r in records)

@@ -9,6 +9,7 @@ try:
     import pycocotools as pycocotools
     import scipy as scipy
     import tqdm as tqdm
+    import yaml as yaml
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"compositor.data needs {error.name}: pip install 'compositor[data]'", name=error.name

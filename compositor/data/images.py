@@ -127,6 +127,16 @@ def has_alpha(path: Path, name: str) -> bool:
     return _load(path, name, whole=False)[0].has_transparency_data
 
 
+def size(path: Path, name: str) -> tuple[int, int]:
+    """(H, W) of a picture as :func:`read` decodes it, by its header alone.
+
+    Raises:
+        Skip: The file is missing or broken.
+    """
+    image, turn = _load(path, name, whole=False)
+    return (image.width, image.height) if turn >= 5 else (image.height, image.width)
+
+
 def _load(path: Path, name: str, whole: bool = True) -> tuple[Image.Image, int]:
     """A picture, completely decoded unless not ``whole``, and its EXIF orientation, from 1 (as
     stored) to 8.
@@ -140,7 +150,9 @@ def _load(path: Path, name: str, whole: bool = True) -> tuple[Image.Image, int]:
         with Image.open(path) as image:
             if whole:
                 image.load()
-            return image, _orientation(image)
+            # Pillow looks for a PNG's tags behind its pixels, too, but they come before.
+            told = whole or image.format != "PNG" or "exif" in image.info
+            return image, _orientation(image) if told else 1
     except PermissionError:
         raise Skip(f"{kind} without permission to read it", name) from None
     except Image.DecompressionBombError:

@@ -9,7 +9,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from compositor.data import prepared
-from compositor.data.read import coco, coco_layouts
+from compositor.data.read import layouts, listing
 from compositor.data.records import Cutout, Photograph
 from compositor.files import DataError
 from tests.data import tiny_data
@@ -62,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_photographs_of_all_classes(folder: Path) -> None:
-    records = coco.photographs(coco_layouts.find(folder))
+    records = listing.photographs(layouts.find(folder))
     assert records.classes == ("__background__", "person", "dog")
     first, crowd, empty, last = items(records)
     assert isinstance(first, Photograph)
@@ -77,21 +77,21 @@ def test_photographs_of_all_classes(folder: Path) -> None:
 
 
 def test_photographs_of_some_classes(folder: Path) -> None:
-    records = coco.photographs(coco_layouts.find(folder), names=["dog"])
+    records = listing.photographs(layouts.find(folder), names=["dog"])
     assert records.classes == ("__background__", "dog")
     first, crowd, empty, last = items(records)
     assert first.annotation.boxes.tolist() == [[60, 5, 110, 85]]
     assert first.annotation.labels.tolist() == [1]
     assert str(crowd) == "b.jpg: no object of the classes"
     assert (
-        items(coco.photographs(coco_layouts.find(folder), names=["dog"], keep_empty=True))[1].name
+        items(listing.photographs(layouts.find(folder), names=["dog"], keep_empty=True))[1].name
         == "b.jpg"
     )
 
 
 def test_backgrounds_show_nobody_not_even_a_crowd(folder: Path) -> None:
     backgrounds = prepared.prepare_photographs(
-        coco.backgrounds(coco_layouts.find(folder)), folder / "p", (9, 9)
+        listing.backgrounds(layouts.find(folder)), folder / "p", (9, 9)
     )
     assert backgrounds.names == ["c.jpg", "d.jpg"]
     assert backgrounds.classes == ("__background__",)
@@ -101,11 +101,11 @@ def test_backgrounds_show_nobody_not_even_a_crowd(folder: Path) -> None:
         content = json.loads(path.read_text())
         content["images"] = [i for i in content["images"] if i["file_name"] != "c.jpg"]
         path.write_text(json.dumps(content))
-        coco.backgrounds(coco_layouts.find(folder), without=("person", "dog"))
+        listing.backgrounds(layouts.find(folder), without=("person", "dog"))
 
 
 def test_instances_are_cut_out_but_crowds_are_not(folder: Path) -> None:
-    records = coco.cutouts(coco_layouts.find(folder))
+    records = listing.cutouts(layouts.find(folder))
     dog, person, crowd, empty, other = items(records)
     assert str(crowd) == "b.jpg/3: crowd"
     assert str(empty) == "c.jpg: empty annotation"
@@ -113,7 +113,7 @@ def test_instances_are_cut_out_but_crowds_are_not(folder: Path) -> None:
     assert (person.name, person.label, person.box) == ("a.jpg/2", 1, BOX)
     assert np.array_equal(person.mask, rectangle(*SIZE, BOX))
     assert other.name == "d.jpg/4"
-    dog, nobody, empty, other = items(coco.cutouts(coco_layouts.find(folder), names=["dog"]))
+    dog, nobody, empty, other = items(listing.cutouts(layouts.find(folder), names=["dog"]))
     assert [dog.label, other.label] == [1, 1]
     assert str(nobody) == "b.jpg: no object of the classes"
 
@@ -123,7 +123,7 @@ def test_masks_come_as_polygons_and_as_run_lengths(tmp_path: Path) -> None:
     shape = [[10, 10, 30, 10, 30, 20, 50, 20, 50, 80, 10, 80]]
     forms = [shape, {"size": list(SIZE), "counts": run_lengths(mask)}, compressed(mask)]
     tiny_data.coco(tmp_path, {"a.jpg": [entry(PERSON, segmentation=form) for form in forms]})
-    for item in items(coco.cutouts(coco_layouts.find(tmp_path))):
+    for item in items(listing.cutouts(layouts.find(tmp_path))):
         assert isinstance(item, Cutout)
         assert np.array_equal(item.mask, mask)
 
@@ -139,7 +139,7 @@ def test_objects_without_a_usable_mask_are_skipped_and_counted(tmp_path: Path) -
     ]
     tiny_data.coco(tmp_path, {"a.jpg": found})
     cutouts = prepared.prepare_cutouts(
-        coco.cutouts(coco_layouts.find(tmp_path)), tmp_path / "p", (50, 50)
+        listing.cutouts(layouts.find(tmp_path)), tmp_path / "p", (50, 50)
     )
     assert cutouts.names == ["a.jpg/1"]
     assert cutouts.left_out == {
@@ -152,27 +152,27 @@ def test_objects_without_a_usable_mask_are_skipped_and_counted(tmp_path: Path) -
 
 def test_without_any_mask_there_is_nothing_to_paste(tmp_path: Path) -> None:
     tiny_data.coco(tmp_path, {"a.jpg": [entry(PERSON), entry(DOG, segmentation=polygon())]})
-    assert len(coco.cutouts(coco_layouts.find(tmp_path))) == 1
+    assert len(listing.cutouts(layouts.find(tmp_path))) == 1
     with pytest.raises(DataError, match=r"no object of person has a mask \(segmentation\)"):
-        coco.cutouts(coco_layouts.find(tmp_path), names=["person"])
+        listing.cutouts(layouts.find(tmp_path), names=["person"])
 
 
 @pytest.mark.parametrize("place", ["images/tiny", "images", "tiny"])
 def test_images_are_found_where_people_keep_them(tmp_path: Path, place: str) -> None:
     tiny_data.coco(tmp_path, {"a.jpg": [entry(PERSON)]}, subfolder=place)
-    (found,) = items(coco.photographs(coco_layouts.find(tmp_path)))
+    (found,) = items(listing.photographs(layouts.find(tmp_path)))
     assert found.image.shape == (*SIZE, 3)
 
 
 def test_of_several_splits_one_is_named(folder: Path) -> None:
     tiny_data.coco(folder, {"z.jpg": [entry(PERSON)]}, split="val2017", subfolder="val2017")
-    assert [r.name for r in coco.photographs(coco_layouts.find(folder, "val2017")).records] == [
+    assert [r.name for r in listing.photographs(layouts.find(folder, "val2017")).records] == [
         "z.jpg"
     ]
     with pytest.raises(DataError, match="has tiny, val2017; name one of these splits"):
-        coco.photographs(coco_layouts.find(folder))
+        listing.photographs(layouts.find(folder))
     with pytest.raises(DataError, match="has no split 'train2017', only tiny, val2017"):
-        coco.photographs(coco_layouts.find(folder, "train2017"))
+        listing.photographs(layouts.find(folder, "train2017"))
 
 
 def test_broken_and_missing_images_are_skipped_and_counted(folder: Path) -> None:
@@ -181,7 +181,7 @@ def test_broken_and_missing_images_are_skipped_and_counted(folder: Path) -> None
     path.write_bytes(path.read_bytes()[:100])
     (folder / "images" / "c.jpg").unlink()
     photographs = prepared.prepare_photographs(
-        coco.photographs(coco_layouts.find(folder), keep_empty=True), folder / "p", (9, 9)
+        listing.photographs(layouts.find(folder), keep_empty=True), folder / "p", (9, 9)
     )
     assert photographs.names == ["a.jpg"]
     assert photographs.left_out == {
@@ -194,9 +194,9 @@ def test_broken_and_missing_images_are_skipped_and_counted(folder: Path) -> None
 def test_what_is_no_coco_data_set_is_an_error(folder: Path, tmp_path_factory: Any) -> None:
     nothing = tmp_path_factory.mktemp("nothing")
     with pytest.raises(DataError, match=r"has none of annotations/instances_SPLIT.json, SPLIT/_"):
-        coco.photographs(coco_layouts.find(nothing))
+        listing.photographs(layouts.find(nothing))
     with pytest.raises(DataError, match="has no class cat, only person, dog"):
-        coco.photographs(coco_layouts.find(folder), names=["person", "cat"])
+        listing.photographs(layouts.find(folder), names=["person", "cat"])
     path = folder / "annotations" / "instances_tiny.json"
     whole = json.loads(path.read_text())
     contents = [
@@ -212,10 +212,10 @@ def test_what_is_no_coco_data_set_is_an_error(folder: Path, tmp_path_factory: An
     for content, message in contents:
         path.write_text(content)
         with pytest.raises(DataError, match=message):
-            coco.photographs(coco_layouts.find(folder))
+            listing.photographs(layouts.find(folder))
     path.write_text(json.dumps(whole))
     (folder / "images").rename(folder / "elsewhere")
     with pytest.raises(
         DataError, match="none of its 4 pictures, such as a.jpg, is in .*/images/tiny or "
     ):
-        coco.photographs(coco_layouts.find(folder))
+        listing.photographs(layouts.find(folder))

@@ -9,7 +9,7 @@ import pytest
 
 from compositor.data import prepared
 from compositor.data.prepared import Photographs
-from compositor.data.read import coco, coco_file, coco_layouts
+from compositor.data.read import coco_file, layouts, listing
 from compositor.files import DataError
 from tests.data import tiny_data
 
@@ -40,7 +40,7 @@ def change(folder: Path, edit: Callable[[Content], Any]) -> Path:
 
 
 def prepare(folder: Path, keep_empty: bool = True) -> Photographs:
-    records = coco.photographs(coco_layouts.find(folder), keep_empty=keep_empty)
+    records = listing.photographs(layouts.find(folder), keep_empty=keep_empty)
     return prepared.prepare_photographs(records, folder / "p", (90, 120))
 
 
@@ -98,7 +98,7 @@ def test_categories_of_one_name_are_one_class(folder: Path) -> None:
     photographs = prepare(folder)
     assert photographs.classes == ("__background__", "person", "dog")
     assert objects(photographs) == WHOLE
-    names = coco.backgrounds(coco_layouts.find(folder)).records
+    names = listing.backgrounds(layouts.find(folder)).records
     assert [record.name for record in names] == ["b.jpg"]
 
 
@@ -112,7 +112,7 @@ def test_categories_of_one_name_are_one_class(folder: Path) -> None:
 def test_an_id_of_two_is_refused(folder: Path, kind: str, field: str, both: str) -> None:
     path = change(folder, lambda c: c[kind].append(c[kind][0] | {field: "other"}))
     with pytest.raises(DataError) as caught:
-        coco_layouts.find(folder)
+        layouts.find(folder)
     assert str(caught.value).startswith(f"{path}: {both}; give each an id of its own")
 
 
@@ -125,7 +125,7 @@ def test_what_was_merged_twice_is_one_picture_with_all_its_objects(folder: Path)
 
     change(folder, edit)
     assert objects(prepare(folder)) == {"a.jpg": [1, 1, 2, 2, 1], "b.jpg": [2]}
-    (first, _) = coco_layouts.find(folder).pictures
+    (first, _) = layouts.find(folder).pictures
     ids = ["1", "2", "3", "annotations[4]", "annotations[5]"]
     assert [instance.name for instance in first.instances] == [f"a.jpg/{n}" for n in ids]
 
@@ -169,7 +169,7 @@ def test_without_a_size_it_is_the_pictures_own(folder: Path, sides: dict[str, An
 
     change(folder, edit)
     assert objects(prepare(folder)) == WHOLE
-    objects_cut = coco.cutouts(coco_layouts.find(folder), ["person"])
+    objects_cut = listing.cutouts(layouts.find(folder), ["person"])
     (first, *_) = objects_cut.records[0].load()
     assert first.mask.shape == (90, 120)
     assert first.mask.sum() == 40 * 60
@@ -197,7 +197,7 @@ def test_a_bad_box_costs_its_object_and_not_its_picture(
     photographs = prepare(folder)
     assert objects(photographs) == WHOLE | {"a.jpg": [1, 2]}
     assert photographs.left_out == {reason: ["a.jpg/2"]}
-    skips = list(coco.cutouts(coco_layouts.find(folder), ["person"]).records[0].load())
+    skips = list(listing.cutouts(layouts.find(folder), ["person"]).records[0].load())
     assert [str(skip) for skip in skips] == ["a.jpg/1: no mask", f"a.jpg/2: {reason}"]
 
 
@@ -226,10 +226,10 @@ def test_names_from_windows_and_a_byte_order_mark(folder: Path) -> None:
 def test_the_test_goes_by_the_names_learnt(folder: Path) -> None:
     change(folder, lambda c: c["categories"][1].update(name="cat"))
     learnt = ("car", "cat")
-    records = coco.photographs(coco_layouts.find(folder), learnt, keep_empty=True, absent=True)
+    records = listing.photographs(layouts.find(folder), learnt, keep_empty=True, absent=True)
     assert records.classes == ("__background__", *learnt)
     tested = prepared.prepare_photographs(records, folder / "p", (9, 9))
     assert objects(tested) == {"a.jpg": [2], "b.jpg": [2]}
     assert tested.left_out == {"class that is not learnt": ["person"]}
     with pytest.raises(DataError, match="has no class car, bus, only person, cat"):
-        coco.photographs(coco_layouts.find(folder), ("car", "bus"), absent=True)
+        listing.photographs(layouts.find(folder), ("car", "bus"), absent=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 from torchvision.ops import box_iou
 
 from compositor.data import frames, images
@@ -21,6 +21,15 @@ def test_box_of_a_mask_is_tight_and_exclusive() -> None:
     assert images.box_of(mask) == (2, 1, 7, 5)
     with pytest.raises(ValueError, match="mask: has no pixel"):
         images.box_of(np.zeros((5, 7), bool))
+
+
+def test_sizes_are_read_without_a_pixel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.png", "a.jpg", "a.webp", "a.tif", "a.bmp"):
+        tiny_data.save(tmp_path / name, tiny_data.picture(40, 50))
+        decoded = images.read(tmp_path / name, name)
+        with monkeypatch.context() as patch:
+            patch.setattr(ImageFile.ImageFile, "load", None)
+            assert images.size(tmp_path / name, name) == decoded.shape[:2] == (40, 50)
 
 
 def test_ious_are_torchvisions() -> None:

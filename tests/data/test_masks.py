@@ -9,7 +9,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from compositor.data import masks, prepared
-from compositor.data.read import coco, coco_layouts
+from compositor.data.read import layouts, listing
 from compositor.data.records import Skip
 from tests.data import tiny_data
 from tests.data.tiny_data import rectangle
@@ -104,7 +104,7 @@ def test_every_object_of_a_file_is_kept_or_counted(tmp_path: Path) -> None:
     found = [entry([[]]), entry([[5, 5], GOOD]), entry([GOOD]), entry([[None] * 6]), entry(other)]
     tiny_data.coco(tmp_path, {"a.jpg": found})
     cutouts = prepared.prepare_cutouts(
-        coco.cutouts(coco_layouts.find(tmp_path)), tmp_path / "p", (50, 50)
+        listing.cutouts(layouts.find(tmp_path)), tmp_path / "p", (50, 50)
     )
     assert cutouts.names == ["a.jpg/2", "a.jpg/3"]
     assert cutouts.left_out == {

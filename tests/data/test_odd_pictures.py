@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngImageFile
 
 from compositor.data import images
-from compositor.data.read import bigbird, coco, coco_layouts, folder, voc
+from compositor.data.read import bigbird, folder, layouts, listing, voc
 from compositor.data.records import Cutout, Photograph, Record, Skip
 from tests.data import tiny_data
 from tests.data.tiny_data import rectangle
@@ -176,7 +176,7 @@ def test_of_an_annotated_picture_the_size_decides(
     tiny_data.voc_sets(root, Main_trainval=["1"])
     turned(root / "JPEGImages" / "1.jpg", orientation)
 
-    for records in (coco.photographs(coco_layouts.find(tmp_path / "coco")),
+    for records in (listing.photographs(layouts.find(tmp_path / "coco")),
                     voc.photographs(tmp_path, SETS)):  # fmt: skip
         (item,) = load(records.records[0])
         if told == "other":
@@ -202,7 +202,7 @@ def test_where_the_size_cannot_tell_only_objects_make_a_difference(
     tiny_data.coco(tmp_path, {"a.jpg": [found], "b.jpg": []}, size=(90, 90))
     for name in ("a.jpg", "b.jpg"):
         truth = turned(tmp_path / "images" / name, orientation, (90, 90))
-    a, b = coco.photographs(coco_layouts.find(tmp_path), keep_empty=True).records
+    a, b = listing.photographs(layouts.find(tmp_path), keep_empty=True).records
     assert [str(item) for item in load(a)] == [f"a.jpg: {UNDECIDED}"]
     assert np.array_equal(load(b)[0].image, truth)
 

@@ -226,12 +226,13 @@ def test_objects_a_folder_below_are_told(tmp_path: Path) -> None:
 
 def test_data_sets_that_are_not_read_are_refused(tmp_path: Path) -> None:
     tiny_data.save(tmp_path / "yolo" / "images" / "train" / "a.jpg", tiny_data.picture(40, 50))
-    (tmp_path / "yolo" / "data.yaml").write_text("names: [dog]")
+    (tmp_path / "yolo" / "labels" / "train").mkdir(parents=True)
+    (tmp_path / "yolo" / "labels" / "train" / "a.txt").write_text("0 0.5 0.5 0.5 0.5")
     tiny_data.save(tmp_path / "out" / "preview.png", tiny_data.picture(40, 50))
     (tmp_path / "out" / "settings.json").write_text("{}")
     (tmp_path / "out" / "shards").mkdir()
     for read in (lambda path: source.cutouts(path, ANY), source.photographs):
-        with pytest.raises(DataError, match="yolo: is a YOLO data set, .* convert it to COCO"):
+        with pytest.raises(DataError, match="yolo: has images/ and labels/ of YOLO, but no data"):
             read(tmp_path / "yolo")
         with pytest.raises(DataError, match=f"name its {tmp_path / 'out' / 'coco'} instead"):
             read(tmp_path / "out")

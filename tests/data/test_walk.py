@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from compositor.data.read import coco_file, coco_layouts, folder, masked, source, walk
+from compositor.data.read import coco_file, folder, layouts, masked, source, walk
 from compositor.data.records import LeftOut
 from compositor.files import DataError
 from tests.data import tiny_data
@@ -76,7 +76,7 @@ def test_names_that_are_not_utf_8_in_coco_and_bigbird(tmp_path: Path) -> None:
     text = path.read_text()
     assert '"images": [' in text
     path.write_text(text.replace('"images": [', '"images": [{"id": 99, "file_name": "\\udcff"}, '))
-    assert coco_layouts.find(tmp_path / "c").left_out == {
+    assert layouts.find(tmp_path / "c").left_out == {
         "image whose file_name is not UTF-8": ["images[0]"],
         "picture that is not listed in instances_tiny.json": ["\\udcff.jpg"],
     }

@@ -12,7 +12,7 @@ from pycocotools.cocoeval import COCOeval
 
 from compositor.data import masks
 from compositor.data.labels import LabelledPicture, decode
-from compositor.data.read import coco_layouts
+from compositor.data.read import layouts
 from compositor.data.write import coco
 from tests.data import labelled
 
@@ -147,7 +147,7 @@ def test_labelformat(
 @pytest.mark.parametrize("split", SPLITS)
 def test_our_own_reader(written: tuple[Path, list[LabelledPicture]], split: str) -> None:
     folder, pictures = written
-    file = coco_layouts.find(folder, split)
+    file = layouts.find(folder, split)
     assert not file.left_out
     assert set(file.categories) == set(labelled.CLASSES[1:])
     for listed, picture in zip(file.pictures, of(pictures, split), strict=True):

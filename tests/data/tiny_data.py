@@ -162,3 +162,20 @@ def uw(folder: Path, scenes: int = 2, frames: int = 5) -> None:
         for frame in range(frames):
             save(root / f"{frame:05}-color.png", picture(48, 64, frame))
             save(root / f"{frame:05}-depth.png", np.zeros((48, 64), np.uint16))
+
+
+def yolo(
+    folder: Path,
+    images: Mapping[str, str | None],
+    content: str = "train: images/train\nval: images/val\nnames: [person, dog]\n",
+    size: tuple[int, int] = (90, 120),
+) -> Path:
+    """Write Ultralytics' layout: of each picture its labels, None for no file; the data file."""
+    for number, (name, labels) in enumerate(images.items(), 1):
+        save(folder / name, picture(*size, seed=number), quality=95)
+        if labels is not None:
+            path = (folder / name.replace("images", "labels")).with_suffix(".txt")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(labels)
+    (folder / "data.yaml").write_text(content)
+    return folder / "data.yaml"

@@ -10,7 +10,8 @@ import scipy.ndimage
 from PIL import Image
 
 from compositor.files import DataError
-from compositor.generate import material, scenes
+from compositor.generate import generate, material, scenes
+from compositor.generate.shards import Shards
 from compositor.scenes import backgrounds, canvas, drawn
 from compositor.scenes.compose import Scene, compose
 from compositor.scenes.law import MATCHED, Look
@@ -28,6 +29,24 @@ def test_a_file_that_is_both_sources_is_reported_once(tmp_path: Path) -> None:
     assert sources.left_out == {
         "picture that is not listed in instances_tiny.json": ["other.jpg"],
     }
+
+
+def test_yolo_that_was_generated_serves_as_every_source(tmp_path: Path) -> None:
+    options = config(tmp_path, "one", count=12, formats=("yolo-seg",))
+    made = (generate(options) / "yolo-seg",)
+    pictures = list(Shards(tmp_path / "one", 12).pictures())
+    options = replace(options, cutouts=made, backgrounds=made, output=tmp_path / "two")
+    sources = material.read(options)
+    assert sources.classes == ("__background__", "ball", "box")
+    train, real = sources.splits["train"], sources.real
+    assert real is not None
+    assert real.pictures == sum(bool(picture.instances) for picture in pictures)
+    assert real.objects == sum(len(picture.instances) for picture in pictures)
+    assert {cutout.label for cutout in train.bank} >= {1}
+    assert len(train.backgrounds) == 12
+    generate(replace(options, formats=("coco",), match=made))
+    shown = [i for each in Shards(tmp_path / "two", 12).pictures() for i in each.instances]
+    assert {i.cutout is None for i in shown} == {True, False}
 
 
 def test_cut_outs_and_backgrounds_of_one_name_say_their_source(tmp_path: Path) -> None:

@@ -242,6 +242,21 @@ def test_so_it_has_on_a_voc_set(tmp_path: Path, capsys: pytest.CaptureFixture[st
     same_ap(tmp_path, tmp_path / "data", capsys)
 
 
+def test_so_it_has_on_a_set_of_yolo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its splits in folders; of outlines, that of an object whose corner is cut off."""
+    corner = "1 0 0 0.275 0 0.275 0.25 0.2 0.3 0 0.3\n"
+    elsewhere = "1 0.4 0.2 0.7 0.2 0.7 0.8 0.45 0.9 0.4 0.8\n"
+    pictures = {f"images/{split}/{n}.jpg": corner if n % 3 else elsewhere
+                for split in ("train", "val") for n in range(6)}  # fmt: skip
+    tiny_data.yolo(tmp_path / "data", pictures | {"images/val/empty.jpg": None})
+    line = ("--ways", "baseline", "--target.network", f"{own.__name__}:detector")
+    line += ("--split", "train", "--test-split", "val")
+    coco.main(arguments(tmp_path / "data", tmp_path / "out", *line, "--names", "dog"))
+    data = json.loads((tmp_path / "out" / "data.json").read_text())
+    assert [data[part]["pictures"] for part in ("train", "cutouts", "test")] == [6, 2, 7]
+    same_ap(tmp_path, tmp_path / "data", capsys)
+
+
 def same_ap(folder: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Whether ``predict`` prints the AP that the run in out/ reported."""
     results = json.loads((folder / "out" / "results.json").read_text())

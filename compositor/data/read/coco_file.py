@@ -7,11 +7,11 @@ picture or class is counted; anything ambiguous is refused.
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from compositor.data.images import SUFFIXES
+from compositor.data.read.listing import Instance, Listed, Listing, place
 from compositor.data.read.walk import printable
 from compositor.data.records import Box
 from compositor.files import DataError, number, there
@@ -21,60 +21,7 @@ SINGULAR = {"images": "image", "annotations": "annotation", "categories": "categ
 """The lists in a file, and the name of one entry of each."""
 
 
-class Instance(NamedTuple):
-    """An annotation.
-
-    Attributes:
-        name: Its picture's name and its own id, unique in the file.
-        category: The class's name.
-        box: None if the file has no valid box.
-        crowd: Whether it is several objects in one box.
-        segmentation: As in the file, unchecked.
-    """
-
-    name: str
-    category: str
-    box: Box | None
-    crowd: bool
-    segmentation: Any
-
-
-class Listed(NamedTuple):
-    """A picture.
-
-    Attributes:
-        name: As in the file.
-        path: Where it should be.
-        size: (H, W) as annotated; None if the file does not give it.
-        instances: Its annotations, in the file's order.
-    """
-
-    name: str
-    path: Path
-    size: tuple[int, int] | None
-    instances: list[Instance]
-
-
-@dataclass(frozen=True)
-class COCOFile:
-    """What a file lists.
-
-    Attributes:
-        path: The file.
-        categories: The classes' names, in the order of their ids.
-        ids: Their ids by name, as far as these are numbers.
-        pictures: The pictures, in the order of their ids.
-        left_out: Names of whatever could not be matched, by reason.
-    """
-
-    path: Path
-    categories: tuple[str, ...]
-    ids: Mapping[str, int]
-    pictures: list[Listed]
-    left_out: Mapping[str, Sequence[str]]
-
-
-def read(path: Path, folders: Sequence[Path]) -> COCOFile:
+def read(path: Path, folders: Sequence[Path]) -> Listing:
     """Read and check an annotation file, and find its pictures.
 
     Args:
@@ -99,13 +46,13 @@ def read(path: Path, folders: Sequence[Path]) -> COCOFile:
     found = place(path, list(names.values()), folders)
     # A picture listed under two ids is one picture with the annotations of both.
     pictures = [
-        Listed(name, found / name, sizes.get(name), instances[name])
+        Listed(name, found / name, path, sizes.get(name), instances[name])
         for name in dict.fromkeys(names.values())
     ]
     left_out[f"picture that is not listed in {path.name}"] += _unlisted(pictures, found)
     classes = tuple(dict.fromkeys(categories.values()))
     ids = {name: key for key, name in reversed(categories.items()) if isinstance(key, int)}
-    return COCOFile(path, classes, ids, pictures, {k: v for k, v in left_out.items() if v})
+    return Listing(path, classes, ids, pictures, {k: v for k, v in left_out.items() if v})
 
 
 def _content(path: Path) -> dict[str, list[Any]]:
@@ -189,22 +136,6 @@ def _instances(
         box = _box(entry.get("bbox"))
         by_picture[picture].append(Instance(name, category, box, crowd, entry.get("segmentation")))
     return by_picture
-
-
-def place(path: Path, names: Sequence[str], folders: Sequence[Path]) -> Path:
-    """The folder that holds most of the pictures of an annotation file, the first of equals.
-
-    Raises:
-        DataError: None of the folders holds any.
-    """
-    found = {folder: sum(there(folder / name) for name in names) for folder in folders}
-    folder = max(found, key=lambda folder: found[folder])
-    if not found[folder]:
-        raise DataError(
-            f"{path}: none of its {len(names)} pictures, such as {names[0]}, is in "
-            f"{' or '.join(map(str, folders))}"
-        )
-    return folder
 
 
 def _unlisted(pictures: Sequence[Listed], place: Path) -> list[str]:

@@ -6,21 +6,23 @@ from compositor.data import images
 from compositor.data.cleanup import DEFAULT, CleanUp
 from compositor.data.read import (
     bigbird,
-    coco,
     coco_file,
-    coco_layouts,
     folder,
     joining,
+    layouts,
+    listing,
     masked,
     voc,
+    yolo,
 )
+from compositor.data.read.listing import Listing
 from compositor.data.records import Cutout, Photograph, Record, Records, Skip
 from compositor.data.write import checks
 from compositor.files import DataError
 
 LAYOUTS = (
     "a folder of RGBA pictures (sub-folders are classes), of pictures with masks beside them, a "
-    "COCO file or folder, or a VOCdevkit"
+    "COCO file or folder, YOLO's data.yaml or its folder, or a VOCdevkit"
 )
 
 
@@ -28,7 +30,8 @@ def cutouts(path: Path, clean_up: CleanUp = DEFAULT) -> Records[Cutout]:
     """List the cut-outs of a source.
 
     Args:
-        path: A COCO annotation file or a folder in COCO's, Roboflow's or Label Studio's layout; a
+        path: A COCO annotation file or a folder in COCO's, Roboflow's or Label Studio's layout;
+            YOLO's ``data.yaml``, or the folder that it is in, with labels for segmentation; a
             VOCdevkit with ``SegmentationObject``; a folder of objects in BigBIRD's or
             Cut-Paste-Learn's layout; or a folder of pictures with masks beside them, of RGBA
             pictures, or of both, whose sub-folders are classes.
@@ -47,8 +50,8 @@ def cutouts(path: Path, clean_up: CleanUp = DEFAULT) -> Records[Cutout]:
 
 
 def _cutouts(path: Path, clean_up: CleanUp) -> Records[Cutout]:
-    if files := _coco(path):
-        listed = [coco.cutouts(file, clean_up=clean_up) for file in files]
+    if files := _annotated(path):
+        listed = [listing.cutouts(file, clean_up=clean_up) for file in files]
         # A picture without an object to cut out is no fault: it may be a background.
         listed = [joining.forgiving(records, "empty annotation") for records in listed]
         return joining.joined(joining.distinct(listed, [file.path for file in files]))
@@ -90,8 +93,8 @@ def photographs(path: Path) -> Records[Photograph]:
     """
     _exists(path)
     path = path.absolute()  # pictures may lie beside it, and its name may count
-    if files := _coco(path):
-        listed = [coco.photographs(file, keep_empty=True, with_masks=True) for file in files]
+    if files := _annotated(path):
+        listed = [listing.photographs(file, keep_empty=True, with_masks=True) for file in files]
         return joining.joined(joining.distinct(listed, [file.path for file in files]))
     if sets := _voc(path, "Main"):
         root, names = sets
@@ -103,7 +106,7 @@ def photographs(path: Path) -> Records[Photograph]:
 def _exists(path: Path) -> None:
     if not path.exists():
         raise DataError(f"{path}: is not there; wanted {LAYOUTS}")
-    if path.is_file() and path.suffix.lower() != ".json":
+    if path.is_file() and path.suffix.lower() not in (".json", *yolo.YAML):
         raise DataError(f"{path}: is a {path.suffix or 'plain'} file; wanted {LAYOUTS}")
 
 
@@ -111,9 +114,11 @@ def _no_data_set(path: Path) -> None:
     """Refuse a data set whose pictures would be taken for what they are not."""
     if (path / "settings.json").is_file() and (path / "shards").is_dir():
         raise DataError(f"{path}: is the output of a run; name its {path / 'coco'} instead")
-    if (path / "data.yaml").is_file():
+    labels = path / "labels"
+    if (path / "images").is_dir() and next(labels.rglob("*.txt"), None):
         raise DataError(
-            f"{path}: is a YOLO data set, whose labels are not read; convert it to COCO"
+            f"{path}: has images/ and labels/ of YOLO, but no data.yaml; write one, such as "
+            "'{train: images, names: [cat, dog]}'"
         )
 
 
@@ -125,14 +130,17 @@ def _has_alpha(record: Record[Cutout]) -> bool:
         return True
 
 
-def _coco(path: Path) -> list[coco_file.COCOFile]:
-    """The annotation files of a path in COCO's format, read; none if it is in another."""
+def _annotated(path: Path) -> list[Listing]:
+    """What a path lists in COCO's or YOLO's format; nothing if it is in another."""
+    splits, data = layouts.splits(path), yolo.file(path)
+    if data and data in splits.values():
+        return [yolo.read(data)]  # all splits at once, since they may share pictures
     if path.is_file():
         places = [path.parent, path.parent / "images", path.parents[1] / "images"]
         split = path.stem.removeprefix("instances_")
         places += [path.parents[1] / "images" / split, path.parents[1] / split]
         return [coco_file.read(path, places)]
-    return [coco_layouts.find(path, split) for split in coco_layouts.splits(path)]
+    return [layouts.find(path, split) for split in splits]
 
 
 def _voc(path: Path, task: str) -> tuple[Path, list[voc.Set]] | None:

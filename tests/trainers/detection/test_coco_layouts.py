@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compositor.data.read import coco_layouts
+from compositor.data.read import layouts
 from compositor.files import DataError
 from detection.tiny_runs import arguments, person
 from tests.data import tiny_data
@@ -29,7 +29,7 @@ def made(folder: Path, json: str, pictures: str, names: tuple[str, ...], prefix:
 
 
 def found(folder: Path, split: str | None = None) -> list[Path]:
-    pictures = coco_layouts.find(folder, split).pictures
+    pictures = layouts.find(folder, split).pictures
     assert all(picture.path.is_file() for picture in pictures)
     return [picture.path.relative_to(folder) for picture in pictures]
 
@@ -57,8 +57,21 @@ def test_the_names_that_are_tried_are_told(tmp_path: Path) -> None:
         found(tmp_path)
     assert str(caught.value).startswith(
         f"{tmp_path}: has none of annotations/instances_SPLIT.json, "
-        "SPLIT/_annotations.coco.json, result.json; "
+        "SPLIT/_annotations.coco.json, result.json, data.yaml; "
     )
+
+
+def test_a_yolo_set_of_one_split_needs_no_option(tmp_path: Path) -> None:
+    """As the generator leaves it; the pictures' names lead from the folder, as predict wants."""
+    outline = "0 0.2 0.2 0.7 0.2 0.7 0.8 0.3 0.8\n"
+    pictures = {f"images/train/{n}.jpg": outline for n in range(10)}
+    content = "train: images/train\nval: images/train\nnames: [dog]\n"
+    tiny_data.yolo(tmp_path / "data", pictures, content)
+    line = arguments(tmp_path / "data", tmp_path / "out")
+    data = trainer.read(trainer.command.parse("coco", "", trainer.SCALES, line))
+    assert data.test.names == ["images/train/4.jpg", "images/train/9.jpg"]
+    assert (len(data.scenes.real), len(data.scenes.cutouts)) == (8, 8)
+    assert "YOLO train instances of" in data.scenes.cutouts.source
 
 
 @pytest.mark.parametrize("where", ["split", "files", "beside"])

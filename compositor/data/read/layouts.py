@@ -1,34 +1,34 @@
-"""Finds the files of a data set in COCO format, laid out as by COCO, Roboflow or Label Studio."""
+"""Finds the annotations of a data set, laid out as by COCO, Roboflow, Label Studio or YOLO."""
 
 from pathlib import Path
 
-from compositor.data.read import coco_file
-from compositor.data.read.coco_file import COCOFile
+from compositor.data.read import coco_file, yolo
+from compositor.data.read.listing import Listing
 from compositor.files import DataError
 
 ROBOFLOW = "_annotations.coco.json"
 LABEL_STUDIO = "result.json"
-TRIED = f"annotations/instances_SPLIT.json, SPLIT/{ROBOFLOW}, {LABEL_STUDIO}"
+TRIED = f"annotations/instances_SPLIT.json, SPLIT/{ROBOFLOW}, {LABEL_STUDIO}, data.yaml"
 
 
-def find(folder: Path, split: str | None = None) -> COCOFile:
+def find(folder: Path, split: str | None = None) -> Listing:
     """Find a split's annotations, read them, and find their pictures.
 
     Args:
         folder: Holds ``annotations/instances_SPLIT.json`` with the pictures in ``images/SPLIT``,
             ``images`` or ``SPLIT`` (COCO); or ``SPLIT/_annotations.coco.json`` with the pictures
             beside it (Roboflow); or ``result.json`` and ``images``, the split "result" (Label
-            Studio).
+            Studio); or ``data.yaml``, or is that file, by whatever name (YOLO).
         split: Such as "val2017"; None if the folder has only one.
 
     Raises:
-        DataError: There is no such file or split, the file is not in COCO format, or none of its
+        DataError: There is no such file or split, a file is not in its format, or none of its
             pictures is there.
     """
     found = splits(folder)
     if not found:
         raise DataError(
-            f"{folder}: has none of {TRIED}; export your data as COCO, or get COCO's from "
+            f"{folder}: has none of {TRIED}; export your data as COCO or YOLO, or get COCO's from "
             "cocodataset.org"
         )
     if split is None and len(found) > 1:
@@ -37,6 +37,8 @@ def find(folder: Path, split: str | None = None) -> COCOFile:
     if split not in found:
         raise DataError(f"{folder}: has no split {split!r}, only {', '.join(found)}")
     path = found[split]
+    if path == yolo.file(folder):
+        return yolo.read(path, [split])
     if path.name == ROBOFLOW:
         places = [path.parent]
     elif path.name == LABEL_STUDIO:
@@ -47,7 +49,7 @@ def find(folder: Path, split: str | None = None) -> COCOFile:
 
 
 def splits(folder: Path) -> dict[str, Path]:
-    """The annotation files in a folder, by their splits."""
+    """The annotation files in a folder, by their splits; YOLO's has several."""
     found = {
         path.stem.removeprefix("instances_"): path
         for path in sorted((folder / "annotations").glob("instances_*.json"))
@@ -56,4 +58,6 @@ def splits(folder: Path) -> dict[str, Path]:
         found.setdefault(path.parent.name, path)
     if (folder / LABEL_STUDIO).is_file():
         found.setdefault("result", folder / LABEL_STUDIO)
+    if not found and (data := yolo.file(folder)):
+        found = dict.fromkeys(yolo.describe(data).splits, data)
     return found
