@@ -19,11 +19,11 @@ class Config:
 
     cutouts: tuple[Path, ...]
     """Sources of objects, each a folder of RGBA pictures (sub-folders are classes), of pictures
-    with masks beside them, in BigBIRD's or Cut-Paste-Learn's layout, a COCO file or folder, or a
-    VOCdevkit."""
+    with masks beside them, in BigBIRD's or Cut-Paste-Learn's layout, a COCO file or folder, YOLO's
+    data.yaml or its folder (labels for segmentation), or a VOCdevkit."""
     backgrounds: tuple[Path, ...]
-    """Sources of backgrounds: folders of pictures, or COCO or VOC, whose annotated objects of the
-    pasted classes join the labels, less what is hidden; those of other classes do not."""
+    """Sources of backgrounds: folders of pictures, or COCO, YOLO or VOC, whose annotated objects of
+    the pasted classes join the labels, less what is hidden; those of other classes do not."""
     output: Path = Path("scenes")
     """Folder to write to; the same command resumes what it finds there."""
     distractors: tuple[Path, ...] = ()
