@@ -125,4 +125,4 @@ def _sources(size: tuple[int, int]) -> Sources:
     backgrounds = Backgrounds([record(n) for n in range(BACKGROUNDS)], size)
     classes = ("__background__", "ellipse")
     splits = {"train": Material(Bank(cutouts), backgrounds)}
-    return Sources(classes, None, splits, None, None, {}, "synthetic")
+    return Sources(classes, None, splits, (), {}, "synthetic")

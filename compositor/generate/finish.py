@@ -43,6 +43,7 @@ def write(workers: Workers) -> None:
         DataError: There is no picture to write.
     """
     config, sources, shards = workers.job.config, workers.job.sources, workers.job.shards
+    real = sources.real  # read before what was left out is summed
     tally, left_out = _summed(sources, shards)
     if not tally.scenes:
         raise DataError(
@@ -69,7 +70,7 @@ def write(workers: Workers) -> None:
         # How many pictures show each: a detector leaves few of those that it finds anywhere.
         "by_cutout": {each.name: counts.cutouts[each.name] for each in cutouts},
         "by_confidence": counts.by_confidence(),
-        "distances": likeness.distances(counts.measured, sources.real),
+        "distances": likeness.distances(counts.measured, real),
         "tally": asdict(tally),
         "left_out": {reason: asdict(lost) for reason, lost in left_out.items()},
         "settings": {name: repr(value) for name, value in vars(config).items()},

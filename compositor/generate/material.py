@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import ceil
 from pathlib import Path
 from typing import TypeVar
@@ -53,19 +54,42 @@ class Sources:
         classes: Names by label; index 0 is ``__background__``.
         ids: The classes' ids by name, as the sources have them; None: the labels.
         splits: By split; val only if one is wanted.
-        observed: What annotated pictures look like, for a matched law.
-        real: What the generated pictures are compared with; None: no source annotates the classes.
+        annotated: Real pictures whose objects of the classes are annotated.
         left_out: Names of what could not be used, by reason.
         state: A digest of the cut-outs' pixels, and of the other pictures' names and sizes.
+        matched: Whether the law is.
     """
 
     classes: tuple[str, ...]
     ids: dict[str, int] | None
     splits: dict[str, Material]
-    observed: Observed | None
-    real: Measured | None
+    annotated: Sequence[Record[Photograph]]
     left_out: LeftOut
     state: str
+    matched: bool = False
+
+    @cached_property
+    def _seen(self) -> list[Seen]:
+        """The annotated pictures, decoded once; only if a matched law or the report needs them."""
+        found: list[Seen] = []
+        for record in tqdm(self.annotated, "real pictures", unit="file", disable=None):
+            items, skips = record.loaded()
+            note(self.left_out, skips)
+            found += [(item.annotation, item.image.shape[:2]) for item in items]
+        return found
+
+    @cached_property
+    def observed(self) -> Observed | None:
+        """What annotated pictures look like, for a matched law."""
+        return observe(self._seen) if self.matched else None
+
+    @cached_property
+    def real(self) -> Measured | None:
+        """What the generated pictures are compared with; None: no source annotates the classes.
+
+        Reading it may add to what was left out.
+        """
+        return Measured.of(self._seen) if self._seen else None
 
 
 def read(config: Config) -> Sources:
@@ -94,7 +118,6 @@ def read(config: Config) -> Sources:
         for records in others
         for _, cutout in _banked(records, "distractors", largest, left_out)
     ]
-    observed, real = _real(config, match or pictures, objects.classes, left_out)
     chosen = _validation(held, grounds.records, config.val)
     splits = {}
     for name in ("train", "val") if config.val else ("train",):
@@ -110,7 +133,16 @@ def read(config: Config) -> Sources:
         splits[name] = Material(Bank([*cutouts, *distractors]), Backgrounds(records, size))
     every = [*(cutout for _, cutout in held), *distractors]
     state = _state(objects.classes, every, [grounds, *match])
-    return Sources(objects.classes, _ids(objects), splits, observed, real, left_out, state)
+    classes, known, matched = objects.classes, match or pictures, config.law.placement.matched
+    annotated = _annotated(known, classes, None if matched else MEASURED)
+    sources = Sources(classes, _ids(objects), splits, annotated, left_out, state, matched)
+    if matched and sources.observed is None:
+        where = _listed(config.match or config.backgrounds)
+        raise DataError(
+            f"law.placement.matched: no object of {_listed(classes[1:])} is annotated in the "
+            f"{sum(map(len, known))} pictures of {where}; name some with --match"
+        )
+    return sources
 
 
 def _listed(names: Sequence[object]) -> str:
@@ -173,31 +205,13 @@ def _banked(
     return kept
 
 
-def _real(
-    config: Config,
-    sources: Sequence[Records[Photograph]],
-    classes: tuple[str, ...],
-    left_out: LeftOut,
-) -> tuple[Observed | None, Measured | None]:
-    """What a matched law is drawn from, and what the generated pictures are compared with."""
-    annotated = [each for each in sources if {*each.classes[1:]} & {*classes}]
-    named = [_by_name(each, classes) for each in annotated]
+def _annotated(
+    sources: Sequence[Records[Photograph]], classes: tuple[str, ...], most: int | None
+) -> list[Record[Photograph]]:
+    """The pictures of the sources that annotate any of the classes; so many of them, spread."""
+    named = [_by_name(each, classes) for each in sources if {*each.classes[1:]} & {*classes}]
     records = [record for each in named for record in each.records]
-    matched = config.law.placement.matched
-    step = 1 if matched else max(-(-len(records) // MEASURED), 1)
-    found: list[Seen] = []
-    for record in tqdm(records[::step], "real pictures", unit="file", disable=None):
-        items, skips = record.loaded()
-        note(left_out, skips)
-        found += [(item.annotation, item.image.shape[:2]) for item in items]
-    observed = observe(found) if matched else None
-    if matched and observed is None:
-        paths = _listed(config.match or config.backgrounds)
-        raise DataError(
-            f"law.placement.matched: no object of {_listed(classes[1:])} is annotated in the "
-            f"{sum(map(len, sources))} pictures of {paths}; name some with --match"
-        )
-    return observed, Measured.of(found) if found else None
+    return records[:: max(-(-len(records) // most), 1) if most else 1]
 
 
 def _file(record: Record[ItemType]) -> Path:

@@ -1,5 +1,6 @@
 """A data set made by several launches: of torchrun, of a Slurm array."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from compositor.data import images
 from compositor.generate import Config, finish, generate, material, run
 from compositor.generate.__main__ import main
 from compositor.generate.processes import Workers
 from compositor.generate.scenes import Maker
 from compositor.generate.shards import Shards
 from compositor.scenes.law import PLAIN
+from tests.data import tiny_data
 from tests.generate.tiny import config, content
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +81,31 @@ def test_two_tasks_of_a_slurm_array_make_what_one_process_does(alone: Path, tmp_
     for below in ("shards", "coco"):
         assert content(options.output, below) == content(alone, below)
     assert any(out.startswith(f"wrote {options.output}: 120 pictures, ") for out, _ in said)
+
+
+def test_only_the_launch_that_writes_the_report_reads_the_real_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each once, be it a background or not; and so the report has what of them cannot be used."""
+    box = {"bbox": [5, 5, 30, 40], "category_id": 3}
+    tiny_data.coco(tmp_path / "coco", {f"{n}.jpg": [box] for n in range(4)}, ("ball",))
+    (tmp_path / "coco" / "images" / "3.jpg").write_bytes(b"broken")
+    read, seen = images.read_annotated, []
+
+    def noted(path: Path, *rest: object) -> object:
+        seen.append(path.name)
+        return read(path, *rest)
+
+    monkeypatch.setattr(images, "read_annotated", noted)
+    options = config(tmp_path, "out", match=(tmp_path / "coco",))
+    Maker(options, material.read(options))  # as an actor of Ray's does
+    generate(replace(options, shard="0/2"))
+    assert not seen
+    generate(replace(options, shard="1/2"))
+    assert seen == [f"{n}.jpg" for n in range(4)]
+    report = json.loads((options.output / "report.json").read_text())
+    assert report["distances"]["number"] > 0
+    assert report["left_out"] == {"broken .jpg file": {"count": 1, "first": ["3.jpg"]}}
 
 
 def test_formats_are_written_once_by_launches_that_end_at_once(
