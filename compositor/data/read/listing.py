@@ -178,7 +178,10 @@ def cutouts(
         records.append(Record(picture.name, (picture.path, picture.annotation), load))
     if not any_mask:
         wanted_names = ", ".join(classes[1:])
-        raise DataError(f"{listing.path}: no object of {wanted_names} has a mask (segmentation)")
+        raise DataError(
+            f"{listing.path}: no object of {wanted_names} has a mask (segmentation), and a box "
+            "cannot be cut out"
+        )
     source = f"{listing.format} instances of {listing.path}, {clean_up}"
     return Records(source, classes, records, listing.left_out, "crowd", listing.ids)
 
