@@ -102,7 +102,7 @@ def read(config: COCOConfig) -> Data:
     examined = prepare_photographs(test, config.cache, config.size)
     cutouts = prepare_cutouts(objects, config.cache, config.size)
     sheets.contact_sheet(cutouts, config.output / "cutouts.png")
-    return Data(Scenes(real, backgrounds, cutouts, config.artefacts), examined)
+    return Data(Scenes(real, backgrounds, cutouts, config.artefacts, config.layers), examined)
 
 
 def _listings(config: COCOConfig) -> tuple[Listing, Listing | None]:

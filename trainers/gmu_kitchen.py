@@ -87,7 +87,7 @@ def read(config: GMUConfig) -> Data:
     cutouts = prepare_cutouts(objects, config.cache, config.size)
     sheets.contact_sheet(cutouts, config.output / "cutouts.png")
     note = "stand-in for GMU Kitchen: " if config.stand_in else ""
-    return Data(Scenes(real, backgrounds, cutouts, config.artefacts), test, note)
+    return Data(Scenes(real, backgrounds, cutouts, config.artefacts, config.layers), test, note)
 
 
 def run(config: GMUConfig, read: Read[GMUConfig], layout: Layout) -> None:

@@ -67,7 +67,7 @@ def read(config: VOCConfig) -> Data:
     )
     cutouts = prepare_cutouts(objects, config.cache, config.size)
     sheets.contact_sheet(cutouts, config.output / "cutouts.png")
-    return Data(Scenes(real, backgrounds, cutouts, config.artefacts), examined)
+    return Data(Scenes(real, backgrounds, cutouts, config.artefacts, config.layers), examined)
 
 
 def _shown(root: Path, tested: Records[Photograph]) -> Iterator[tuple[str, list[Shown]]]:

@@ -56,7 +56,7 @@ def read(config: PersonConfig) -> Data:
     cutouts = prepare_cutouts(people, config.cache, config.size)
     sheets.contact_sheet(cutouts, config.output / "cutouts.png")
     sheets.clean_up_sheet(people, cutouts, config.output / "clean_up.png")
-    return Data(Scenes(real, backgrounds, cutouts, config.artefacts), test)
+    return Data(Scenes(real, backgrounds, cutouts, config.artefacts, config.layers), test)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -115,8 +115,8 @@ class Visibility:
     side: float = 0.06
     """Least width and height of the visible object, relative to the canvas's."""
     covered: float = 0.75
-    """An object of the background is ignored if the pasted one covers more than this part of its
-    box."""
+    """An object of the background is ignored if those pasted cover more than this part of its box,
+    and a pasted one if later ones hide more than this part of it."""
 
     def __post_init__(self) -> None:
         for name in ("fraction", "truncation", "side"):

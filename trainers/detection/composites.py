@@ -1,6 +1,7 @@
 """Renders a batch's composites, with their ground truth and how much of each object shows."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,16 +23,60 @@ class Composites:
 
     Attributes:
         images: (n, 3, H, W) float32 in [0, 1], differentiable in theta.
-        boxes: (n, 4), the pasted objects' boxes in pixels, differentiable in theta; zeros where
+        boxes: (n, 4), the last objects' boxes in pixels, differentiable in theta; zeros where
             nothing shows.
-        valid: (n,) bool, whether enough of the object shows.
-        targets: The ground truth: the background's objects, then the pasted one if valid.
+        valid: (n,) bool, whether enough of the last object shows.
+        targets: The ground truth: the background's objects, then what is seen of those pasted, the
+            last one only if valid.
     """
 
     images: Tensor
     boxes: Tensor
     valid: Tensor
     targets: list[Target]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Pictures that show all of their objects but the last.
+
+    Attributes:
+        batch: What to paste, with the placements of the objects that they show.
+        backgrounds: (n, 3, H, W) float32, from :func:`with_artefacts`.
+        images: (n, 3, H, W) float32 in [0, 1], these with the objects.
+        targets: Their ground truth.
+    """
+
+    batch: Batch
+    backgrounds: Tensor
+    images: Tensor
+    targets: list[Target]
+
+
+Place = Callable[[Stage], tuple[Tensor, Tensor]]
+"""Returns theta (n, 2, 3) for the last object of each picture, and whether it has a place (n,)."""
+
+
+@torch.no_grad()
+def staged(batch: Batch, place: Place, visibility: Visibility) -> Stage:
+    """Place all of a batch's objects but the last, each on the picture that shows the former ones.
+
+    One that has no place, or of which too little shows, is left out.
+    """
+    backgrounds = with_artefacts(batch)
+    images, targets = backgrounds, batch.targets
+    for layer in range(batch.labels.shape[1] - 1):
+        part = batch.first(layer + 1)
+        theta, placed = place(Stage(part, backgrounds, images, targets))
+        made = composite(part, backgrounds, theta, visibility)
+        kept = placed & made.valid
+        left_out = torch.zeros_like(batch.labels, dtype=torch.bool)
+        left_out[:, layer] = ~kept
+        batch = replace(batch, recipes=batch.recipes.placed(layer, theta)).without(left_out)
+        images = torch.where(kept[:, None, None, None], made.images, images)
+        pairs = zip(targets, made.targets, kept.tolist(), strict=True)
+        targets = [with_it if stays else former for former, with_it, stays in pairs]
+    return Stage(batch, backgrounds, images, targets)
 
 
 def with_artefacts(batch: Batch) -> Tensor:
@@ -49,38 +94,53 @@ def composite(
     """Paste a batch's objects, and work out how much of them shows.
 
     Args:
-        batch: What to paste.
+        batch: What to paste, and where all but the last go.
         backgrounds: (n, 3, H, W) float32, from :func:`with_artefacts`.
-        theta: (n, 2, 3), the objects' placements; differentiable.
+        theta: (n, 2, 3), the last objects' placements; differentiable.
         visibility: The limits.
     """
     size = (backgrounds.shape[-2], backgrounds.shape[-1])
     masks = batch.masks()
     fraction = visible_fraction(masks, theta.detach(), size)
-    images, alpha = compositor.blend(batch.colours(), masks, backgrounds, theta, return_alpha=True)
-    boxes, _ = compositor.boxes(alpha)
+    shape, cutouts = batch.labels.shape, batch.cutouts.flatten(0, 1)
+    images, labels = compositor.render(
+        backgrounds,
+        cutouts[:, :3].float() / 255,
+        cutouts[:, 3:].float() / 255,
+        torch.cat((batch.recipes.theta[:, :-1], theta[:, None]), 1).flatten(0, 1),
+        image=torch.arange(shape[0]).repeat_interleave(shape[1]),
+        return_labels=True,
+    )
+    seen = labels.boxes.unflatten(0, shape)
+    former, boxes = seen[:, :-1], seen[:, -1]
     valid = visibility.valid(boxes, fraction, truncation(masks, theta.detach()), size)
     if theta.requires_grad:
         # The box moves with its object; otherwise every move would look like T's mistake.
         moving = outlines(masks, theta, size)
         boxes = boxes + (moving - moving.detach())
-    truth = zip(batch.targets, alpha.detach(), boxes, batch.labels, valid.tolist(), strict=True)
+    shows = (labels.area > 0).unflatten(0, shape)
+    shows[:, -1] = valid
+    there = [[k for k, one in enumerate(row) if one] for row in shows.tolist()]
+    hidden = (1 - labels.area / labels.covered.clamp_min(1)).unflatten(0, shape)
+    found = {
+        "boxes": torch.cat((former, boxes[:, None]), 1),
+        "labels": batch.labels,
+        "ignore": hidden > visibility.covered,
+    }
     targets = [
-        _with_object(target, shown, box, label, visibility) if shows else target
-        for target, shown, box, label, shows in truth
+        _with_objects(target, {k: v[n, there[n]] for k, v in found.items()}, owner, visibility)
+        for n, (target, owner) in enumerate(zip(batch.targets, labels.owner, strict=True))
     ]
     return Composites(images, boxes, valid, targets)
 
 
-def _with_object(
-    target: Target, alpha: Tensor, box: Tensor, label: Tensor, visibility: Visibility
-) -> Target:
-    """Add a pasted object to the ground truth, and ignore the objects it hides."""
+def _with_objects(target: Target, pasted: Target, owner: Tensor, visibility: Visibility) -> Target:
+    """Add pasted objects to the ground truth, and ignore those of the background they hide."""
+    if not len(pasted["labels"]):
+        return target
     hidden = target["ignore"]
     if len(hidden):
-        hidden = hidden | (covered(target["boxes"], alpha) > visibility.covered)
-    return {
-        "boxes": torch.cat((target["boxes"], box[None])),
-        "labels": torch.cat((target["labels"], label[None])),
-        "ignore": torch.cat((hidden, hidden.new_zeros(1))),
-    }
+        gone = covered(target["boxes"], (owner >= 0)[None])
+        hidden = hidden | (gone > visibility.covered)
+    own = {"boxes": target["boxes"], "labels": target["labels"], "ignore": hidden}
+    return {name: torch.cat((own[name], pasted[name])) for name in own}

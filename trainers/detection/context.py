@@ -2,8 +2,8 @@
 
 Dvornik et al., "Modeling Visual Context is Key to Augmenting Object Detection Datasets", ECCV 2018.
 The network is shown what is around a box, and the box itself in grey, and says of which class the
-object is that belongs there, if any. Here it has S's backbone, and each object is pasted alone, as
-in the other ways.
+object is that belongs there, if any. Here it has S's backbone, and objects are pasted one by one,
+as in the other ways.
 """
 
 import torch
@@ -16,8 +16,9 @@ from compositor.data.prepared import Photographs
 from compositor.files import DataError
 from compositor.scenes.random_placement import PlacementRules, covers, padded
 from trainers.detection.batches import Batches, generator
+from trainers.detection.composites import Stage
 from trainers.detection.config import ContextConfig
-from trainers.detection.scenes import IDENTITY, Batch
+from trainers.detection.scenes import IDENTITY
 from trainers.detectors.backbones import Backbone
 
 SIDE = 112
@@ -156,8 +157,7 @@ def context_loss(
 @torch.no_grad()
 def place_in_context(
     network: nn.Module,
-    batch: Batch,
-    backgrounds: Tensor,
+    stage: Stage,
     sides: Tensor,
     config: ContextConfig,
     rules: PlacementRules,
@@ -166,26 +166,26 @@ def place_in_context(
 
     Args:
         network: A :class:`ContextNetwork`, in eval mode.
-        batch: The objects.
-        backgrounds: (n, 3, H, W) in [0, 1].
+        stage: Pictures, and the object to place on each.
         sides: (m, 2), of real objects, whose areas the candidates take; the aspect is the object's.
         config: How many candidates, and how probable the best has to be.
-        rules: Say how much of an object on the background a candidate may cover.
+        rules: Say how much of an object on the picture a candidate may cover.
     """
-    size = (backgrounds.shape[-2], backgrounds.shape[-1])
-    masks, every = batch.masks(), torch.arange(len(batch), device=backgrounds.device)
+    batch, images = stage.batch, stage.images
+    size = (images.shape[-2], images.shape[-1])
+    masks, every = batch.masks(), torch.arange(len(batch), device=images.device)
     own, shows = compositor.boxes(masks)
     shape = (own[:, 2:] - own[:, :2]).clamp_min(1).sqrt()
     shape = (shape / shape.flip(1)).cpu()  # of an area of 1
-    there, areas_there = padded([target["boxes"].cpu().double() for target in batch.targets])
+    there, areas_there = padded([target["boxes"].cpu().double() for target in stage.targets])
     boxes, chances = [], []
     for _ in range(config.candidates):
         areas = sides[torch.randint(len(sides), (len(batch),))].prod(1, keepdim=True)
         drawn = random_boxes(shape * areas.sqrt(), size)
         covering = covers(drawn.double(), there, areas_there, rules)
-        boxes.append(drawn.to(backgrounds))
-        shown = neighbourhoods(backgrounds, boxes[-1], every)
-        chance = network(shown).softmax(1)[every, batch.labels]
+        boxes.append(drawn.to(images))
+        shown = neighbourhoods(images, boxes[-1], every)
+        chance = network(shown).softmax(1)[every, batch.labels[:, -1]]
         chances.append(chance.masked_fill(covering.to(chance.device), 0))
     best, which = torch.stack(chances).max(0)
     chosen = torch.stack(boxes)[which, every]

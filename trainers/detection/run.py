@@ -14,7 +14,7 @@ from trainers.detection import players
 from trainers.detection.augmentation import mirror, vary
 from trainers.detection.average_precision import average_precision
 from trainers.detection.batches import Batches, Lessons, Pairs, loaded
-from trainers.detection.composites import with_artefacts
+from trainers.detection.composites import staged
 from trainers.detection.config import STARTS_FROM, Config
 from trainers.detection.context import Contexts, context_loss
 from trainers.detection.drawn import DrawnScenes
@@ -31,6 +31,7 @@ from trainers.detection.synthesis import (
     last_objects,
     passes_to_place,
     pasted_confidences,
+    placing,
     rendered,
     search,
 )
@@ -130,7 +131,7 @@ class DetectionRun(Loop):
                 assert isinstance(proposals, Found)
                 kept.append(proposals.recipes)
                 bar.update(len(proposals))
-        self._spent.placing = found.tally.proposed * passes_to_place(rules, config)
+        self._spent.placing += found.tally.proposed * passes_to_place(rules, config)
         self._keep(found.tally, Recipes.cat(kept).to(torch.device("cpu")) if kept else None)
 
     def learn(self) -> None:
@@ -176,16 +177,17 @@ class DetectionRun(Loop):
         assert self.synthesizer is not None
         config, clock, cycle = self.config.synthesizer, self.clock, len(self.history)
         pairs = Pairs(self.scenes, self.seed, cycle, config.steps, config.batch, self._process)
+        place = placing(self.rules, self.config, self.scenes, self.synthesizer.network)
         means = {"invalid": 0.0, "spread": 0.0}
-        for batch in self._loaded(pairs, "S"):
-            with clock.part("artefacts"), torch.no_grad():
-                backgrounds = with_artefacts(batch)
+        for number, batch in enumerate(self._loaded(pairs, "S")):
+            layers = 1 + number % self.config.layers  # all that it will have to place
+            with clock.part("scene"):
+                stage = staged(batch.first(layers), place, config.visibility)
             with clock.part("S"):
-                position = self.synthesizer.model(shown(batch), backgrounds)
+                position = self.synthesizer.model(shown(stage.batch), stage.images)
                 theta = self.config.placement.theta(position, self.config.size)
             composites, stakes = synthesizer_step(
-                batch,
-                backgrounds,
+                stage,
                 theta,
                 self.target.network,
                 None if self.discriminator is None else self.discriminator.network,
@@ -196,13 +198,12 @@ class DetectionRun(Loop):
                 self.update(self.synthesizer, stakes.loss, "synthesizer")
             self._spent.target += int(composites.valid.sum())
             self._spent.synthesizer += len(batch)
+            self._spent.placing += len(batch) * (layers - 1)
             self._spent.discriminator += len(batch) * (self.discriminator is not None)
-            free = position[:, self.config.placement.free()]
-            values = step_record(composites, stakes, free)
+            values = step_record(composites, stakes, position[:, self.config.placement.free()])
             means = {name: mean + values[name] / config.steps for name, mean in means.items()}
             self.log({f"synthesizer/{name}": value for name, value in values.items()})
-            # The norms for T and D are taken at the composites, those for the limits and the blend
-            # at S's theta.
+            # Norms of T and D are taken at the composites, those of limits and blend at S's theta.
             self.log({f"gradient/{path}": norm for path, norm in clock.norms.items()})
         if config.steps:
             self._record["synthesizer"] = means
@@ -276,7 +277,7 @@ class DetectionRun(Loop):
                 if number > iterations - config.averaged:
                     self.average.update_parameters(self.target.network)
             self._spent.trained += len(batch)
-            real = batch.recipes.foreground == NOTHING
+            real = batch.recipes.foreground[:, -1] == NOTHING
             if self.discriminator is not None and bool(real.any()) and not bool(real.all()):
                 with clock.part("D"):
                     loss = discriminator_loss(self.discriminator.model, images, real)

@@ -33,8 +33,9 @@ class Recipes:
 
     Attributes:
         background: (n,) int64, index in :class:`Scenes`: the backgrounds, then the real pictures.
-        foreground: (n,) int64, the pasted cut-out; -1: none, the picture is real.
-        theta: (n, 2, 3) float32, its placement.
+        foreground: (n, k) int64, the pasted cut-outs, the last on top; -1: none. A real picture has
+            none at all.
+        theta: (n, k, 2, 3) float32, their placements.
         shape: (n,) int64, the cut-out whose mask shapes the artefact; -1: no artefact.
         other: (n,) int64, the background that the artefact is cut out of.
         artefact: (n, 2, 3) float32, the artefact's placement.
@@ -59,6 +60,12 @@ class Recipes:
     def to(self, device: torch.device) -> Self:
         return type(self)(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
 
+    def placed(self, layer: int, theta: Tensor) -> Self:
+        """The same with other placements (n, 2, 3) of one cut-out of each picture."""
+        layers = list(self.theta.unbind(1))
+        layers[layer] = theta
+        return replace(self, theta=torch.stack(layers, 1))
+
     @classmethod
     def cat(cls, parts: "Sequence[Recipes]") -> Self:
         """Concatenate recipes."""
@@ -72,9 +79,9 @@ class Batch:
     Attributes:
         recipes: The batch's recipes.
         backgrounds: (n, 3, H, W).
-        cutouts: (n, 4, H, W): colour and mask; zeros where nothing is pasted.
+        cutouts: (n, k, 4, H, W): colour and mask; zeros where nothing is pasted.
         artefacts: (n, 4, H, W): colour and mask; None if no picture has one.
-        labels: (n,) int64, the cut-outs' labels; 0 where nothing is pasted.
+        labels: (n, k) int64, the cut-outs' labels; 0 where nothing is pasted.
         targets: The backgrounds' boxes, labels and ignore.
     """
 
@@ -98,6 +105,26 @@ class Batch:
             [self.targets[i] for i in index.tolist()],
         )
 
+    def first(self, count: int) -> "Batch":
+        """The same with the first objects of each picture alone."""
+        recipes = replace(
+            self.recipes,
+            foreground=self.recipes.foreground[:, :count],
+            theta=self.recipes.theta[:, :count],
+        )
+        cutouts, labels = self.cutouts[:, :count], self.labels[:, :count]
+        return replace(self, recipes=recipes, cutouts=cutouts, labels=labels)
+
+    def without(self, objects: Tensor) -> "Batch":
+        """The same without some of the objects, (n, k) bool."""
+        foreground = self.recipes.foreground.masked_fill(objects, NOTHING)
+        return replace(
+            self,
+            recipes=replace(self.recipes, foreground=foreground),
+            cutouts=self.cutouts.masked_fill(objects[:, :, None, None, None], 0),
+            labels=self.labels.masked_fill(objects, 0),
+        )
+
     def pin_memory(self) -> "Batch":
         artefacts = None if self.artefacts is None else self.artefacts.pin_memory()
         return replace(
@@ -119,12 +146,12 @@ class Batch:
         )
 
     def masks(self) -> Tensor:
-        """The cut-outs' masks (n, 1, H, W) float32 in [0, 1]."""
-        return self.cutouts[:, 3:].float() / 255
+        """The last cut-outs' masks (n, 1, H, W) float32 in [0, 1]."""
+        return self.cutouts[:, -1, 3:].float() / 255
 
     def colours(self) -> Tensor:
-        """The cut-outs' colours (n, 3, H, W) float32 in [0, 1]."""
-        return self.cutouts[:, :3].float() / 255
+        """The last cut-outs' colours (n, 3, H, W) float32 in [0, 1]."""
+        return self.cutouts[:, -1, :3].float() / 255
 
 
 class Scenes:
@@ -135,13 +162,19 @@ class Scenes:
         backgrounds: What objects are pasted on.
         cutouts: The objects.
         artefacts: Share of the pictures that get a blending artefact (section 3.1).
+        layers: How many objects to paste on a background.
 
     Raises:
         ValueError: The three differ in classes or size.
     """
 
     def __init__(
-        self, real: Photographs, backgrounds: Photographs, cutouts: Cutouts, artefacts: float
+        self,
+        real: Photographs,
+        backgrounds: Photographs,
+        cutouts: Cutouts,
+        artefacts: float,
+        layers: int = 1,
     ) -> None:
         # A plain folder of backgrounds knows no classes.
         if cutouts.classes != real.classes or backgrounds.classes not in (
@@ -159,20 +192,20 @@ class Scenes:
             )
         self.real, self.backgrounds, self.cutouts = real, backgrounds, cutouts
         self.size, self.classes = real.size, real.classes
-        self.artefacts = artefacts
+        self.artefacts, self.layers = artefacts, layers
         self._limits, self._rules = Range(), PlacementRules(overlap=CLEAR)
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> Recipes:
         """Pair objects with backgrounds at random; theta is the identity for now."""
         background = torch.randint(len(self.backgrounds), (count,), generator=generator)
-        foreground = torch.randint(len(self.cutouts), (count,), generator=generator)
+        foreground = torch.randint(len(self.cutouts), (count, self.layers), generator=generator)
         return self._with_artefacts(background, foreground, self.artefacts, generator)
 
     def draw_real(
         self, index: Tensor, generator: torch.Generator | None = None, plain: bool = False
     ) -> Recipes:
         """Real pictures by index (n,), all plain or some with an artefact."""
-        nothing = torch.full_like(index, NOTHING)
+        nothing = torch.full((len(index), self.layers), NOTHING)
         part = 0.0 if plain else self.artefacts
         return self._with_artefacts(len(self.backgrounds) + index, nothing, part, generator)
 
@@ -181,13 +214,14 @@ class Scenes:
         artefacts = None
         if bool((recipes.shape != NOTHING).any()):
             artefacts = torch.stack([*map(self._cut, recipes.other, recipes.shape)])
-        labels = self.cutouts.labels[recipes.foreground] * (recipes.foreground != NOTHING)
+        pasted = recipes.foreground
+        cutouts = torch.stack([self._cutout(int(i)) for i in pasted.flatten()])
         return Batch(
             recipes,
             torch.stack([self._background(int(i)) for i in recipes.background]),
-            torch.stack([self._cutout(int(i)) for i in recipes.foreground]),
+            cutouts.unflatten(0, pasted.shape),
             artefacts,
-            labels,
+            self.cutouts.labels[pasted] * (pasted != NOTHING),
             [self._target(int(i)) for i in recipes.background],
         )
 
@@ -202,8 +236,7 @@ class Scenes:
         shape = torch.randint(len(self.cutouts), (count,), generator=generator)
         other = torch.randint(len(self.backgrounds), (count,), generator=generator)
         wanted = torch.rand(count, generator=generator) < part
-        identity = IDENTITY.repeat(count, 1, 1)
-        placement, placed = identity.clone(), torch.zeros(count, dtype=torch.bool)
+        placement, placed = IDENTITY.repeat(count, 1, 1), torch.zeros(count, dtype=torch.bool)
         if bool(wanted.any()):
             masks = torch.stack([self._cutout(int(i))[3:] for i in shape[wanted]]).float() / 255
             frames = compositor.boxes(masks)[0]
@@ -216,7 +249,8 @@ class Scenes:
             placement[wanted], placed[wanted] = places, fits & torch.tensor(clear)
         shape = torch.where(placed, shape, NOTHING)
         scene = torch.full_like(background, NOTHING)
-        return Recipes(background, foreground, identity, shape, other, placement, scene)
+        theta = IDENTITY.repeat(*foreground.shape, 1, 1)
+        return Recipes(background, foreground, theta, shape, other, placement, scene)
 
     def _background(self, index: int) -> Tensor:
         count = len(self.backgrounds)

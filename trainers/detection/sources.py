@@ -80,7 +80,8 @@ class Data:
                 f"pictures: got {pictures}, seed {seed}, but no cut-out of {cutouts.source} is out"
                 " of these"
             )
-        scenes = Scenes(chosen, backgrounds.only(under), cutouts.only(ours), self.scenes.artefacts)
+        sources = chosen, backgrounds.only(under), cutouts.only(ours)
+        scenes = Scenes(*sources, self.scenes.artefacts, self.scenes.layers)
         return replace(self, scenes=scenes)
 
     def tell(self, folder: Path) -> None:

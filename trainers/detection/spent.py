@@ -23,7 +23,8 @@ class Spent:
         discriminator: The same of D.
         synthesizer: Passes of S while it trained, each forward and backward.
         context: Neighbourhoods that Context-DA's network learnt from, each forward and backward.
-        placing: Forward passes of S or Context-DA's network that placed the search's proposals.
+        placing: Forward passes of S or Context-DA's network that placed the search's proposals, and
+            objects under the one that S trained on.
         trained: Pictures in T's own updates, each forward and backward.
         discriminated: The same of D.
         seconds: By the clock, tests included.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from trainers.detection.composites import Composites, composite
+from trainers.detection.composites import Composites, Stage, composite
 from trainers.detection.config import SynthesizerConfig
 from trainers.detection.scenes import Batch
 from trainers.detection.timing import Clock
@@ -31,8 +31,7 @@ class Stakes:
 
 
 def synthesizer_step(
-    batch: Batch,
-    backgrounds: Tensor,
+    stage: Stage,
     theta: Tensor,
     target: nn.Module,
     discriminator: nn.Module | None,
@@ -44,8 +43,8 @@ def synthesizer_step(
     The gradient reaches theta alone, through :func:`compositor.blend`.
 
     Args:
-        batch: Pairs of objects and backgrounds.
-        backgrounds: (n, 3, H, W) in [0, 1], from :func:`with_artefacts`.
+        stage: Pictures, and the object to paste on each. S placed those before it too, but learns
+            from its last placement alone: one pass of T a picture, as with a single object.
         theta: (n, 2, 3), S's placements.
         target: T, frozen.
         discriminator: D, frozen, or None.
@@ -53,6 +52,7 @@ def synthesizer_step(
             them), T's mode, and the weights of fooling D and of the price.
         clock: Marks the parts, and the backward pass through each.
     """
+    batch, backgrounds = stage.batch, stage.backgrounds
     with clock.part("blend"):
         composites = composite(batch, backgrounds, clock.watch(theta, "blend"), config.visibility)
     size = (backgrounds.shape[-2], backgrounds.shape[-1])

@@ -15,7 +15,14 @@ from compositor.scenes.placement import Range, Visibility
 from compositor.scenes.random_placement import PlacementRules, random_placement
 from compositor.selection.judge import confidences, presence
 from compositor.selection.search import Proposals, Search, Tally
-from trainers.detection.composites import Composites, composite, with_artefacts
+from trainers.detection.composites import (
+    Composites,
+    Place,
+    Stage,
+    composite,
+    staged,
+    with_artefacts,
+)
 from trainers.detection.config import Config
 from trainers.detection.context import object_sides, place_in_context
 from trainers.detection.scenes import NOTHING, Batch, Recipes, Scenes, Target
@@ -24,8 +31,6 @@ from trainers.detection.ways import RULES, Rules
 from trainers.detectors.base import detect
 
 Propose = Callable[[Batch], "Found"]
-Place = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
-"""Returns theta (n, 2, 3) for a batch and its backgrounds, and whether each has a place (n,)."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,12 @@ class Found(Proposals):
 
     @staticmethod
     def of(batch: Batch, composites: Composites, theta: Tensor, valid: Tensor) -> "Found":
-        """Composites of a batch, as proposals."""
-        recipes = replace(batch.recipes, theta=theta)
+        """Composites of a batch with these placements (n, 2, 3) of the last objects."""
+        recipes = batch.recipes.placed(-1, theta)
         return Found(
             composites.images,
             composites.boxes,
-            batch.labels,
+            batch.labels[:, -1],
             theta,
             valid,
             recipes.background,
@@ -49,55 +54,41 @@ class Found(Proposals):
         )
 
 
-def propose_randomly(limits: Range, rules: PlacementRules, visibility: Visibility) -> Propose:
-    """Random placements that the rules allow for each object and its background."""
+def randomly(limits: Range, rules: PlacementRules, visibility: Visibility) -> Place:
+    """Random placements that the rules allow for each object and its picture."""
 
-    def propose(batch: Batch) -> Found:
-        size = (batch.backgrounds.shape[-2], batch.backgrounds.shape[-1])
-        frames, _ = compositor.boxes(batch.masks())
-        there = [target["boxes"].cpu() for target in batch.targets]
-        theta, placed = random_placement(
-            frames, size, limits, rules, None, there, visibility.truncation
-        )
-        composites = composite(batch, with_artefacts(batch), theta, visibility)
-        return Found.of(batch, composites, theta, composites.valid & placed)
+    def place(stage: Stage) -> tuple[Tensor, Tensor]:
+        size = (stage.images.shape[-2], stage.images.shape[-1])
+        frames, _ = compositor.boxes(stage.batch.masks())
+        there = [target["boxes"].cpu() for target in stage.targets]
+        return random_placement(frames, size, limits, rules, None, there, visibility.truncation)
 
-    return propose
+    return place
 
 
 def propose_nothing(visibility: Visibility) -> Propose:
     """Backgrounds as they are: what T learns from these is not due to what is pasted on them."""
 
     def propose(batch: Batch) -> Found:
-        nothing = torch.full_like(batch.recipes.foreground, NOTHING)
-        recipes = replace(batch.recipes, foreground=nothing, shape=nothing)
-        empty = replace(
-            batch,
-            recipes=recipes,
-            cutouts=torch.zeros_like(batch.cutouts),
-            artefacts=None,
-            labels=torch.zeros_like(batch.labels),
-        )
-        composites = composite(empty, with_artefacts(empty), recipes.theta, visibility)
+        empty = batch.without(torch.ones_like(batch.labels, dtype=torch.bool))
+        shape = torch.full_like(empty.recipes.shape, NOTHING)
+        recipes = replace(empty.recipes, shape=shape)
+        empty = replace(empty, recipes=recipes, artefacts=None)
+        composites = rendered(empty, visibility)
         everything = torch.ones_like(composites.valid)
-        return Found.of(empty, composites, recipes.theta, everything)
+        return Found.of(empty, composites, recipes.theta[:, -1], everything)
 
     return propose
 
 
 def propose_by(place: Place, visibility: Visibility) -> Propose:
-    """Placements by a network.
-
-    Args:
-        place: The network's.
-        visibility: The limits.
-    """
+    """Objects placed one by one, by chance or a network."""
 
     def propose(batch: Batch) -> Found:
-        backgrounds = with_artefacts(batch)
-        theta, placed = place(batch, backgrounds)
-        composites = composite(batch, backgrounds, theta, visibility)
-        return Found.of(batch, composites, theta, composites.valid & placed)
+        stage = staged(batch, place, visibility)
+        theta, placed = place(stage)
+        composites = composite(stage.batch, stage.backgrounds, theta, visibility)
+        return Found.of(stage.batch, composites, theta, composites.valid & placed)
 
     return propose
 
@@ -106,14 +97,14 @@ def propose_drawn(visibility: Visibility) -> Propose:
     """Scenes of a law, as :class:`trainers.detection.drawn.DrawnScenes` loads them."""
 
     def propose(batch: Batch) -> Found:
-        composites = composite(batch, with_artefacts(batch), batch.recipes.theta, visibility)
+        composites = rendered(batch, visibility)
         pasted = [
             {name: target[name][target["pasted"]] for name in ("boxes", "labels")}
             for target in composites.targets
         ]
         boxes, labels = last_objects(pasted)
         made = replace(composites, boxes=boxes)
-        found = Found.of(batch, made, batch.recipes.theta, labels > 0)
+        found = Found.of(batch, made, batch.recipes.theta[:, -1], labels > 0)
         return replace(found, labels=labels)
 
     return propose
@@ -197,8 +188,9 @@ def search(
 
 
 def passes_to_place(rules: Rules, config: Config) -> int:
-    """Forward passes of a network of the way's own to place an object."""
-    return config.context.candidates if rules.places == "context" else int(rules.network)
+    """Forward passes of a network of the way's own to place a picture's objects."""
+    each = config.context.candidates if rules.places == "context" else int(rules.network)
+    return config.layers * each
 
 
 def _proposing(rules: Rules, config: Config, scenes: Scenes, placer: nn.Module | None) -> Propose:
@@ -207,23 +199,22 @@ def _proposing(rules: Rules, config: Config, scenes: Scenes, placer: nn.Module |
         return propose_nothing(limits)
     if rules.law is not None:
         return propose_drawn(limits)
-    if placer is not None:
-        return propose_by(_placing(rules, config, scenes, placer), limits)
-    return propose_randomly(config.placement, config.random, limits)
+    return propose_by(placing(rules, config, scenes, placer), limits)
 
 
-def _placing(rules: Rules, config: Config, scenes: Scenes, placer: nn.Module) -> Place:
-    """Placements by S, in train mode as it was trained, or by Context-DA's network."""
+def placing(rules: Rules, config: Config, scenes: Scenes, placer: nn.Module | None) -> Place:
+    """Placements by S, in train mode as it was trained, by Context-DA's network, or by chance."""
+    if placer is None:
+        return randomly(config.placement, config.random, config.synthesizer.visibility)
     if rules.places == "context":
         placer.eval()
         sides = object_sides(scenes.real)
-        return lambda batch, backgrounds: place_in_context(
-            placer, batch, backgrounds, sides, config.context, config.random
-        )
+        return lambda stage: place_in_context(placer, stage, sides, config.context, config.random)
 
-    def place(batch: Batch, backgrounds: Tensor) -> tuple[Tensor, Tensor]:
-        theta = config.placement.theta(placer(shown(batch), backgrounds), config.size)
-        return theta, torch.ones_like(batch.labels, dtype=torch.bool)
+    def place(stage: Stage) -> tuple[Tensor, Tensor]:
+        position = placer(shown(stage.batch), stage.images)
+        theta = config.placement.theta(position, config.size)
+        return theta, torch.ones(len(theta), dtype=torch.bool, device=theta.device)
 
     return place
 
@@ -241,7 +232,7 @@ def gathered(tally: Tally, recipes: Recipes | None) -> tuple[Tally, Recipes | No
 @torch.no_grad()
 def rendered(batch: Batch, visibility: Visibility) -> Composites:
     """Render a batch's recipes."""
-    return composite(batch, with_artefacts(batch), batch.recipes.theta, visibility)
+    return composite(batch, with_artefacts(batch), batch.recipes.theta[:, -1], visibility)
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from compositor.files import DataError
 from compositor.scenes.random_placement import PlacementRules
 from detection.test_loop import config, data
 from detection.tiny_scenes import CLASSES, SIZE, Pictures, scenes
+from trainers.detection.composites import Stage
 from trainers.detection.config import ContextConfig
 from trainers.detection.context import (
     EMPTY,
@@ -151,7 +152,7 @@ class Bright(nn.Module):
 
 def drawn(existing: list[list[float]] | None = None) -> Batch:
     made = scenes(existing=existing)
-    return made.load(replace(made.draw(4), foreground=torch.arange(4)))
+    return made.load(replace(made.draw(4), foreground=torch.arange(4)[:, None]))
 
 
 def places(
@@ -163,14 +164,18 @@ def places(
     backgrounds[:, :, :, SIZE[1] // 2 :] = 1
     settings = replace(ContextConfig(candidates=60, least=0.5), **changes)
     theta, fits = place_in_context(
-        network, batch, backgrounds, sides, settings, PlacementRules(0.25)
+        network,
+        Stage(batch, backgrounds, backgrounds, batch.targets),
+        sides,
+        settings,
+        PlacementRules(0.25),
     )
     alpha = compositor.blend(batch.colours(), batch.masks(), backgrounds, theta, return_alpha=True)
     return compositor.boxes(alpha[1])[0], fits
 
 
 def test_objects_go_where_their_class_fits_in() -> None:
-    labels = drawn().labels
+    labels = drawn().labels[:, 0]
     assert labels.tolist() == [1, 2, 1, 2]
     boxes, fits = places(Bright(1), side=20)
     assert torch.equal(fits, labels == 1)
@@ -200,9 +205,9 @@ def test_no_object_goes_where_it_covers_another() -> None:
 def test_a_mask_of_which_nothing_shows_has_no_place() -> None:
     """One is empty, one a pixel wide, which from_boxes refuses at the op's own threshold."""
     batch = drawn()
-    batch.cutouts[0, 3] = 0
-    batch.cutouts[1, 3] = 0
-    batch.cutouts[1, 3, 20:80, 50] = 255
+    batch.cutouts[0, 0, 3] = 0
+    batch.cutouts[1, 0, 3] = 0
+    batch.cutouts[1, 0, 3, 20:80, 50] = 255
     boxes, fits = places(Bright(int(batch.labels[0])), batch, least=0.0)
     assert not fits[0]
     assert fits[1:].all()

@@ -40,8 +40,8 @@ def config(folder: Path, **changes: Any) -> Config:
     return replace(base, **(settings | {"synthesizer": synthesizer} | changes))
 
 
-def data() -> Data:
-    return Data(scenes(), Pictures([[[10.0, 10, 60, 90]]] * 3, seed=2))
+def data(layers: int = 1) -> Data:
+    return Data(scenes(layers=layers), Pictures([[[10.0, 10, 60, 90]]] * 3, seed=2))
 
 
 TOGETHER: tuple[Way, ...] = ("synthesizer_discriminator", "context", "renewed")
@@ -106,10 +106,13 @@ def test_every_way_adds_the_same_number_of_right_labels(tmp_path: Path, way: Way
     assert all(len(boxes) == 1 for boxes in run.gallery.sheets[0].boxes)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("way", ["random_hard", "synthesizer_discriminator", "context"])
-def test_every_pass_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Way) -> None:
+def test_every_pass_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Way, layers: int
+) -> None:
     monkeypatch.setattr(phases, "judge", lambda *given: {})  # for a figure
-    run = DetectionRun(config(tmp_path), way, 0, data())
+    run = DetectionRun(config(tmp_path, layers=layers), way, 0, data(layers))
     run.run(0)
     seen: Counter[tuple[str, str]] = Counter()
 
@@ -167,7 +170,7 @@ def test_chance_and_s_choose_from_one_range(tmp_path: Path, way: Way) -> None:
     one = Range(angle=0, shear=0, scale=(0.6, 0.6), aspect=1)
     run = DetectionRun(config(tmp_path, placement=one), way, 0, data())
     assert run.run(1)[1]["added"] == 5
-    found = affine.to_parameters(run._added().theta, SIZE, SIZE)[:, :4]
+    found = affine.to_parameters(run._added().theta[:, 0], SIZE, SIZE)[:, :4]
     # theta is float32.
     torch.testing.assert_close(found, torch.tensor([[0, 0, 0.6, 0.6]] * 5), atol=1e-4, rtol=0)
 

@@ -6,8 +6,9 @@ import torch
 from compositor.scenes.placement import Visibility
 from detection.tiny_scenes import CLASSES, RANGE, SIZE, Objects, Pictures, scenes
 from trainers.detection.batches import Lessons, Pairs
-from trainers.detection.composites import composite, with_artefacts
+from trainers.detection.composites import with_artefacts
 from trainers.detection.scenes import NOTHING, Recipes, Scenes
+from trainers.detection.synthesis import rendered
 
 VISIBLE = Visibility()
 
@@ -17,7 +18,7 @@ def placed(recipes: Recipes, seed: int = 0) -> Recipes:
     random = torch.Generator().manual_seed(seed)
     position = torch.rand(len(recipes), 6, generator=random) - 0.5
     theta = RANGE.theta(position, SIZE)
-    return Recipes(**(vars(recipes) | {"theta": theta}))
+    return recipes.placed(-1, theta)
 
 
 def test_a_recipe_renders_to_the_same_bits_in_any_batch() -> None:
@@ -25,12 +26,12 @@ def test_a_recipe_renders_to_the_same_bits_in_any_batch() -> None:
     torch.manual_seed(3)
     recipes = placed(made.draw(8))
     batch = made.load(recipes)
-    whole = composite(batch, with_artefacts(batch), batch.recipes.theta, VISIBLE)
+    whole = rendered(batch, VISIBLE)
     assert (recipes.shape != NOTHING).any()
     assert whole.valid.all()
     for index in range(8):
         one = made.load(recipes[torch.tensor([index])])
-        alone = composite(one, with_artefacts(one), one.recipes.theta, VISIBLE)
+        alone = rendered(one, VISIBLE)
         assert torch.equal(alone.images[0], whole.images[index])
         assert torch.equal(alone.boxes[0], whole.boxes[index])
     part = batch[torch.tensor([5, 2])]
@@ -41,19 +42,19 @@ def test_a_recipe_renders_to_the_same_bits_in_any_batch() -> None:
 def test_a_real_picture_stays_as_it_is_with_its_own_truth() -> None:
     made = scenes(artefacts=0)
     batch = made.load(made.draw_real(torch.tensor([4, 1])))
-    shown = composite(batch, with_artefacts(batch), batch.recipes.theta, VISIBLE)
+    shown = rendered(batch, VISIBLE)
     assert torch.equal(shown.images, made.real.pixels[[4, 1]].float() / 255)
     assert not shown.valid.any()
-    assert batch.labels.tolist() == [0, 0]
+    assert batch.labels.tolist() == [[0], [0]]
     assert [t["boxes"].tolist() for t in shown.targets] == [[[9, 6, 64, 90]], [[6, 6, 61, 90]]]
 
 
 def test_the_pasted_object_joins_the_truth_and_what_it_hides_leaves() -> None:
     """An object at its own size in the middle, over one box that it hides and one beside it."""
     made = scenes(artefacts=0, existing=[[50.0, 40, 60, 60], [2, 2, 20, 20]])
-    recipes = Recipes(**(vars(made.draw(1)) | {"foreground": torch.tensor([1])}))
+    recipes = Recipes(**(vars(made.draw(1)) | {"foreground": torch.tensor([[1]])}))
     batch = made.load(recipes)
-    (target,) = composite(batch, with_artefacts(batch), recipes.theta, VISIBLE).targets
+    (target,) = rendered(batch, VISIBLE).targets
     # The mask is 15 to 97 by 46 to 82; the blur leaves more than half of alpha inside it.
     assert target["boxes"].tolist() == [[50, 40, 60, 60], [2, 2, 20, 20], [46, 15, 82, 97]]
     assert target["labels"].tolist() == [1, 1, 2]
@@ -118,14 +119,14 @@ def test_lessons_mix_real_pictures_and_composites(half: bool) -> None:
     composites = placed(made.draw(30))
     lessons = Lessons(made, composites, half, 0, 1, 9, 4)
     rows = [lessons[i][0].recipes for i in range(len(lessons))]
-    real = torch.stack([row.foreground == NOTHING for row in rows])
+    real = torch.stack([row.foreground[:, 0] == NOTHING for row in rows])
     assert real.shape == (9, 4)
     if half:
         assert (real.sum(1) == 2).all()
     else:
         # One round of all 36 pictures, each once.
         assert int(real.sum()) == 6
-    assert all((row.background[row.foreground == NOTHING] >= 5).all() for row in rows)
+    assert all((row.background[row.foreground[:, 0] == NOTHING] >= 5).all() for row in rows)
     alone = Lessons(made, None, half, 0, 1, 3, 4)
     assert all((alone[i][0].recipes.foreground == NOTHING).all() for i in range(3))
 
@@ -159,7 +160,7 @@ def test_the_box_is_that_of_the_pixels() -> None:
     torch.manual_seed(1)
     recipes = placed(made.draw(6), seed=2)
     batch = made.load(recipes)
-    shown = composite(batch, with_artefacts(batch), recipes.theta, VISIBLE)
+    shown = rendered(batch, VISIBLE)
     changed = (shown.images != batch.backgrounds.float() / 255).any(1)
     for pixels, box in zip(changed, shown.boxes, strict=True):
         rows, columns = pixels.any(1).nonzero()[:, 0], pixels.any(0).nonzero()[:, 0]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from compositor.scenes.placement import Visibility
 from detection.tiny_scenes import RANGE, SIZE, scenes
-from trainers.detection.composites import composite, with_artefacts
+from trainers.detection.composites import Stage, composite, with_artefacts
 from trainers.detection.config import SynthesizerConfig
 from trainers.detection.networks import Discriminator, Synthesizer
 from trainers.detection.scenes import Batch
@@ -51,9 +51,9 @@ def play(
     clock = options.pop("clock", Clock(CPU, measures=False))
     weights = {"visibility": RULES, "target_mode": "eval", "realism": 0.5, "penalty": 3.0} | options
     config = SynthesizerConfig(**weights)
-    return synthesizer_step(
-        pairs, with_artefacts(pairs), theta, target, discriminator, config, clock
-    )
+    grounds = with_artefacts(pairs)
+    stage = Stage(pairs, grounds, grounds, pairs.targets)
+    return synthesizer_step(stage, theta, target, discriminator, config, clock)
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])

@@ -57,7 +57,7 @@ def test_voc_person_leaves_every_file(
     assert results["search"]["random"]["passes"] == 0
     assert results["search"]["random_hard"]["passes"] >= 3
     synthesis = results["seconds"]["synthesis"]
-    assert synthesis.keys() == {"data", "artefacts", "S", "blend", "limits", "T", "D"}
+    assert synthesis.keys() == {"data", "scene", "S", "blend", "limits", "T", "D"}
     assert sum(synthesis.values()) == pytest.approx(100)
     drawn = ["hardness.png", "cutouts.png", "clean_up.png", "artefacts.png", "discriminator.png"]
     drawn += [f"composites_{way}.png" for way in WAYS if way != "baseline"]

@@ -66,8 +66,10 @@ class Objects(Cutouts):
         return self.pixels[index]
 
 
-def scenes(artefacts: float = 0.5, existing: list[list[float]] | None = None) -> Scenes:
+def scenes(
+    artefacts: float = 0.5, existing: list[list[float]] | None = None, layers: int = 1
+) -> Scenes:
     """Six real pictures with an object each, five backgrounds, four objects."""
     real = [[[5.0 + i, 6, 60 + i, 90]] for i in range(6)]
     backgrounds = Pictures([existing or []] * 5, seed=1)
-    return Scenes(Pictures(real), backgrounds, Objects(), artefacts)
+    return Scenes(Pictures(real), backgrounds, Objects(), artefacts, layers)

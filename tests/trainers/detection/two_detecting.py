@@ -14,9 +14,9 @@ from trainers.detection.ways import Way
 
 
 def play(folder: Path, way: Way) -> None:
-    ours = config(folder)
+    ours = config(folder, layers=2)
     ours = replace(ours, target=replace(ours.target, augmentation="ssd"))
-    run = DetectionRun(ours, way, 0, data())
+    run = DetectionRun(ours, way, 0, data(2))
     first = run.run(1)
     added = run._added()
     mine = [added.theta.double().flatten(), added.scene.double()]
