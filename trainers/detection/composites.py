@@ -14,7 +14,8 @@ from compositor.scenes.placement import (
     truncation,
     visible_fraction,
 )
-from trainers.detection.scenes import Batch, Target
+from trainers.detection.scenes import Batch, Paste, Target
+from trainers.detection.tones import PLAIN
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Composites:
     """Rendered pictures.
 
     Attributes:
-        images: (n, 3, H, W) float32 in [0, 1], differentiable in theta.
+        images: (n, 3, H, W) float32 in [0, 1], differentiable in theta and tone.
         boxes: (n, 4), the last objects' boxes in pixels, differentiable in theta; zeros where
             nothing shows.
         valid: (n,) bool, whether enough of the last object shows.
@@ -53,8 +54,8 @@ class Stage:
     targets: list[Target]
 
 
-Place = Callable[[Stage], tuple[Tensor, Tensor]]
-"""Returns theta (n, 2, 3) for the last object of each picture, and whether it has a place (n,)."""
+Place = Callable[[Stage], tuple[Paste, Tensor]]
+"""Says how the last object of each picture is pasted, and whether it has a place (n,)."""
 
 
 @torch.no_grad()
@@ -67,12 +68,12 @@ def staged(batch: Batch, place: Place, visibility: Visibility) -> Stage:
     images, targets = backgrounds, batch.targets
     for layer in range(batch.labels.shape[1] - 1):
         part = batch.first(layer + 1)
-        theta, placed = place(Stage(part, backgrounds, images, targets))
-        made = composite(part, backgrounds, theta, visibility)
+        paste, placed = place(Stage(part, backgrounds, images, targets))
+        made = composite(part, backgrounds, paste, visibility)
         kept = placed & made.valid
         left_out = torch.zeros_like(batch.labels, dtype=torch.bool)
         left_out[:, layer] = ~kept
-        batch = replace(batch, recipes=batch.recipes.placed(layer, theta)).without(left_out)
+        batch = replace(batch, recipes=batch.recipes.pasted(layer, paste)).without(left_out)
         images = torch.where(kept[:, None, None, None], made.images, images)
         pairs = zip(targets, made.targets, kept.tolist(), strict=True)
         targets = [with_it if stays else former for former, with_it, stays in pairs]
@@ -89,28 +90,36 @@ def with_artefacts(batch: Batch) -> Tensor:
 
 
 def composite(
-    batch: Batch, backgrounds: Tensor, theta: Tensor, visibility: Visibility
+    batch: Batch, backgrounds: Tensor, paste: Paste, visibility: Visibility
 ) -> Composites:
     """Paste a batch's objects, and work out how much of them shows.
 
     Args:
-        batch: What to paste, and where all but the last go.
+        batch: What to paste, and how all but the last are pasted.
         backgrounds: (n, 3, H, W) float32, from :func:`with_artefacts`.
-        theta: (n, 2, 3), the last objects' placements; differentiable.
+        paste: How the last are pasted; differentiable.
         visibility: The limits.
     """
+    theta, recipes = paste.theta, batch.recipes
     size = (backgrounds.shape[-2], backgrounds.shape[-1])
     masks = batch.masks()
     fraction = visible_fraction(masks, theta.detach(), size)
     shape, cutouts = batch.labels.shape, batch.cutouts.flatten(0, 1)
+    tones = torch.cat((recipes.tone[:, :-1], paste.tone[:, None]), 1)
+    gain, bias = tones.flatten(0, 1).unbind(1)
     images, labels = compositor.render(
         backgrounds,
         cutouts[:, :3].float() / 255,
         cutouts[:, 3:].float() / 255,
-        torch.cat((batch.recipes.theta[:, :-1], theta[:, None]), 1).flatten(0, 1),
+        torch.cat((recipes.theta[:, :-1], theta[:, None]), 1).flatten(0, 1),
         image=torch.arange(shape[0]).repeat_interleave(shape[1]),
+        gain=gain,
+        bias=bias,
         return_labels=True,
     )
+    # As bytes would be saturated; rounding alone may leave [0, 1] too, and stays as it is.
+    toned = (tones != PLAIN.to(tones)).flatten(1).any(1)
+    images = torch.where(toned[:, None, None, None], images.clamp(0, 1), images)
     seen = labels.boxes.unflatten(0, shape)
     former, boxes = seen[:, :-1], seen[:, -1]
     valid = visibility.valid(boxes, fraction, truncation(masks, theta.detach()), size)

@@ -21,6 +21,7 @@ from trainers.config import (
 )
 from trainers.detection.augmentation import Augmentation
 from trainers.detection.average_precision import Points
+from trainers.detection.tones import Tones
 from trainers.detection.ways import WAYS, Way
 from trainers.detectors.backbones import BackboneName, Heads
 from trainers.detectors.base import Mode
@@ -98,6 +99,10 @@ class SynthesizerConfig:
     """Weight of fooling D (equation 3)."""
     penalty: float = 10.0
     """Weight of the price S pays for objects that hardly show: more than it can gain from T."""
+    diversity: float = 0.0
+    """Weight of what S pays for placements that are alike in a batch: how much less each of their
+    numbers varies than under random placement, from 0 to 1. 0: none, as in the paper, which leaves
+    it to future work (section 5)."""
     visibility: Visibility = field(default_factory=Visibility)
 
 
@@ -162,6 +167,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     "placement.scale": AT_LEAST_0,
     "placement.aspect": AT_LEAST_1,
     "random.smallest": AT_LEAST_0,
+    "tones.gain": AT_LEAST_1,
+    "tones.bias": PART,
     "target.learning_rate": AT_LEAST_0,
     "target.momentum": PART,
     "target.weight_decay": AT_LEAST_0,
@@ -171,13 +178,9 @@ LIMITS: dict[str, tuple[float, float]] = {
     "target.iterations": AT_LEAST_0,
     "target.averaged": AT_LEAST_1,
     "synthesizer.dropout": PART,
-    "synthesizer.gain": AT_LEAST_0,
-    "synthesizer.learning_rate": AT_LEAST_0,
-    "synthesizer.weight_decay": AT_LEAST_0,
     "synthesizer.batch": AT_LEAST_2,
-    "synthesizer.steps": AT_LEAST_0,
-    "synthesizer.realism": AT_LEAST_0,
-    "synthesizer.penalty": AT_LEAST_0,
+    **{f"synthesizer.{name}": AT_LEAST_0 for name in ("gain", "learning_rate", "weight_decay")},
+    **{f"synthesizer.{name}": AT_LEAST_0 for name in ("steps", "realism", "penalty", "diversity")},
     "synthesizer.visibility.covered": PART,
     "context.steps": AT_LEAST_0,
     "context.candidates": AT_LEAST_1,
@@ -275,6 +278,7 @@ class Config:
     """bf16: autocast, for hardware that supports it."""
     placement: Range = field(default_factory=Range)
     random: PlacementRules = field(default_factory=PlacementRules)
+    tones: Tones = field(default_factory=Tones)
     target: TargetConfig = field(default_factory=TargetConfig)
     context: ContextConfig = field(default_factory=ContextConfig)
     renewal: RenewalConfig = field(default_factory=RenewalConfig)

@@ -18,7 +18,8 @@ from compositor.scenes.random_placement import PlacementRules, covers, padded
 from trainers.detection.batches import Batches, generator
 from trainers.detection.composites import Stage
 from trainers.detection.config import ContextConfig
-from trainers.detection.scenes import IDENTITY
+from trainers.detection.scenes import IDENTITY, Paste
+from trainers.detection.tones import PLAIN
 from trainers.detectors.backbones import Backbone
 
 SIDE = 112
@@ -161,8 +162,8 @@ def place_in_context(
     sides: Tensor,
     config: ContextConfig,
     rules: PlacementRules,
-) -> tuple[Tensor, Tensor]:
-    """Placements theta (n, 2, 3) where objects fit in best, and whether they fit in (n,).
+) -> tuple[Paste, Tensor]:
+    """Placements where objects fit in best, colours as they are, and whether they fit in (n,).
 
     Args:
         network: A :class:`ContextNetwork`, in eval mode.
@@ -192,4 +193,4 @@ def place_in_context(
     theta = IDENTITY.to(chosen).repeat(len(batch), 1, 1)
     # At the op's own threshold nothing of a thin mask shows, which from_boxes refuses.
     theta[shows] = compositor.affine.from_boxes(masks[shows], chosen[shows], size, threshold=0.5)
-    return theta, shows & (best > config.least)
+    return Paste(theta, PLAIN.to(theta).expand_as(theta)), shows & (best > config.least)

@@ -18,10 +18,17 @@ class Synthesizer(nn.Module):
         dropout: Dropout probability; 0 for none. The paper says that it helps (table 2) but not
             where it goes: here, as on AffNIST, after every normalisation.
         gain: Gain of the last layer's Xavier initialisation; 0 starts exactly at ``start``.
+        tones: How many numbers a second last layer gives, for the tone. It starts at 0: colours as
+            they are.
     """
 
     def __init__(
-        self, backbone: Backbone, start: Tensor, dropout: float = 0.0, gain: float = 0.0
+        self,
+        backbone: Backbone,
+        start: Tensor,
+        dropout: float = 0.0,
+        gain: float = 0.0,
+        tones: int = 0,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -44,6 +51,10 @@ class Synthesizer(nn.Module):
         nn.init.xavier_uniform_(self.position.weight, gain)
         with torch.no_grad():
             self.position.bias.copy_(start.atanh())
+        self.tone = nn.Linear(128, tones) if tones else None
+        if self.tone is not None:
+            nn.init.zeros_(self.tone.weight)
+            nn.init.zeros_(self.tone.bias)
 
     def forward(self, foreground: Tensor, background: Tensor) -> Tensor:
         """Propose positions.
@@ -53,7 +64,8 @@ class Synthesizer(nn.Module):
             background: (N, 3, H, W) float in [0, 1]; H and W at least 112.
 
         Returns:
-            (N, 6) float32 in (-1, 1), for :class:`compositor.scenes.placement.Range`.
+            (N, 6 + tones) float32 in (-1, 1), for :class:`compositor.scenes.placement.Range` and
+            :class:`trainers.detection.tones.Tones`.
         """
         branches = (
             self.foreground(self.backbone(foreground)),
@@ -62,8 +74,8 @@ class Synthesizer(nn.Module):
         hidden = self.regressor(self.features(torch.cat(branches, 1)))
         # Half precision would move an object by pixels.
         with torch.autocast(hidden.device.type, enabled=False):
-            position: Tensor = self.position(hidden.float()).tanh()
-        return position
+            heads = [head(hidden.float()) for head in (self.position, self.tone) if head]
+        return torch.cat(heads, 1).tanh()
 
 
 def _branch(inputs: int, dropout: float) -> nn.Sequential:

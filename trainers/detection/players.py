@@ -47,7 +47,8 @@ def placer(
     if rules.places == "context":
         network = ContextNetwork(backbone, len(classes))
     else:
-        network = Synthesizer(backbone, config.placement.start(), ours.dropout, ours.gain)
+        start, tones = config.placement.start(), config.tones.numbers
+        network = Synthesizer(backbone, start, ours.dropout, ours.gain, tones)
     optimizer = Adam(
         network.parameters(), ours.learning_rate, weight_decay=ours.weight_decay, fused=True
     )

@@ -185,13 +185,12 @@ class DetectionRun(Loop):
                 stage = staged(batch.first(layers), place, config.visibility)
             with clock.part("S"):
                 position = self.synthesizer.model(shown(stage.batch), stage.images)
-                theta = self.config.placement.theta(position, self.config.size)
             composites, stakes = synthesizer_step(
                 stage,
-                theta,
+                position,
                 self.target.network,
                 None if self.discriminator is None else self.discriminator.network,
-                config,
+                self.config,
                 clock,
             )
             with clock.part("S"):
@@ -200,7 +199,7 @@ class DetectionRun(Loop):
             self._spent.synthesizer += len(batch)
             self._spent.placing += len(batch) * (layers - 1)
             self._spent.discriminator += len(batch) * (self.discriminator is not None)
-            values = step_record(composites, stakes, position[:, self.config.placement.free()])
+            values = step_record(composites, stakes)
             means = {name: mean + values[name] / config.steps for name, mean in means.items()}
             self.log({f"synthesizer/{name}": value for name, value in values.items()})
             # Norms of T and D are taken at the composites, those of limits and blend at S's theta.

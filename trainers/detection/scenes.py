@@ -6,7 +6,7 @@ adds next to nothing to its checkpoints. Rendering a recipe again gives the same
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from compositor.data.prepared import Cutouts, Photographs
 from compositor.data.records import BACKGROUND
 from compositor.scenes.placement import Range
 from compositor.scenes.random_placement import PlacementRules, random_placement
+from trainers.detection.tones import PLAIN
 
 Target = dict[str, Tensor]
 IDENTITY = torch.eye(2, 3)
@@ -25,6 +26,18 @@ NOTHING = -1
 CLEAR = 0.1
 """Largest part of an object's box that an artefact may cover or be cut out of, so that it shows no
 object."""
+
+
+class Paste(NamedTuple):
+    """How objects are pasted.
+
+    Attributes:
+        theta: (n, 2, 3), their placements.
+        tone: (n, 2, 3), gain and bias of their colours, from :class:`trainers.detection.tones`.
+    """
+
+    theta: Tensor
+    tone: Tensor
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,7 @@ class Recipes:
         foreground: (n, k) int64, the pasted cut-outs, the last on top; -1: none. A real picture has
             none at all.
         theta: (n, k, 2, 3) float32, their placements.
+        tone: (n, k, 2, 3) float32, gain and bias of their colours.
         shape: (n,) int64, the cut-out whose mask shapes the artefact; -1: no artefact.
         other: (n,) int64, the background that the artefact is cut out of.
         artefact: (n, 2, 3) float32, the artefact's placement.
@@ -46,6 +60,7 @@ class Recipes:
     background: Tensor
     foreground: Tensor
     theta: Tensor
+    tone: Tensor
     shape: Tensor
     other: Tensor
     artefact: Tensor
@@ -60,11 +75,16 @@ class Recipes:
     def to(self, device: torch.device) -> Self:
         return type(self)(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
 
-    def placed(self, layer: int, theta: Tensor) -> Self:
-        """The same with other placements (n, 2, 3) of one cut-out of each picture."""
-        layers = list(self.theta.unbind(1))
-        layers[layer] = theta
-        return replace(self, theta=torch.stack(layers, 1))
+    @property
+    def last(self) -> Paste:
+        """How the last cut-outs are pasted."""
+        return Paste(self.theta[:, -1], self.tone[:, -1])
+
+    def pasted(self, layer: int, paste: Paste) -> Self:
+        """The same with one cut-out of each picture pasted another way."""
+        theta, tone = self.theta.clone(), self.tone.clone()
+        theta[:, layer], tone[:, layer] = paste
+        return replace(self, theta=theta, tone=tone)
 
     @classmethod
     def cat(cls, parts: "Sequence[Recipes]") -> Self:
@@ -111,6 +131,7 @@ class Batch:
             self.recipes,
             foreground=self.recipes.foreground[:, :count],
             theta=self.recipes.theta[:, :count],
+            tone=self.recipes.tone[:, :count],
         )
         cutouts, labels = self.cutouts[:, :count], self.labels[:, :count]
         return replace(self, recipes=recipes, cutouts=cutouts, labels=labels)
@@ -249,8 +270,8 @@ class Scenes:
             placement[wanted], placed[wanted] = places, fits & torch.tensor(clear)
         shape = torch.where(placed, shape, NOTHING)
         scene = torch.full_like(background, NOTHING)
-        theta = IDENTITY.repeat(*foreground.shape, 1, 1)
-        return Recipes(background, foreground, theta, shape, other, placement, scene)
+        theta, tone = (one.repeat(*foreground.shape, 1, 1) for one in (IDENTITY, PLAIN))
+        return Recipes(background, foreground, theta, tone, shape, other, placement, scene)
 
     def _background(self, index: int) -> Tensor:
         count = len(self.backgrounds)

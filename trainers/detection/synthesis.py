@@ -25,8 +25,9 @@ from trainers.detection.composites import (
 )
 from trainers.detection.config import Config
 from trainers.detection.context import object_sides, place_in_context
-from trainers.detection.scenes import NOTHING, Batch, Recipes, Scenes, Target
-from trainers.detection.steps import shown
+from trainers.detection.scenes import NOTHING, Batch, Paste, Recipes, Scenes, Target
+from trainers.detection.steps import chosen, shown
+from trainers.detection.tones import Tones
 from trainers.detection.ways import RULES, Rules
 from trainers.detectors.base import detect
 
@@ -40,28 +41,32 @@ class Found(Proposals):
     recipes: Recipes
 
     @staticmethod
-    def of(batch: Batch, composites: Composites, theta: Tensor, valid: Tensor) -> "Found":
-        """Composites of a batch with these placements (n, 2, 3) of the last objects."""
-        recipes = batch.recipes.placed(-1, theta)
+    def of(batch: Batch, composites: Composites, paste: Paste, valid: Tensor) -> "Found":
+        """Composites of a batch, its last objects pasted like this."""
+        recipes = batch.recipes.pasted(-1, paste)
         return Found(
             composites.images,
             composites.boxes,
             batch.labels[:, -1],
-            theta,
+            paste.theta,
             valid,
             recipes.background,
             recipes,
         )
 
 
-def randomly(limits: Range, rules: PlacementRules, visibility: Visibility) -> Place:
-    """Random placements that the rules allow for each object and its picture."""
+def randomly(limits: Range, rules: PlacementRules, tones: Tones, visibility: Visibility) -> Place:
+    """Random placements that the rules allow for each object and its picture, in random tones."""
 
-    def place(stage: Stage) -> tuple[Tensor, Tensor]:
+    def place(stage: Stage) -> tuple[Paste, Tensor]:
         size = (stage.images.shape[-2], stage.images.shape[-1])
         frames, _ = compositor.boxes(stage.batch.masks())
         there = [target["boxes"].cpu() for target in stage.targets]
-        return random_placement(frames, size, limits, rules, None, there, visibility.truncation)
+        theta, placed = random_placement(
+            frames, size, limits, rules, None, there, visibility.truncation
+        )
+        tone = tones.tone(2 * torch.rand(len(theta), tones.numbers) - 1)
+        return Paste(theta, tone.to(theta)), placed
 
     return place
 
@@ -76,7 +81,7 @@ def propose_nothing(visibility: Visibility) -> Propose:
         empty = replace(empty, recipes=recipes, artefacts=None)
         composites = rendered(empty, visibility)
         everything = torch.ones_like(composites.valid)
-        return Found.of(empty, composites, recipes.theta[:, -1], everything)
+        return Found.of(empty, composites, recipes.last, everything)
 
     return propose
 
@@ -86,9 +91,9 @@ def propose_by(place: Place, visibility: Visibility) -> Propose:
 
     def propose(batch: Batch) -> Found:
         stage = staged(batch, place, visibility)
-        theta, placed = place(stage)
-        composites = composite(stage.batch, stage.backgrounds, theta, visibility)
-        return Found.of(stage.batch, composites, theta, composites.valid & placed)
+        paste, placed = place(stage)
+        composites = composite(stage.batch, stage.backgrounds, paste, visibility)
+        return Found.of(stage.batch, composites, paste, composites.valid & placed)
 
     return propose
 
@@ -104,7 +109,7 @@ def propose_drawn(visibility: Visibility) -> Propose:
         ]
         boxes, labels = last_objects(pasted)
         made = replace(composites, boxes=boxes)
-        found = Found.of(batch, made, batch.recipes.theta[:, -1], labels > 0)
+        found = Found.of(batch, made, batch.recipes.last, labels > 0)
         return replace(found, labels=labels)
 
     return propose
@@ -205,16 +210,16 @@ def _proposing(rules: Rules, config: Config, scenes: Scenes, placer: nn.Module |
 def placing(rules: Rules, config: Config, scenes: Scenes, placer: nn.Module | None) -> Place:
     """Placements by S, in train mode as it was trained, by Context-DA's network, or by chance."""
     if placer is None:
-        return randomly(config.placement, config.random, config.synthesizer.visibility)
+        limits = config.synthesizer.visibility
+        return randomly(config.placement, config.random, config.tones, limits)
     if rules.places == "context":
         placer.eval()
         sides = object_sides(scenes.real)
         return lambda stage: place_in_context(placer, stage, sides, config.context, config.random)
 
-    def place(stage: Stage) -> tuple[Tensor, Tensor]:
-        position = placer(shown(stage.batch), stage.images)
-        theta = config.placement.theta(position, config.size)
-        return theta, torch.ones(len(theta), dtype=torch.bool, device=theta.device)
+    def place(stage: Stage) -> tuple[Paste, Tensor]:
+        paste = chosen(placer(shown(stage.batch), stage.images), config)
+        return paste, torch.ones_like(stage.batch.labels[:, -1], dtype=torch.bool)
 
     return place
 
@@ -232,7 +237,7 @@ def gathered(tally: Tally, recipes: Recipes | None) -> tuple[Tally, Recipes | No
 @torch.no_grad()
 def rendered(batch: Batch, visibility: Visibility) -> Composites:
     """Render a batch's recipes."""
-    return composite(batch, with_artefacts(batch), batch.recipes.theta[:, -1], visibility)
+    return composite(batch, with_artefacts(batch), batch.recipes.last, visibility)
 
 
 @torch.no_grad()

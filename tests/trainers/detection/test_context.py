@@ -163,7 +163,7 @@ def places(
     backgrounds = torch.zeros(4, 3, *SIZE)
     backgrounds[:, :, :, SIZE[1] // 2 :] = 1
     settings = replace(ContextConfig(candidates=60, least=0.5), **changes)
-    theta, fits = place_in_context(
+    (theta, _), fits = place_in_context(
         network,
         Stage(batch, backgrounds, backgrounds, batch.targets),
         sides,

@@ -16,8 +16,9 @@ from detection.tiny_scenes import SIZE, scenes
 from trainers.detection import run as phases
 from trainers.detection.composites import Stage, staged
 from trainers.detection.run import DetectionRun
-from trainers.detection.scenes import NOTHING, Batch, Target
+from trainers.detection.scenes import NOTHING, Batch, Paste, Target
 from trainers.detection.synthesis import propose_by, randomly, rendered
+from trainers.detection.tones import PLAIN, Tones
 from trainers.detection.ways import Way
 
 VISIBLE = Visibility()
@@ -29,6 +30,11 @@ def moved(x: float, y: float = 0, scale: float = 1) -> Tensor:
     return affine.from_parameters(torch.tensor([[0.0, 0, scale, scale, x, y]]), SIZE, SIZE)
 
 
+def plain(theta: Tensor) -> Paste:
+    """Placements with the colours as they are."""
+    return Paste(theta, PLAIN.expand_as(theta))
+
+
 def pasted(
     *objects: tuple[int, float, float], existing: list[list[float]] | None = None
 ) -> tuple[Batch, Target]:
@@ -36,7 +42,7 @@ def pasted(
     made = scenes(artefacts=0, existing=existing, layers=len(objects))
     recipes = replace(made.draw(1), foreground=torch.tensor([[one for one, *_ in objects]]))
     for layer, (_, x, y) in enumerate(objects):
-        recipes = recipes.placed(layer, moved(x, y))
+        recipes = recipes.pasted(layer, plain(moved(x, y)))
     batch = made.load(recipes)
     (target,) = rendered(batch, VISIBLE).targets
     return batch, target
@@ -88,9 +94,9 @@ def test_each_object_is_placed_on_the_picture_with_the_former_ones() -> None:
     seen: list[Stage] = []
     thetas = [moved(x, scale=0.5).expand(2, 2, 3) for x in (-30.0, 0.0, 30.0)]
 
-    def place(stage: Stage) -> tuple[Tensor, Tensor]:
+    def place(stage: Stage) -> tuple[Paste, Tensor]:
         seen.append(stage)
-        return thetas[len(seen) - 1], torch.tensor([True, len(seen) > 1])
+        return plain(thetas[len(seen) - 1]), torch.tensor([True, len(seen) > 1])
 
     found = propose_by(place, VISIBLE)(batch)
     assert [stage.batch.labels.shape[1] for stage in seen] == [1, 2, 3]
@@ -116,7 +122,9 @@ def test_each_object_is_placed_on_the_picture_with_the_former_ones() -> None:
 def test_what_hardly_shows_is_left_out() -> None:
     made = scenes(artefacts=0, layers=2)
     batch = made.load(made.draw(1))
-    stage = staged(batch, lambda stage: (moved(100), torch.ones(1, dtype=torch.bool)), VISIBLE)
+    stage = staged(
+        batch, lambda stage: (plain(moved(100)), torch.ones(1, dtype=torch.bool)), VISIBLE
+    )
     assert stage.batch.recipes.foreground[0, 0] == NOTHING
     assert torch.equal(stage.images, stage.backgrounds)
 
@@ -124,7 +132,7 @@ def test_what_hardly_shows_is_left_out() -> None:
 def test_chance_keeps_clear_of_the_objects_pasted_before() -> None:
     torch.manual_seed(0)
     made = scenes(artefacts=0, layers=LAYERS)
-    place = randomly(Range(scale=(0.2, 0.3)), PlacementRules(overlap=0), VISIBLE)
+    place = randomly(Range(scale=(0.2, 0.3)), PlacementRules(overlap=0), Tones(), VISIBLE)
     found = propose_by(place, VISIBLE)(made.load(made.draw(30)))
     targets = rendered(made.load(found.recipes), VISIBLE).targets
     assert sum(len(target["boxes"]) for target in targets) > 80
@@ -150,7 +158,7 @@ def test_a_way_adds_as_many_as_it_places(tmp_path: Path, way: Way, most: int) ->
 
 def test_a_run_with_several_objects_is_resumed_bit_for_bit(tmp_path: Path) -> None:
     way: Way = "synthesizer_discriminator"
-    ours = config(tmp_path / "one", layers=LAYERS)
+    ours = config(tmp_path / "one", layers=LAYERS, tones=Tones(1.5, 0.1))
     run = DetectionRun(ours, way, 0, data(LAYERS))
     run.run(2)
     other = replace(ours, output=tmp_path / "other")
@@ -172,11 +180,11 @@ def test_s_learns_to_place_each_of_the_objects(
     seen: list[Stage] = []
     step = phases.synthesizer_step
 
-    def watched(stage: Stage, theta: Tensor, *others: Any) -> Any:
-        assert theta.requires_grad
+    def watched(stage: Stage, position: Tensor, *others: Any) -> Any:
+        assert position.requires_grad
         assert not stage.batch.recipes.theta.requires_grad
         seen.append(stage)
-        return step(stage, theta, *others)
+        return step(stage, position, *others)
 
     monkeypatch.setattr(phases, "synthesizer_step", watched)
     ours = config(tmp_path, layers=LAYERS)

@@ -18,7 +18,7 @@ def placed(recipes: Recipes, seed: int = 0) -> Recipes:
     random = torch.Generator().manual_seed(seed)
     position = torch.rand(len(recipes), 6, generator=random) - 0.5
     theta = RANGE.theta(position, SIZE)
-    return recipes.placed(-1, theta)
+    return recipes.pasted(-1, recipes.last._replace(theta=theta))
 
 
 def test_a_recipe_renders_to_the_same_bits_in_any_batch() -> None:

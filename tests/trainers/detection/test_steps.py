@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from compositor.scenes.placement import Visibility
 from detection.tiny_scenes import RANGE, SIZE, scenes
 from trainers.detection.composites import Stage, composite, with_artefacts
-from trainers.detection.config import SynthesizerConfig
+from trainers.detection.config import Config, SynthesizerConfig
 from trainers.detection.networks import Discriminator, Synthesizer
 from trainers.detection.scenes import Batch
 from trainers.detection.steps import discriminator_loss, synthesizer_step
 from trainers.detection.timing import Clock
+from trainers.detection.tones import Tones
 from trainers.detectors import build
 from trainers.detectors.backbones import efficientnet_lite0
 from trainers.detectors.base import training_loss
@@ -46,14 +47,15 @@ def same(first: list[Tensor], second: list[Tensor]) -> bool:
 
 
 def play(
-    pairs: Batch, theta: Tensor, target: Any, discriminator: Any = None, **options: Any
+    pairs: Batch, position: Tensor, target: Any, discriminator: Any = None, **options: Any
 ) -> Any:
-    clock = options.pop("clock", Clock(CPU, measures=False))
+    tones, clock = options.pop("tones", Tones()), Clock(CPU, measures=False)
     weights = {"visibility": RULES, "target_mode": "eval", "realism": 0.5, "penalty": 3.0} | options
-    config = SynthesizerConfig(**weights)
+    synthesizer = SynthesizerConfig(**weights)
+    config = Config(placement=RANGE, tones=tones, size=SIZE, synthesizer=synthesizer)
     grounds = with_artefacts(pairs)
     stage = Stage(pairs, grounds, grounds, pairs.targets)
-    return synthesizer_step(stage, theta, target, discriminator, config, clock)
+    return synthesizer_step(stage, position, target, discriminator, config, clock)
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
@@ -61,15 +63,12 @@ def play(
 def test_the_synthesizers_step_moves_it_alone(mode: str, with_discriminator: bool) -> None:
     target, discriminator = players()
     judge = discriminator if with_discriminator else None
-    limits = RANGE
-    synthesizer = Synthesizer(efficientnet_lite0("none", ""), limits.start(), gain=0.2).train()
+    synthesizer = Synthesizer(efficientnet_lite0("none", ""), RANGE.start(), gain=0.2).train()
     pairs = batch()
     before = bits(target, discriminator)
     with frozen(target, discriminator):
         position = synthesizer(pairs.colours() * pairs.masks(), with_artefacts(pairs))
-        composites, stakes = play(
-            pairs, limits.theta(position, SIZE), target, judge, target_mode=mode
-        )
+        composites, stakes = play(pairs, position, target, judge, target_mode=mode)
         stakes.loss.backward()
     assert composites.valid.all()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in synthesizer.parameters())
@@ -86,7 +85,7 @@ def test_the_synthesizers_loss_is_what_it_pays_less_what_it_gains() -> None:
     position[1, 2] = -1
     theta = RANGE.theta(position, SIZE)
     with frozen(target, discriminator):
-        composites, stakes = play(pairs, theta, target, discriminator)
+        composites, stakes = play(pairs, position, target, discriminator)
         assert composites.valid.tolist() == [True, False, True, True]
         logits = discriminator(composites.images)
         target.train()
@@ -119,7 +118,7 @@ def test_going_down_the_loss_raises_that_of_the_target() -> None:
     target = TorchvisionTarget(Redness(), {})
     seen = []
     for _ in range(6):
-        composites, stakes = play(pairs, RANGE.theta(leaf.tanh(), SIZE), target)
+        composites, stakes = play(pairs, leaf.tanh(), target)
         optimizer.zero_grad()
         stakes.loss.backward()
         optimizer.step()
@@ -147,7 +146,7 @@ def test_the_box_moves_with_its_object() -> None:
     pairs.backgrounds.fill_(0)
     # Slanted, so that a side's pixels are cut by it at all places.
     leaf = torch.tensor([[0.4, 0, 0.5, 0, x, 0] for x in (-0.2, 0, 0.1, 0.3)], requires_grad=True)
-    _, stakes = play(pairs, RANGE.theta(leaf, SIZE), TorchvisionTarget(Beside(), {}))
+    _, stakes = play(pairs, leaf, TorchvisionTarget(Beside(), {}))
     (gradient,) = torch.autograd.grad(stakes.loss, leaf)
     # Half a canvas for a move of 1; the object's by its few pixels to a quarter.
     seen, middle = moved
@@ -166,7 +165,7 @@ def test_objects_that_hardly_show_never_reach_the_target_but_cost() -> None:
 
     pairs = batch()
     leaf = torch.tensor([[0.0, 0, -0.999, 0, 0, 0]] * 4, requires_grad=True)
-    composites, stakes = play(pairs, RANGE.theta(leaf, SIZE), Untouchable())
+    composites, stakes = play(pairs, leaf, Untouchable())
     assert not composites.valid.any()
     assert stakes.target == 0
     assert [len(target["boxes"]) for target in composites.targets] == [0] * 4
@@ -194,7 +193,8 @@ def test_the_targets_step_moves_it_alone() -> None:
     pairs = batch()
     theta = RANGE.theta(torch.zeros(4, 6), SIZE).requires_grad_()
     with torch.no_grad():
-        shown = composite(pairs, with_artefacts(pairs), theta, RULES)
+        paste = pairs.recipes.last._replace(theta=theta)
+        shown = composite(pairs, with_artefacts(pairs), paste, RULES)
     training_loss(target.train(), shown.images, shown.targets).backward()
     trained = [p for p in target.parameters() if p.requires_grad]
     assert any(p.grad is not None and float(p.grad.abs().max()) > 0 for p in trained)

@@ -10,16 +10,17 @@ from detection.test_loop import TOGETHER, config, data
 from detection.test_voc import line
 from trainers import voc
 from trainers.detection.run import DetectionRun
+from trainers.detection.tones import Tones
 from trainers.detection.ways import Way
 
 
 def play(folder: Path, way: Way) -> None:
-    ours = config(folder, layers=2)
+    ours = config(folder, layers=2, tones=Tones(1.5, 0.1))
     ours = replace(ours, target=replace(ours.target, augmentation="ssd"))
     run = DetectionRun(ours, way, 0, data(2))
     first = run.run(1)
     added = run._added()
-    mine = [added.theta.double().flatten(), added.scene.double()]
+    mine = [added.theta.double().flatten(), added.tone.double().flatten(), added.scene.double()]
     for player in (*run._players.values(), run.average):
         if player is not None:
             network = getattr(player, "network", player)
