@@ -177,6 +177,9 @@ class Config:
     margin: float = 0.05
     """An image is hard if p - p* exceeds this, where p is the probability of the likeliest wrong
     class and p* that of the true class (supplement A.1)."""
+    reference: Path | None = None
+    """Checkpoint of a finished run, whose T knows better: an image is hard only if that T's loss is
+    less than T's too, so that it can be learnt. By default this is not asked."""
     tries: int = 16
     """Most placements that image_hard tries for each digit."""
     max_passes: int = 200_000

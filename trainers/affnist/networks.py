@@ -115,3 +115,7 @@ class MNISTClassifierDeep(nn.Sequential):
             nn.SiLU(inplace=True),
             nn.Linear(50, 10),
         )
+
+
+CLASSIFIERS = {"shallow": MNISTClassifier, "deep": MNISTClassifierDeep}
+"""T by its name in the config."""

@@ -44,7 +44,7 @@ class Renewal(sampling.Way):
     def after_update(
         self, cache: HardExampleCache, index: Tensor, logits: Tensor, labels: Tensor
     ) -> None:
-        chosen = self._turnover.after_update(index, margin(logits, labels))
+        chosen = self._turnover.after_update(index, self._score(cache, index, logits, labels))
         if self._turnover.last:
             self._answered(cache, self._turnover.last)
         if chosen:
@@ -63,6 +63,21 @@ class Renewal(sampling.Way):
             "born": born.bincount(minlength=self.cycle + 1)[1:].tolist(),
             "age": self.cycle - float(born.double().mean()),
         }
+
+    def _score(
+        self, cache: HardExampleCache, index: Tensor, logits: Tensor, labels: Tensor
+    ) -> Tensor:
+        """T's margin (n,) on each image of a batch, -1 where an added one is not to be kept."""
+        score = margin(logits, labels)
+        if self.reference is not None:
+            (limit,), cost = self.config.renewal.margins, Tally()
+            added = (index >= 0).nonzero()[:, 0]
+            images = cache["images"][index[added].cpu()].to(index.device).float() / 255
+            kept = self._hard(images, logits[added], labels[added], limit, cost)
+            score[added[~kept]] = -1
+            passes = torch.tensor(cost.reference, device=index.device)
+            self._tally.reference += int(self.accelerator.reduce(passes, "sum"))
+        return score
 
     def _make(self, labels: Tensor) -> dict[str, Tensor]:
         """New images of these classes (n,), in one call of the op."""

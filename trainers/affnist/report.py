@@ -110,10 +110,11 @@ def _spent(runs: dict[int, History]) -> dict[str, list[float]]:
     By :class:`~trainers.affnist.sampling.Tally`'s names; ``trained``: images in T's own updates;
     ``seconds`` by the clock and ``cpu_seconds`` of all its threads, tests included.
     """
-    names = ("made", "passes", "backward", "synthesizer", "trained", "seconds", "cpu_seconds")
+    names = ["made", "passes", "backward", "synthesizer", "reference", "trained"]
+    names += ["seconds", "cpu_seconds"]
     cycles = list(zip(*(run[1:] for run in runs.values()), strict=True))
     return {
-        name: [0, *accumulate(statistics.mean(r[name] for r in cycle) for cycle in cycles)]
+        name: [0, *accumulate(statistics.mean(r.get(name, 0) for r in cycle) for cycle in cycles)]
         for name in names
     }
 
@@ -125,7 +126,7 @@ def table(results: dict[str, Any]) -> str:
     columns = sorted({round(i * (length - 1) / 5) for i in range(6)})
     most = [max(curve[i][0] for curve in curves.values()) for i in columns]
     rows = [["added images", *(f"{added:.0f}" for added in most)]]
-    rows[0] += ["T/hard", "T/added", "T back", "S", "made", "shortfall", "min", "CPU min"]
+    rows[0] += ["T/hard", "T/added", "T back", "S", "ref", "made", "shortfall", "min", "CPU min"]
     for way, curve in curves.items():
         row = [pictures.NAMES.get(way, way)]
         for i in columns:
@@ -135,7 +136,7 @@ def table(results: dict[str, Any]) -> str:
         for key in ("passes_per_accepted", "passes_per_added"):
             row.append("-" if cost[key] is None else f"{cost[key]:.1f}")
         spent = {name: values[-1] for name, values in results["spent"][way].items()}
-        for name in ("backward", "synthesizer", "made"):
+        for name in ("backward", "synthesizer", "reference", "made"):
             row.append(f"{spent[name] / max(curve[-1][0], 1):.1f}")
         minutes = (f"{spent[name] / 60:.1f}" for name in ("seconds", "cpu_seconds"))
         rows.append([*row, str(cost["shortfall"]), *minutes])
@@ -148,8 +149,8 @@ def table(results: dict[str, Any]) -> str:
     )
     costs = (
         "T/hard, T/added: T's forward passes per hard image found and per image added. Per image "
-        "added: T back, backward\npasses through T; S, S's passes; made, composites rendered. "
-        "min: wall time per run."
+        "added: T back, backward\npasses through T; S, S's passes; ref, the reference's; made, "
+        "composites rendered. min: wall time per run."
     )
     paper = results["paper"]
     theirs = [

@@ -14,8 +14,9 @@ from trainers.affnist import sampling
 from trainers.affnist.config import Config, Way
 from trainers.affnist.dataset import Data, Labelled
 from trainers.affnist.mixture import Mixture, MixtureSampler
-from trainers.affnist.networks import MNISTClassifier, MNISTClassifierDeep, Synthesizer
+from trainers.affnist.networks import CLASSIFIERS, Synthesizer
 from trainers.affnist.proposals import FittedRenewal, SynthesizedRenewal
+from trainers.affnist.reference import Reference
 from trainers.affnist.renewal import Renewal
 from trainers.cache import HardExampleCache
 from trainers.checkpoint import run_path
@@ -55,6 +56,10 @@ class AffNISTRun(Loop):
             dataloader_config=DataLoaderConfiguration(split_batches=True),
         )
         self.config, self.data = config, data
+        reference, read = None, data.fingerprints
+        if config.reference is not None:
+            reference = Reference.load(config.reference, accelerator.device)
+            read = read | {"reference": reference.fingerprint}
         seed_all(seed)  # all start from the main process's weights
         super().__init__(
             accelerator,
@@ -62,7 +67,7 @@ class AffNISTRun(Loop):
             seed,
             run_path(config.output, name, seed),
             config.identity() | {"way": way, "seed": seed} | data.sources,
-            data.fingerprints,
+            read,
             target=_target(accelerator, config),
             synthesizer=_synthesizer(accelerator, config) if way.endswith("synthesizer") else None,
             log_folder=config.output / "tensorboard" / f"seed{seed}-{name}",
@@ -76,6 +81,7 @@ class AffNISTRun(Loop):
         loader = DataLoader(self._mixture, batch_sampler=self._sampler, collate_fn=_as_it_is)
         self._loader = accelerator.prepare(loader)
         self._way = self._sampling(way)
+        self._way.reference = reference
         self.parts |= self._way.parts
         self._tally = sampling.Tally()
         self._clocks = time.perf_counter(), time.process_time()
@@ -184,7 +190,7 @@ class AffNISTRun(Loop):
 
 
 def _target(accelerator: Accelerator, config: Config) -> Player:
-    network = {"shallow": MNISTClassifier, "deep": MNISTClassifierDeep}[config.target.network]()
+    network = CLASSIFIERS[config.target.network]()
     optimizer = SGD(
         network.parameters(),
         config.target.learning_rate,

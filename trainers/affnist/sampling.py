@@ -17,6 +17,7 @@ from compositor.selection.search import Counts, enough, until_hard
 from trainers.affnist.config import Config
 from trainers.affnist.dataset import composite, to_bytes
 from trainers.affnist.placement import SIZE, Digits, place, uniform
+from trainers.affnist.reference import Reference
 from trainers.cache import HardExampleCache
 from trainers.checkpoint import Stateful
 from trainers.player import Player
@@ -42,6 +43,7 @@ class Tally(Counts):
         passes: Forward passes of T, one per image.
         backward: Backward passes through T, one per image.
         synthesizer: Passes of S, each of them forward and backward.
+        reference: Forward passes of the reference, one per image.
         accepted: How many placements the way accepted.
         taken: How many of these the quotas had room for.
         shortfall: How many images the quotas still lacked at the end.
@@ -51,6 +53,7 @@ class Tally(Counts):
     passes: int = 0
     backward: int = 0
     synthesizer: int = 0
+    reference: int = 0
     accepted: int = 0
     taken: int = 0
     shortfall: int = 0
@@ -76,9 +79,12 @@ class Way(ABC):
     Attributes:
         cycle: The cycle to fill the quotas of.
         parts: What a checkpoint has to hold of it, by name.
+        reference: Says which hard images can be learnt, so that only they count as hard; None: all
+            do.
     """
 
     cycle = 0
+    reference: Reference | None = None
 
     def __init__(self, accelerator: Accelerator, config: Config, digits: Digits) -> None:
         self.parts: dict[str, Stateful] = {}
@@ -111,6 +117,17 @@ class Way(ABC):
     def record(self, cache: HardExampleCache) -> dict[str, Any]:
         """What is to be known of this way alone after a cycle."""
         return {}
+
+    def _hard(
+        self, images: Tensor, logits: Tensor, labels: Tensor, limit: float, cost: Tally
+    ) -> Tensor:
+        """Which images (n, 1, 40, 40) are hard for T by its logits (n, 10); counts the reference's
+        passes as a cost."""
+        hard = margin(logits, labels) > limit
+        if self.reference is not None and hard.any():
+            cost.reference += int(hard.sum())
+            hard[hard.clone()] = self.reference.learnable(images[hard], logits[hard], labels[hard])
+        return hard
 
     def _draw(self, count: int, room: Tensor | None = None) -> Digits:
         """Draw digits, of classes with room only if ``room`` is given."""
@@ -177,7 +194,8 @@ class RandomAffine(Way):
             hard = torch.ones_like(digits.labels, dtype=torch.bool)
             if self.tries is not None:
                 cost.passes += len(digits)
-                hard = margin(target(images), digits.labels) > self.config.margin
+                logits = target(images)
+                hard = self._hard(images, logits, digits.labels, self.config.margin, cost)
             return (digits[hard], position[hard], images[hard]), hard
 
         found = until_hard(digits, anywhere, self.tries or 1)
@@ -218,14 +236,15 @@ class Synthesis(Way):
         images = composite(digits, place(position, digits.outline))
         logits = target(images)
         self.update(self.synthesizer, -cross_entropy(logits, digits.labels), "synthesizer")
-        hard = margin(logits.detach(), digits.labels) > self.config.margin
+        cost = Tally(made=batch, passes=batch, backward=batch, synthesizer=batch)
+        answers = images.detach(), logits.detach(), digits.labels
+        hard = self._hard(*answers, self.config.margin, cost)
         self.log(
             {
                 "synthesizer/hard_rate": float(hard.float().mean()),
                 "synthesizer/spread": float(relative_spread(position).mean()),
             }
         )
-        cost = Tally(made=batch, passes=batch, backward=batch, synthesizer=batch)
         return cost, digits[hard], position[hard], images[hard]
 
 
