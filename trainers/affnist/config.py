@@ -183,7 +183,7 @@ class Config:
     tries: int = 16
     """Most placements that image_hard tries for each digit."""
     max_passes: int = 200_000
-    """Most forward passes of T per cycle for random_hard and image_hard."""
+    """Most forward passes of T per cycle for random_hard and image_hard, the reference's apart."""
     side_by_side: int | None = None
     """How many runs to train at once, each with its share of the threads; None: one per thread.
     Applies only to a single process on a CPU."""
