@@ -1,19 +1,17 @@
 """``python -m trainers.coco``: any detector on any data set in COCO's or YOLO's format."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from compositor.data import sheets
 from compositor.data.prepared import prepare_cutouts, prepare_photographs
 from compositor.data.read import coco_file, folder, layouts, listing
 from compositor.data.read.listing import Listing
-from compositor.data.records import Cutout, Photograph, Records
 from trainers.config import ConfigError
 from trainers.detection import command
 from trainers.detection.average_precision import Points
-from trainers.detection.own import TARGET, OwnConfig, list_test
+from trainers.detection.own import TARGET, OwnConfig, held_out, list_test, part
 from trainers.detection.scales import clean_up, scales
 from trainers.detection.scenes import Scenes
 from trainers.detection.sources import Data
@@ -26,9 +24,6 @@ DESCRIPTION = """Composites for a detector on your own data.
 Alternatively --annotations and --images name the file and the folder. Objects are cut out using
 their masks, or come from --cutouts, and are pasted on --backgrounds, or on the data's own
 pictures."""
-HELD_OUT = 5
-"""Without a test split, one picture in so many is held out for the test."""
-Item = TypeVar("Item", Photograph, Cutout)
 
 
 @dataclass(frozen=True)
@@ -82,10 +77,10 @@ def read(config: COCOConfig) -> Data:
         else folder.cutouts(config.cutouts, learnt.classes[1:], clean_up(config))
     )
     if tested is None:
-        names = {record.name for record in learnt.records[HELD_OUT - 1 :: HELD_OUT]}
-        test, learnt = _only(learnt, names, True), _only(learnt, names, False)
+        names = held_out(learnt)
+        test, learnt = part(learnt, names, True), part(learnt, names, False)
         if config.cutouts is None:
-            objects = _only(objects, names, False)
+            objects = part(objects, names, False)
     else:
         test = listing.photographs(tested, learnt.classes[1:], keep_empty=True, absent=True)
     names = {record.name for record in test.records}
@@ -117,17 +112,6 @@ def _listings(config: COCOConfig) -> tuple[Listing, Listing | None]:
     if config.test_split is not None:
         return listed, layouts.find(config.data, config.test_split)
     return listed, None
-
-
-def _only(records: Records[Item], tested: set[str], wanted: bool) -> Records[Item]:
-    """The records in ``tested`` if wanted, otherwise the others and what listing left out."""
-    part = "one in" if wanted else "without one in"
-    return replace(
-        records,
-        source=f"{records.source}, {part} {HELD_OUT}",
-        records=[record for record in records.records if (record.name in tested) == wanted],
-        left_out={} if wanted else records.left_out,
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -23,6 +23,17 @@ ImageSets/Main/. Objects are cut out using their masks in SegmentationObject/, o
 --cutouts, and are pasted on --backgrounds, or on the data's own pictures."""
 
 
+def check_sets(name: str, given: Sequence[str]) -> None:
+    """Check the sets that an option names.
+
+    Raises:
+        ConfigError: One is no year and image set.
+    """
+    for each in given:
+        if not all(each.partition("-")[::2]):
+            raise ConfigError(f"{name}: got {each!r}, wanted a set such as 2007-trainval")
+
+
 @dataclass(frozen=True)
 class VOCConfig(OwnConfig):
     """Pastes a data set's objects on pictures, for any detector."""
@@ -39,9 +50,7 @@ class VOCConfig(OwnConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("learn", "test"):
-            for given in getattr(self, name) or ("",):
-                if not all(given.partition("-")[::2]):
-                    raise ConfigError(f"{name}: got {given!r}, wanted a set such as 2007-trainval")
+            check_sets(name, getattr(self, name) or ("",))
 
 
 SCALES = scales(VOCConfig(target=TARGET))
@@ -49,7 +58,7 @@ SCALES = scales(VOCConfig(target=TARGET))
 
 def read(config: VOCConfig) -> Data:
     """Read and prepare the data that a config names."""
-    root, learn, test = config.data, _sets(config.learn), _sets(config.test)
+    root, learn, test = config.data, sets(config.learn), sets(config.test)
     names = config.names or tuple(voc.kinds(root, learn))
     # Those without an object are T's negatives.
     learnt = voc.photographs(root, learn, names, keep_empty=True)
@@ -61,7 +70,7 @@ def read(config: VOCConfig) -> Data:
     examined = prepare_photographs(tested, config.cache, config.size)
     list_test(config.output, tested.classes, _shown(root, tested))
     objects = (
-        _cut_out(root, learn, names, clean_up(config))
+        cut_out(root, learn, names, clean_up(config))
         if config.cutouts is None
         else folder.cutouts(config.cutouts, names, clean_up(config))
     )
@@ -82,12 +91,12 @@ def _shown(root: Path, tested: Records[Photograph]) -> Iterator[tuple[str, list[
         yield str(image.relative_to(root)), found
 
 
-def _sets(given: Sequence[str]) -> list[voc.Set]:
+def sets(given: Sequence[str]) -> list[voc.Set]:
     """Years and image sets."""
     return [(year, name) for year, _, name in (each.partition("-") for each in given)]
 
 
-def _cut_out(
+def cut_out(
     root: Path, sets: Sequence[voc.Set], names: Sequence[str], rule: CleanUp
 ) -> Records[Cutout]:
     """The objects of all classes; that a picture shows none of a class is no fault."""

@@ -153,14 +153,17 @@ def prepare_photographs(
     """
 
     def encode(photograph: Photograph) -> storage.Encoded:
-        image, annotation = frames.stretch(photograph, size)
-        columns = ("boxes", "labels", "ignore")
-        return image, {
-            "name": photograph.name,
-            **{column: getattr(annotation, column).tolist() for column in columns},
-        }
+        return encode_photograph(photograph, size)
 
     return Photographs(storage.fill(records, folder, (*size, 3), "photographs", encode))
+
+
+def encode_photograph(photograph: Photograph, size: tuple[int, int]) -> storage.Encoded:
+    """A photograph stretched to ``size`` (H, W), and its name and objects."""
+    image, annotation = frames.stretch(photograph, size)
+    columns = ("boxes", "labels", "ignore")
+    known = {column: getattr(annotation, column).tolist() for column in columns}
+    return image, {"name": photograph.name, **known}
 
 
 def prepare_cutouts(

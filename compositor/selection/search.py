@@ -136,8 +136,8 @@ class Search(Generic[PairsType]):
     Args:
         draw: Draws so many pairs.
         propose: Places each pair anew, at random or by S.
-        score: Returns T's confidences (n,) for the pasted objects, given composites, boxes and
-            labels. None: every valid composite is kept, without a pass of T.
+        score: Returns T's confidences (n,) for the pasted objects of valid proposals. None: every
+            valid composite is kept, without a pass of T.
         tries: How many placements of a pair to try until one is hard. 1 filters pairs and
             placements jointly, so that a foreground that is hard anywhere recurs often; more
             (:data:`TRIES`) filter the placements of each foreground.
@@ -152,7 +152,7 @@ class Search(Generic[PairsType]):
         self,
         draw: Callable[[int], PairsType],
         propose: Callable[[PairsType], Proposals],
-        score: Callable[[Tensor, Tensor, Tensor], Tensor] | None,
+        score: Callable[[Proposals], Tensor] | None,
         *,
         tries: int = 1,
         batch: int = 16,
@@ -202,6 +202,5 @@ class Search(Generic[PairsType]):
         self.tally.invalid += len(proposals) - len(valid)
         if self.score is not None and len(valid):
             self.tally.passes += len(valid)
-            confidences = self.score(valid.composites, valid.boxes, valid.labels)
-            kept[kept.clone()] = (confidences < self.hard).to(kept.device)
+            kept[kept.clone()] = (self.score(valid) < self.hard).to(kept.device)
         return proposals[kept], kept

@@ -49,9 +49,9 @@ class World:
             background=pairs.values,
         )
 
-    def score(self, composites: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
-        assert len(composites) == len(boxes) == len(labels)
-        pair, attempt = composites[:, 0, 0, 0].long(), composites[:, 1, 0, 0].long()
+    def score(self, proposals: Proposals) -> Tensor:
+        assert proposals.valid.all()
+        pair, attempt = proposals.composites[:, :2, 0, 0].long().unbind(1)
         self.scored += zip(pair.tolist(), attempt.tolist(), strict=True)
         return torch.where(self.verdict(pair, attempt), 0.49, 0.5)
 

@@ -9,6 +9,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from trainers.detection.scenes import Target
+from trainers.detectors.base import PER_PIXEL
 
 Augmentation = Literal["mirror", "ssd"]
 FILL = (123 / 255, 117 / 255, 104 / 255)
@@ -16,7 +17,7 @@ FILL = (123 / 255, 117 / 255, 104 / 255)
 
 
 def mirror(images: Tensor, targets: list[Target], mirrored: Tensor) -> tuple[Tensor, list[Target]]:
-    """Mirror some pictures left to right, with their boxes.
+    """Mirror some pictures left to right, with their boxes and what is known of each pixel.
 
     Args:
         images: (n, 3, H, W).
@@ -25,7 +26,11 @@ def mirror(images: Tensor, targets: list[Target], mirrored: Tensor) -> tuple[Ten
     """
     width = images.shape[-1]
     turned = [
-        target | {"boxes": torch.stack((width - x2, y1, width - x1, y2), 1)} if flip else target
+        target
+        | {name: target[name].flip(-1) for name in PER_PIXEL if name in target}
+        | {"boxes": torch.stack((width - x2, y1, width - x1, y2), 1)}
+        if flip
+        else target
         for target, flip in zip(targets, mirrored.tolist(), strict=True)
         for x1, y1, x2, y2 in (target["boxes"].unbind(1),)
     ]

@@ -1,6 +1,6 @@
 """Renders a batch's composites, with their ground truth and how much of each object shows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -28,13 +28,16 @@ class Composites:
             nothing shows.
         valid: (n,) bool, whether enough of the last object shows.
         targets: The ground truth: the background's objects, then what is seen of those pasted, the
-            last one only if valid.
+            last one only if valid. If the background's say the ``classes`` of its pixels, these do
+            too.
+        owner: (n, H, W), of each pixel the object that it shows, 0 to k - 1; -1: the background.
     """
 
     images: Tensor
     boxes: Tensor
     valid: Tensor
     targets: list[Target]
+    owner: Tensor
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,45 @@ def composite(
         _with_objects(target, {k: v[n, there[n]] for k, v in found.items()}, owner, visibility)
         for n, (target, owner) in enumerate(zip(batch.targets, labels.owner, strict=True))
     ]
-    return Composites(images, boxes, valid, targets)
+    owner = torch.where(labels.owner < 0, labels.owner, labels.owner % shape[1])
+    if "classes" in targets[0]:
+        under = torch.stack([target["classes"] for target in targets])
+        classes = pixel_classes(under, batch.labels, owner)
+        targets = [target | {"classes": own} for target, own in zip(targets, classes, strict=True)]
+    return Composites(images, boxes, valid, targets, owner)
+
+
+def pixel_classes(under: Tensor, labels: Tensor, owner: Tensor) -> Tensor:
+    """The class of each pixel of composites, (n, H, W).
+
+    Args:
+        under: (n, H, W), the backgrounds'.
+        labels: (n, k), the objects'.
+        owner: (n, H, W), as in :class:`Composites`.
+    """
+    own = labels.gather(1, owner.clamp_min(0).flatten(1).long()).view_as(owner)
+    return torch.where(owner < 0, under, own.to(under))
+
+
+def moving_classes(stage: Stage, theta: Tensor, targets: Sequence[Target]) -> list[Target]:
+    """Targets that say how the ``classes`` of pixels change with the last objects' placements.
+
+    Args:
+        stage: What was pasted on.
+        theta: (n, 2, 3), differentiable.
+        targets: The composites'.
+
+    Returns:
+        Targets with the classes ``under`` the last object, and with how much more of each pixel it
+        covers after it has ``moved``: (H, W), 0, but with alpha's gradient.
+    """
+    masks = stage.batch.masks()
+    alpha = compositor.blend(masks, masks, torch.zeros_like(masks), theta, return_alpha=True)[1]
+    moved = (alpha - alpha.detach())[:, 0]
+    return [
+        target | {"under": former["classes"], "moved": move}
+        for target, former, move in zip(targets, stage.targets, moved, strict=True)
+    ]
 
 
 def _with_objects(target: Target, pasted: Target, owner: Tensor, visibility: Visibility) -> Target:
@@ -152,4 +193,4 @@ def _with_objects(target: Target, pasted: Target, owner: Tensor, visibility: Vis
         gone = covered(target["boxes"], (owner >= 0)[None])
         hidden = hidden | (gone > visibility.covered)
     own = {"boxes": target["boxes"], "labels": target["labels"], "ignore": hidden}
-    return {name: torch.cat((own[name], pasted[name])) for name in own}
+    return target | {name: torch.cat((own[name], pasted[name])) for name in own}

@@ -21,6 +21,7 @@ from trainers.detection.models import best, leave
 from trainers.detection.report import Layout
 from trainers.detection.run import DetectionRun
 from trainers.detection.sources import Data
+from trainers.detection.task import DETECTION, Task
 from trainers.detection.ways import Way
 from trainers.output import claimed
 from trainers.side_by_side import Histories, History, Job, Workers, at_once
@@ -31,13 +32,19 @@ Columns = dict[str, tuple[Way, ConfigType]]
 """The way and the config of each run, by the run's name."""
 
 
-def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
+def run(
+    config: ConfigType,
+    read: Read[ConfigType],
+    layout: Layout,
+    task: Task = DETECTION,
+) -> None:
     """Get the weights and the data, start or resume every run, and write the report.
 
     Args:
         config: The experiment's config.
         read: Reads the data that a config names.
         layout: The layout of the tables.
+        task: What T does.
     """
     began = time.perf_counter()
     state = PartialState(cpu=config.cpu)
@@ -45,8 +52,8 @@ def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
     with claimed(config.output, state, config.restart and not config.check):
         if not config.check:
             with state.main_process_first():
-                players.check(config)
-        here = _Worker(read, _columns(config))
+                players.check(config, task.build)
+        here = _Worker(read, _columns(config), task)
         # Table 2's last column has the config's own data.
         last = list(here.columns)[-1]
         data = here.data(last)
@@ -70,7 +77,7 @@ def run(config: ConfigType, read: Read[ConfigType], layout: Layout) -> None:
             if config.profile:
                 print(timing_table(results["seconds"]))
             draw(config, data, histories)
-            if told := best(config, histories):
+            if told := best(config, histories, task.measure):
                 print(told)
             print(f"{config.output}: results.json, data.json, tables.md, pictures and models")
 
@@ -87,15 +94,22 @@ def _check_shares(config: Config, processes: int) -> None:
 def _run_all(config: Config, state: PartialState, here: "_Worker[Any]") -> Histories:
     """Finish every run."""
     side_by_side = at_once(config.side_by_side, state)
-    with Workers(side_by_side, here, partial(_Worker, here.read, here.columns)) as workers:
+    prepare = partial(_Worker, here.read, here.columns, here.task)
+    with Workers(side_by_side, here, prepare) as workers:
         return workers.run_all(_run, here.columns, config.seeds, config.cycles)
 
 
 class _Worker(Generic[ConfigType]):
     """What a process keeps between runs: the data it has read, which table 2's columns share."""
 
-    def __init__(self, read: Read[ConfigType], columns: Columns[ConfigType], line: int = 0) -> None:
-        self.columns, self.line, self.read = columns, line, read
+    def __init__(
+        self,
+        read: Read[ConfigType],
+        columns: Columns[ConfigType],
+        task: Task,
+        line: int = 0,
+    ) -> None:
+        self.read, self.columns, self.task, self.line = read, columns, task, line
         self._data: dict[tuple[bool, float], Data] = {}
 
     def data(self, name: str, seed: int | None = None) -> Data:
@@ -116,7 +130,7 @@ class _Worker(Generic[ConfigType]):
 def _run(worker: _Worker[Any], job: Job) -> History:
     name, seed, cycles = job
     way, config = worker.columns[name]
-    run = DetectionRun(config, way, seed, worker.data(name, seed), name, worker.line)
+    run = DetectionRun(config, way, seed, worker.data(name, seed), name, worker.line, worker.task)
     history = run.run(cycles)
     if cycles:  # otherwise T has only started
         leave(run, name)

@@ -58,8 +58,9 @@ class Gallery:
         return make_grid(drawn, nrow=len(drawn))
 
     def tested(self, detections: list[Detections], first: bool) -> None:
-        """Keep detections on the test pictures."""
-        kept = [{k: v[d["scores"] >= LEAST] for k, v in d.items()} for d in detections]
+        """Keep detections on the test pictures; a T that segments has none."""
+        scored = [found for found in detections if "scores" in found]
+        kept = [{k: v[found["scores"] >= LEAST] for k, v in found.items()} for found in scored]
         if first:
             self.before = kept
         self.after = kept

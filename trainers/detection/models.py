@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.detection.config import Config
+from trainers.detection.report import MEASURES, Measure
 from trainers.detection.run import DetectionRun
 from trainers.detectors import model_file
 from trainers.detectors.base import TrainableDetector
@@ -29,7 +30,7 @@ def leave(run: DetectionRun, name: str) -> None:
         "seed": run.seed,
         "cycles": len(run.history) - 1,
         "added": last["added"],
-        "ap": last["ap"]["mean"],
+        run.task.measure: last[run.task.measure]["mean"],
     }
     model = Model(
         run.config.target.network,
@@ -47,7 +48,9 @@ def leave(run: DetectionRun, name: str) -> None:
 
 
 def best(
-    config: Config, histories: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]]
+    config: Config,
+    histories: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]],
+    measure: Measure = "ap",
 ) -> str | None:
     """A line on the detector to take: of the best way's runs, by the mean of the seeds, the best.
 
@@ -57,27 +60,27 @@ def best(
     Args:
         config: The experiment's config.
         histories: Each run's records, by its name and seed.
+        measure: The name of T's figures in these.
 
     Returns:
-        The line; None if there is no AP, or nothing to choose from.
+        The line; None if there is no figure, or nothing to choose from.
     """
     ap: dict[str, dict[int, float]] = {}
     for name, runs in histories.items():
         for seed, history in runs.items():
-            by_iou = history[-1]["ap"]["mean"]
-            if None in by_iou.values():
+            figures = history[-1][measure]["mean"]
+            if None in figures.values():
                 return None
-            ap.setdefault(name, {})[seed] = 100 * statistics.mean(by_iou.values())
+            ap.setdefault(name, {})[seed] = 100 * statistics.mean(figures.values())
     if len(ap) < 2 or "baseline" not in ap:
         return None
     mean = {name: statistics.mean(runs.values()) for name, runs in ap.items()}
     # Of equals, the one that needs no composites.
     name = max(mean, key=lambda name: (mean[name], name == "baseline"))
     seed = max(ap[name], key=lambda seed: ap[name][seed])
-    line = (
-        f"best: {model_path(config, name, seed)} ({name}, seed {seed}), "
-        f"AP {ap[name][seed]:.1f} (mean of IoU {min(by_iou):g} to {max(by_iou):g})"
-    )
+    what = "" if measure == "iou" else f" (mean of IoU {min(figures):g} to {max(figures):g})"
+    score = f"{MEASURES[measure]} {ap[name][seed]:.1f}{what}"
+    line = f"best: {model_path(config, name, seed)} ({name}, seed {seed}), {score}"
     if name == "baseline":
         return f"{line}: composites did not help"
     gain = f"{line}, {mean[name] - mean['baseline']:+.1f} over real pictures alone"

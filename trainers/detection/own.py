@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from compositor import files
-from compositor.data.records import Box
+from compositor.data.records import Box, Cutout, Photograph, Records
 from trainers.config import check_distinct
 from trainers.detection.config import Config, TargetConfig
 from trainers.detection.ways import Way
@@ -16,6 +16,9 @@ Shown = tuple[str, Box | None, bool]
 """An object: its class, its box in pixels, and whether to ignore it."""
 TARGET = TargetConfig(network="fasterrcnn_resnet50_fpn", learning_rate=1e-3, augmentation="mirror")
 """The detector of the full scale."""
+HELD_OUT = 5
+"""Without a test set, one picture in so many is held out for the test."""
+Item = TypeVar("Item", Photograph, Cutout)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,22 @@ class OwnConfig(Config):
         super().__post_init__()
         if self.names is not None:
             check_distinct("names", self.names)
+
+
+def held_out(records: Records[Photograph]) -> set[str]:
+    """The names of the pictures that are held out for the test."""
+    return {record.name for record in records.records[HELD_OUT - 1 :: HELD_OUT]}
+
+
+def part(records: Records[Item], tested: set[str], wanted: bool) -> Records[Item]:
+    """The records in ``tested`` if wanted, otherwise the others and what listing left out."""
+    which = "one in" if wanted else "without one in"
+    return replace(
+        records,
+        source=f"{records.source}, {which} {HELD_OUT}",
+        records=[record for record in records.records if (record.name in tested) == wanted],
+        left_out={} if wanted else records.left_out,
+    )
 
 
 def list_test(

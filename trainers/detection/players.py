@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from accelerate import Accelerator
 from torch import nn
@@ -20,10 +21,9 @@ from trainers.detectors.base import TargetError, TellingDetector, TrainableDetec
 from trainers.player import Player
 
 
-def target(accelerator: Accelerator, config: Config, classes: Sequence[str]) -> Player:
-    """Make T for classes, the background's name first."""
+def target(accelerator: Accelerator, config: Config, network: TrainableDetector) -> Player:
+    """Make T of its network."""
     ours = config.target
-    network = _detector(config, classes)
     parameters = [p for p in network.parameters() if p.requires_grad]
     # The loop sets the learning rate.
     make: dict[str, Callable[..., Optimizer]] = {
@@ -67,12 +67,12 @@ def discriminator(accelerator: Accelerator, config: Config) -> Player:
     return Player(accelerator, network, optimizer)
 
 
-def check(config: Config) -> None:
+def check(config: Config, build: Callable[[Any, Sequence[str]], TrainableDetector]) -> None:
     """Build T and the backbone of what places objects: faulty weights come first."""
     if factory.named(config.target.network):
         factory.function(config.target.network)  # which may take the data's classes alone
     else:
-        _detector(config, (BACKGROUND, "any"))
+        build(config, (BACKGROUND, "any"))
     if config.table2 or any(RULES[way].network for way in config.ways):
         BACKBONES[config.synthesizer.backbone](config.synthesizer.weights, "--synthesizer.weights")
 
@@ -92,7 +92,8 @@ def learning_rate(config: TargetConfig, cycle: int, number: int) -> float:
     return config.start_learning_rate * warm * (1 + math.cos(math.pi * part)) / 2
 
 
-def _detector(config: Config, classes: Sequence[str]) -> TrainableDetector:
+def detector(config: Config, classes: Sequence[str]) -> TrainableDetector:
+    """Build T's network for classes, the background's name first."""
     ours = config.target
     network = detectors.build(
         ours.network, classes, ours.weights, config.size, "--target.weights", ours.heads

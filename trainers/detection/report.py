@@ -17,9 +17,13 @@ from trainers.provenance import provenance
 
 History = Sequence[Mapping[str, Any]]
 """A run's records, one per cycle; the first predates any synthetic image."""
-Layout = Literal["table 2", "table 3", "table 4", "plain"]
-"""Layout of the tables: the paper's, with its figures beside ours; plain: table 4's, ours only."""
+Layout = Literal["table 2", "table 3", "table 4", "plain", "segmentation"]
+"""Layout of the tables: the paper's, with its figures beside ours; plain: table 4's, ours only;
+segmentation: the same of IoU."""
+Measure = Literal["ap", "iou"]
+"""The name of T's figures in records and results."""
 
+MEASURES: Mapping[Measure, str] = {"ap": "AP", "iou": "mean IoU"}
 RULES: Mapping[Ignored, str] = {"difficult": "VOC's", "crowd": "COCO's"}
 """Whose rules an AP follows, by what is ignored."""
 BEFORE = "before"
@@ -46,12 +50,13 @@ def summarise(
             and the last must), ``search``, the cycle's
             :class:`~compositor.selection.search.Tally` as a dictionary, if there was a search,
             ``spent``, what :class:`~trainers.detection.spent.Spent` counts, if it was counted, and
-            anything else to keep.
+            anything else to keep. In the layout ``segmentation`` it holds ``iou`` in place of
+            ``ap``, of the same form.
 
     Returns:
-        Plain values only, so that results.json, when read back, gives the same tables. AP is in
-        percent: its mean and standard deviation over the seeds, and those of the gain over the same
-        run's first record; None if there is only one seed, or no AP.
+        Plain values only, so that results.json, when read back, gives the same tables. Figures are
+        in percent: the mean and standard deviation over the seeds, and those of the gain over the
+        same run's first record; None if there is only one seed, or no figure.
 
     Raises:
         ValueError: The ways' seeds differ.
@@ -59,8 +64,9 @@ def summarise(
     seeds = [list(histories) for histories in runs.values()]
     if any(found != seeds[0] for found in seeds):
         raise ValueError(f"runs: got seeds {seeds}, wanted the same for every way")
-    ends = {way: [h[-1]["ap"] for h in histories.values()] for way, histories in runs.items()}
-    starts = {way: [h[0]["ap"] for h in histories.values()] for way, histories in runs.items()}
+    of = measure(layout)
+    ends = {way: [h[-1][of] for h in histories.values()] for way, histories in runs.items()}
+    starts = {way: [h[0][of] for h in histories.values()] for way, histories in runs.items()}
     first = next(iter(runs))
     summary = {
         "layout": layout,
@@ -69,7 +75,7 @@ def summarise(
         **provenance(),
         "data": data,
         "ignored": ignored,
-        "ap": {BEFORE: _average(starts[first], starts[first])}
+        of: {BEFORE: _average(starts[first], starts[first])}
         | {way: _average(ends[way], starts[way]) for way in runs},
         "search": {way: _search(list(histories.values())) for way, histories in runs.items()},
         "spent": {way: _spent(list(histories.values())) for way, histories in runs.items()},
@@ -88,29 +94,35 @@ def write(folder: Path, results: Mapping[str, Any]) -> None:
     print(text)
 
 
+def measure(layout: Layout) -> Measure:
+    """What a layout's tables show."""
+    return "iou" if layout == "segmentation" else "ap"
+
+
 def tables(results: Mapping[str, Any]) -> str:
     """Format the tables in Markdown, from what :func:`summarise` returns or results.json holds."""
     layout, seeds = results["layout"], len(results["seeds"])
     over = f"mean {'± standard deviation ' if seeds > 1 else ''}of {seeds} seed{'s' * (seeds > 1)}"
     how = f"{results['config']['points']} points, {RULES[results['ignored']]} rules"
-    title = f"AP (%, {how}) on {results['data']['test']}, {over}"
-    beside = "" if layout == "plain" else f"; the paper's {layout} beside it"
+    what = f"AP (%, {how})" if measure(layout) == "ap" else "IoU (%)"
+    title = f"{what} on {results['data']['test']}, {over}"
+    beside = f"; the paper's {layout} beside it" if layout.startswith("table") else ""
     if layout == "table 2":
         return f"{title}{beside}\n\n{_grid(_ablation(results))}"
     parts = [f"{title}{beside if layout == 'table 4' else ''}", _grid(_per_iou(results))]
-    if len(results["ap"][BEFORE]["per_class"]) > 1:
-        iou = next(iter(results["ap"][BEFORE]["mean"]))
-        parts += [f"Each class at IoU {iou}{beside}", _grid(_per_class(results, iou))]
+    before = results[measure(layout)][BEFORE]
+    if len(before["per_class"]) > 1:
+        first = next(iter(before["mean"]))
+        at = f" at IoU {first}" if measure(layout) == "ap" else ""
+        parts += [f"Each class{at}{beside}", _grid(_per_class(results, first))]
     return "\n\n".join(parts)
 
 
 def _average(ends: list[Mapping[str, Any]], starts: list[Mapping[str, Any]]) -> dict[str, Any]:
     """Figures over the seeds, for the mean and for each class, at each IoU."""
 
-    def figures(rows: list[Mapping[float, Any]], first: list[Mapping[float, Any]]) -> Any:
-        return {
-            f"{iou:g}": _figure([r[iou] for r in rows], [f[iou] for f in first]) for iou in rows[0]
-        }
+    def figures(rows: list[Mapping[Any, Any]], first: list[Mapping[Any, Any]]) -> Any:
+        return {at: _figure([r[at] for r in rows], [f[at] for f in first]) for at in rows[0]}
 
     return {
         "mean": figures([e["mean"] for e in ends], [s["mean"] for s in starts]),
@@ -161,7 +173,8 @@ def _spent(histories: list[History]) -> dict[str, float]:
 
 def _per_iou(results: Mapping[str, Any]) -> list[list[str]]:
     """Table 4: one row per IoU, one column per way, then what each cost."""
-    ap, search, seeds = results["ap"], results["search"], len(results["seeds"])
+    ap, search = results[measure(results["layout"])], results["search"]
+    seeds = len(results["seeds"])
     theirs = TABLE_4 if results["layout"] == "table 4" else {}
     rows = [["IoU", *map(_name, ap), *(f"paper: {name}" for name in theirs)]]
     for iou in ap[BEFORE]["mean"]:
@@ -198,9 +211,10 @@ def _for_synthesizer(search: Mapping[str, Any], spent: Mapping[str, float], seed
 
 def _per_class(results: Mapping[str, Any], iou: str) -> list[list[str]]:
     """Table 3: one row per way, one column per class, then their mean."""
-    ap = results["ap"]
+    of = measure(results["layout"])
+    ap = results[of]
     classes = list(ap[BEFORE]["per_class"])
-    rows = [["", *classes, "mAP"]]
+    rows = [["", *classes, "mAP" if of == "ap" else "mean"]]
     for way, figures in ap.items():
         cells = [_cell(figures["per_class"][name][iou]) for name in classes]
         rows.append([_name(way), *cells, _cell(figures["mean"][iou], gain=way != BEFORE)])

@@ -1,6 +1,8 @@
 """One detection run: one way to add composites, one seed."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +14,6 @@ from trainers.cache import HardExampleCache
 from trainers.checkpoint import run_path
 from trainers.detection import players
 from trainers.detection.augmentation import mirror, vary
-from trainers.detection.average_precision import average_precision
 from trainers.detection.batches import Batches, Lessons, Pairs, loaded
 from trainers.detection.composites import staged
 from trainers.detection.config import STARTS_FROM, Config
@@ -30,11 +31,11 @@ from trainers.detection.synthesis import (
     judge,
     last_objects,
     passes_to_place,
-    pasted_confidences,
     placing,
     rendered,
     search,
 )
+from trainers.detection.task import DETECTION, Task
 from trainers.detection.testing import detect_all
 from trainers.detection.timing import Clock
 from trainers.detection.ways import RULES, Way
@@ -53,6 +54,7 @@ class DetectionRun(Loop):
         data: What the run reads.
         name: Names its files; the way by default, unless several runs share a way.
         line: The terminal line for its progress bars.
+        task: What T does.
     """
 
     def __init__(
@@ -63,9 +65,10 @@ class DetectionRun(Loop):
         data: Data,
         name: str | None = None,
         line: int = 0,
+        task: Task = DETECTION,
     ) -> None:
         accelerator = Accelerator(cpu=config.cpu, mixed_precision=config.precision)
-        self.config, self.way, self.data = config, way, data
+        self.config, self.way, self.data, self.task = config, way, data, task
         self.rules = rules = RULES[way]
         self.scenes = DrawnScenes(data.scenes, rules.law, seed) if rules.law else data.scenes
         seed_all(seed)  # all start from the main process's weights
@@ -78,12 +81,13 @@ class DetectionRun(Loop):
             | {"way": way, "seed": seed, "ignored": data.test.ignored}
             | data.sources,
             data.fingerprints,
-            target=players.target(accelerator, config, data.scenes.classes),
+            target=players.target(accelerator, config, task.build(config, data.scenes.classes)),
             synthesizer=players.placer(accelerator, config, rules, data.scenes.classes),
             discriminator=players.discriminator(accelerator, config) if rules.judged else None,
             log_folder=config.output / "tensorboard" / f"seed{seed}-{name or way}",
             line=line,
         )
+        self._ask = partial(task.ask, self.target.network, self.scenes)
         self.average = AveragedModel(self.target.network, use_buffers=True)
         self.cache = HardExampleCache(1)
         self.gallery = Gallery()
@@ -96,12 +100,11 @@ class DetectionRun(Loop):
 
     def start(self) -> None:
         """Train T on real pictures alone, or load the T that another run with this seed trained."""
-        iterations = self.config.target.start_iterations
         self.share_start(
             self.path.with_name("start.pt"),
             {"target": self.target.network, "average": self.average},
             STARTS_FROM,
-            lambda: self._teach(iterations),
+            lambda: self._teach(self.config.target.start_iterations),
         )
         # Which of a seed's runs trained T is chance.
         self._record.clear()
@@ -118,12 +121,12 @@ class DetectionRun(Loop):
             self._train_synthesizer()
         counts = config.synthesizer.batch, config.judged, config.images_per_cycle, config.max_passes
         batch, judged, share, passes = (-(-count // self._process[1]) for count in counts)
-        target = self.target.network
+        ask = self._ask
         placer = None if self.synthesizer is None else self.synthesizer.network
-        found = search(rules, config, self.scenes, placer, target, self.clock.device, batch, judged)
+        found = search(rules, config, self.scenes, placer, ask, self.clock.device, batch, judged)
         self._record["hard"] = found.hard
         if rules.proposes and rules.places != "nobody":
-            self._record["confidences"] = judge(found, target, judged)
+            self._record["confidences"] = judge(found, ask, judged)
         self.cache.open(config.images_per_cycle)
         kept: list[Recipes] = []
         with self.bar((), share, "search") as bar:
@@ -144,19 +147,17 @@ class DetectionRun(Loop):
             self._record["search"]["proposed"] += record["renewed"]
 
     def evaluate(self) -> dict[str, Any]:
-        """Measure the AP of T's averaged weights on the test pictures; add the cycle's records."""
-        test, points = self.data.test, self.config.points
-        detections = detect_all(
-            self.average.eval(), test, self.clock.device, self._process, self.bar
-        )
-        ap = average_precision(
-            detections, test.targets, test.classes, points=points, ignored=test.ignored
-        )
-        self.gallery.tested(detections, first=not self.history)
-        record = {"added": len(self.cache), "ap": ap, **self._record, "spent": self._spent.total()}
+        """Measure T's averaged weights on the test pictures; add the cycle's records."""
+        network, test, measure = self.average.eval(), self.data.test, self.task.measure
+        found = detect_all(network, test, self.clock.device, self._process, self.bar)
+        figures = self.task.figures(found, test, self.config)
+        self.gallery.tested(found, first=not self.history)
+        record = {"added": len(self.cache), measure: figures, **self._record}
+        record["spent"] = self._spent.total()
         self._record.clear()
         self._spent = Spent()
-        scores = {f"cycle/ap{iou:g}": v for iou, v in ap["mean"].items() if v is not None}
+        means = [(at, value) for at, value in figures["mean"].items() if value is not None]
+        scores = {f"cycle/{measure}{'' if at == 'mean' else at}": value for at, value in means}
         self.log({"cycle/added": len(self.cache), **scores})
         self.log({f"spent/{name}": value for name, value in record["spent"].items()})
         return record
@@ -164,10 +165,8 @@ class DetectionRun(Loop):
     def summary(self) -> str:
         """One line on the last cycle."""
         last = self.history[-1]
-        iou, ap = next(iter(last["ap"]["mean"].items()))
-        score = "none" if ap is None else f"{100 * ap:.1f} %"
         return (
-            f"{self.doing(len(self.history) - 1)}: AP at IoU {iou:g} {score}, "
+            f"{self.doing(len(self.history) - 1)}: {self.task.told(last[self.task.measure])}, "
             f"{last['added']} composites added"
             f"{told_of_collapse(last.get('synthesizer', {}).get('spread', 1.0))}"
         )
@@ -237,7 +236,9 @@ class DetectionRun(Loop):
     def _show(self, recipes: Recipes) -> None:
         batch = self.scenes.load(recipes).to(self.clock.device)
         made = rendered(batch, self.config.synthesizer.visibility)
-        scores = pasted_confidences(self.target.network, made.images, *last_objects(made.targets))
+        last, labels = last_objects(made.targets)
+        found = Found.of(batch, replace(made, boxes=last), batch.recipes.last, made.valid)
+        scores = self._ask(replace(found, labels=labels))["object"]
         boxes = [target["boxes"].cpu() for target in made.targets]
         sheet = self.gallery.add(f"cycle {len(self.history)}", made.images, boxes, scores)
         self.picture("composites", sheet)
@@ -293,7 +294,6 @@ class DetectionRun(Loop):
 
     def _took(self, phase: str) -> None:
         """Record how a phase's steps spent their time, if that was measured."""
-        if not (seconds := self.clock.take()):
-            return
-        self._record.setdefault("seconds", {})[phase] = seconds
-        self.log({f"seconds/{phase}/{part}": value for part, value in seconds.items()})
+        if seconds := self.clock.take():
+            self._record.setdefault("seconds", {})[phase] = seconds
+            self.log({f"seconds/{phase}/{part}": value for part, value in seconds.items()})

@@ -81,7 +81,7 @@ class Data:
                 " of these"
             )
         sources = chosen, backgrounds.only(under), cutouts.only(ours)
-        scenes = Scenes(*sources, self.scenes.artefacts, self.scenes.layers)
+        scenes = type(self.scenes)(*sources, self.scenes.artefacts, self.scenes.layers)
         return replace(self, scenes=scenes)
 
     def tell(self, folder: Path) -> None:

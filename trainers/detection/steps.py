@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from trainers.detection.composites import Composites, Stage, composite
+from trainers.detection.composites import Composites, Stage, composite, moving_classes
 from trainers.detection.config import Config
 from trainers.detection.scenes import Batch, Paste
 from trainers.detection.timing import Clock
@@ -60,6 +60,10 @@ def synthesizer_step(
     with clock.part("blend"):
         paste = Paste(clock.watch(theta, "blend"), tone)
         composites = composite(stage.batch, stage.backgrounds, paste, ours.visibility)
+        truth = composites.targets
+        if "classes" in truth[0]:
+            # As the box does, or every move would look like T's mistake.
+            truth = moving_classes(stage, paste.theta, truth)
     with clock.part("limits"):
         there = clock.watch(theta, "limits")
         paid = ours.visibility.price(stage.batch.masks(), there, config.size).mean()
@@ -68,7 +72,7 @@ def synthesizer_step(
         valid = composites.valid.nonzero()[:, 0]
         if len(valid):
             images = clock.watch(composites.images, "T")[valid]
-            targets = [composites.targets[i] for i in valid.tolist()]
+            targets = [truth[i] for i in valid.tolist()]
             with giving_losses(target, ours.target_mode):
                 hard = training_loss(target, images, targets)
     if discriminator is not None:

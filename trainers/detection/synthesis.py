@@ -2,7 +2,7 @@
 placements; or only the hard ones of these."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 import compositor
 from compositor.scenes.placement import Range, Visibility
 from compositor.scenes.random_placement import PlacementRules, random_placement
-from compositor.selection.judge import confidences, presence
 from compositor.selection.search import Proposals, Search, Tally
 from trainers.detection.composites import (
     Composites,
@@ -29,15 +28,17 @@ from trainers.detection.scenes import NOTHING, Batch, Paste, Recipes, Scenes, Ta
 from trainers.detection.steps import chosen, shown
 from trainers.detection.tones import Tones
 from trainers.detection.ways import RULES, Rules
-from trainers.detectors.base import detect
 
 Propose = Callable[[Batch], "Found"]
+Judge = Callable[["Found"], Mapping[str, Tensor]]
+"""Asks T about composites: its confidence (n,) for each pasted ``object``, and anything else."""
 
 
 @dataclass(frozen=True)
 class Found(Proposals):
-    """Proposals with what it takes to make them again."""
+    """Proposals with the object that each pixel shows, and what it takes to make them again."""
 
+    owner: Tensor
     recipes: Recipes
 
     @staticmethod
@@ -51,6 +52,7 @@ class Found(Proposals):
             paste.theta,
             valid,
             recipes.background,
+            composites.owner,
             recipes,
         )
 
@@ -125,27 +127,12 @@ def last_objects(targets: Sequence[Target]) -> tuple[Tensor, Tensor]:
     return torch.stack(padded[0]), torch.stack(padded[1])
 
 
-def pasted_confidences(target: nn.Module, images: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
-    """T's confidence (n,) for one object of each picture, on the CPU.
-
-    Args:
-        target: T, in eval mode.
-        images: (n, 3, H, W) in [0, 1].
-        boxes: (n, 4), the objects' boxes in pixels.
-        labels: (n,) int64.
-    """
-    found = detect(target, images)
-    return torch.cat(
-        [confidences(*one) for one in zip(found, boxes[:, None], labels[:, None], strict=True)]
-    )
-
-
 def search(
     rules: Rules,
     config: Config,
     scenes: Scenes,
     placer: nn.Module | None,
-    target: nn.Module,
+    ask: Judge,
     device: torch.device,
     batch: int,
     judged: int,
@@ -158,7 +145,7 @@ def search(
         scenes: What pairs are drawn from, with the global generator.
         placer: The bare network that places a way's objects, if one does: each process searches for
             as long as it needs, out of step with the others.
-        target: T, frozen.
+        ask: Asks T, which is frozen.
         device: Where to make composites.
         batch: Pairs at a time.
         judged: How many random placements to ask T about, in each process.
@@ -169,8 +156,9 @@ def search(
         count = batch if rules.places == "synthesizer" else count
         return scenes.load(scenes.draw(count)).to(device)
 
-    def score(images: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
-        return pasted_confidences(target, images, boxes, labels)
+    def score(proposals: Proposals) -> Tensor:
+        assert isinstance(proposals, Found)
+        return ask(proposals)["object"]
 
     found = Search(
         draw,
@@ -183,7 +171,7 @@ def search(
     if rules.hard and config.hard_share is not None:
         chance = RULES["matched" if rules.law else "random"]
         anywhere = Search(draw, _proposing(chance, config, scenes, None), None, batch=batch)
-        known = judge(anywhere, target, judged)["object"]
+        known = judge(anywhere, ask, judged)["object"]
         found.tally.passes += judged
         if known:
             limit = np.quantile(known, config.hard_share, method="inverted_cdf")
@@ -241,28 +229,27 @@ def rendered(batch: Batch, visibility: Visibility) -> Composites:
 
 
 @torch.no_grad()
-def judge(found: Search[Batch], target: nn.Module, count: int) -> dict[str, list[float]]:
+def judge(found: Search[Batch], ask: Judge, count: int) -> dict[str, list[float]]:
     """Score a way's proposals by T, hard or not (figure 8), without counting them in a tally.
 
     Args:
         found: The way's search.
-        target: T, frozen.
+        ask: Asks T, which is frozen.
         count: How many valid proposals to score in each process; fewer if hardly any is valid.
 
     Returns:
-        For each proposal of any process, T's :func:`confidences` for the pasted ``object``, and its
-        :func:`presence` of the object's class in the ``picture``.
+        T's answers to the proposals of all processes, by the names that ``ask`` gives them.
     """
-    values: dict[str, list[float]] = {"object": [], "picture": []}
+    values: dict[str, list[float]] = {"object": []}
     for _ in range(4 * -(-count // found.batch)):
         if len(values["object"]) >= count:
             break
         proposals = found.propose(found.draw(found.batch))
+        assert isinstance(proposals, Found)
         shown = proposals[proposals.valid]
         if len(shown):
-            detections = detect(target, shown.composites)
-            pasted = zip(detections, shown.boxes[:, None], shown.labels[:, None], strict=True)
-            values["object"] += [float(confidences(*one)) for one in pasted]
-            values["picture"] += map(presence, detections, shown.labels.tolist())
-    everything = gather_object([values])
-    return {name: [s for part in everything for s in part[name][:count]] for name in values}
+            for name, answers in ask(shown).items():
+                values.setdefault(name, []).extend(answers.tolist())
+    everything: list[dict[str, list[float]]] = gather_object([values])
+    names = dict.fromkeys(name for part in everything for name in part)
+    return {n: [s for part in everything for s in part.get(n, [])[:count]] for n in names}

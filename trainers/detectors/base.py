@@ -13,6 +13,8 @@ from torch.nn.modules.dropout import _DropoutNd
 Mode = Literal["eval", "train"]
 Target = Mapping[str, Tensor]
 Detections = dict[str, Tensor]
+PER_PIXEL = ("classes", "under", "moved")
+"""What targets say of each pixel, (H, W), to a T that segments."""
 
 
 class TargetError(ValueError):
@@ -173,5 +175,6 @@ def giving_losses(network: nn.Module, mode: Mode) -> Iterator[None]:
 def _without_ignored(targets: Sequence[Target]) -> list[Target]:
     return [
         {name: target[name][~target["ignore"]] for name in ("boxes", "labels")}
+        | {name: target[name] for name in PER_PIXEL if name in target}
         for target in targets
     ]

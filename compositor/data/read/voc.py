@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,7 @@ def photographs(
     names: Sequence[str] = ("person",),
     keep_empty: bool = False,
     with_masks: bool = False,
+    task: Literal["Main", "Segmentation"] = "Main",
 ) -> Records[Photograph]:
     """List the photographs of image sets in ``ImageSets/Main``.
 
@@ -66,13 +67,14 @@ def photographs(
         names: The classes to detect, labelled from 1; objects of other classes are background.
         keep_empty: Keep images without an object of these classes, in which AP counts detections.
         with_masks: Decode the objects' masks, too, where ``SegmentationObject`` has them.
+        task: The folder in ``ImageSets``.
 
     Raises:
         DataError: A folder or an image set is missing or empty.
     """
     classes = (BACKGROUND, *names)
     records = []
-    for year, identifier, root in _identifiers(folder, sets, "Main", ("JPEGImages", "Annotations")):
+    for year, identifier, root in _identifiers(folder, sets, task, ("JPEGImages", "Annotations")):
         image = root / "JPEGImages" / f"{identifier}.jpg"
         annotation = root / "Annotations" / f"{identifier}.xml"
         name = f"VOC{year}/{identifier}"

@@ -20,7 +20,7 @@ from detection.test_voc import animals
 from detection.tiny_scenes import SIZE, Pictures, scenes
 from trainers.checkpoint import OtherRunError
 from trainers.detection import run as phases
-from trainers.detection import spent, synthesis
+from trainers.detection import spent, synthesis, task
 from trainers.detection.config import Config, ContextConfig, DiscriminatorConfig, RenewalConfig
 from trainers.detection.run import DetectionRun
 from trainers.detection.scales import small
@@ -184,7 +184,7 @@ def test_what_hardly_shows_is_not_added_but_counted(tmp_path: Path) -> None:
     assert record["synthesizer"]["invalid"] == 1
     assert record["search"]["invalid"] == record["search"]["proposed"] >= 20
     assert (record["search"]["passes"], record["search"]["shortfall"]) == (0, 5)
-    assert record["confidences"] == {"object": [], "picture": []}
+    assert record["confidences"] == {"object": []}
 
 
 def test_a_collapse_is_told(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_share_of_ts_own_confidences_is_hard(
     def confidences(found: Any, boxes: Tensor, labels: Tensor) -> Tensor:
         return torch.tensor([next(sure) % 0.2 for _ in boxes])
 
-    monkeypatch.setattr(synthesis, "confidences", confidences)
+    monkeypatch.setattr(task, "confidences", confidences)
     ours = config(tmp_path, hard_share=0.25, judged=20, max_passes=400)
     record = DetectionRun(ours, way, 0, data()).run(1)[1]
     assert record["hard"] == pytest.approx(0.04)
@@ -235,7 +235,7 @@ def test_hard_scenes_are_those_whose_last_object_t_misses(
     def confidences(found: Any, boxes: Tensor, labels: Tensor) -> Tensor:
         return boxes[:, 0].cpu() / SIZE[1]
 
-    monkeypatch.setattr(synthesis, "confidences", confidences)
+    monkeypatch.setattr(task, "confidences", confidences)
     ours = Data(scenes(existing=[[100.0, 10, 120, 100]]), data().test)
     begins = {}
     for way in ("matched", "matched_hard"):

@@ -248,4 +248,4 @@ def test_a_detector_that_does_not_tell_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         TargetError, match=r"ways: got renewed, wanted an SSD, .* fasterrcnn_resnet50_fpn does not"
     ):
-        players.check(replace(ours, target=target))
+        players.check(replace(ours, target=target), players.detector)

@@ -15,6 +15,7 @@ from detection.tiny_runs import arguments, people, watch_tests
 from trainers import coco, gmu_kitchen, voc_person
 from trainers.detection import experiment
 from trainers.detection.paper import SWITCHES
+from trainers.detection.task import Task
 from trainers.detection.ways import WAYS
 
 
@@ -164,6 +165,7 @@ def test_the_ablation_turns_its_switches_one_by_one(
             data: None,
             name: str,
             line: int,
+            task: Task,
         ) -> None:
             switches = (
                 config.clean_up, config.synthesizer.dropout > 0, config.artefacts > 0,

@@ -1,0 +1,1 @@
+"""T as a segmentation network, in the game that the detectors play."""
