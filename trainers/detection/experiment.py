@@ -76,7 +76,7 @@ def run(
             report.write(config.output, results)
             if config.profile:
                 print(timing_table(results["seconds"]))
-            draw(config, data, histories)
+            draw(config, data, histories, task)
             if told := best(config, histories, task.measure):
                 print(told)
             print(f"{config.output}: results.json, data.json, tables.md, pictures and models")
@@ -182,7 +182,7 @@ def timing_table(seconds: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def draw(config: Config, data: Data, histories: Histories) -> None:
+def draw(config: Config, data: Data, histories: Histories, task: Task) -> None:
     """Draw figures 8, 11, 9 and 3 with this experiment's results, and figure 5 with its data."""
     seed = config.seeds[0]
     judged: dict[str, dict[str, list[torch.Tensor]]] = {}
@@ -206,7 +206,8 @@ def draw(config: Config, data: Data, histories: Histories) -> None:
         content = checkpoint.load(checkpoint.run_path(config.output, name, seed))
         gallery.load_state_dict(content["parts"]["gallery"])
         title = f"{report.NAMES.get(name, name)}, seed {seed}"
-        pictures.composites(config.output / f"composites_{name}.png", gallery.sheets, title)
+        path = config.output / f"composites_{name}.png"
+        pictures.composites(path, gallery.sheets, title, task.answer)
         if name in ("synthesizer", "synthesizer_discriminator"):
             last += [replace(row, label=report.NAMES[name]) for row in gallery.sheets[-1:]]
         pictures.detections(
@@ -218,4 +219,4 @@ def draw(config: Config, data: Data, histories: Histories) -> None:
         )
     if len(last) > 1:
         title = f"The last cycle, without D and with it, seed {seed}"
-        pictures.composites(config.output / "discriminator.png", last, title)
+        pictures.composites(config.output / "discriminator.png", last, title, task.answer)

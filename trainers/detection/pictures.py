@@ -99,10 +99,13 @@ class Sheet:
     confidences: Tensor
 
 
-def composites(path: Path, rows: Sequence[Sheet], title: str, columns: int = 8) -> None:
+def composites(
+    path: Path, rows: Sequence[Sheet], title: str, answer: str, columns: int = 8
+) -> None:
     """Draw figure 11: composites over the cycles, with the pasted objects' boxes and confidences.
 
-    Each row shows the first ``columns`` that were found, with none hand-picked.
+    Each row shows the first ``columns`` that were found, with none hand-picked; ``answer`` is what
+    their confidences are.
     """
     if not rows:
         return
@@ -119,7 +122,7 @@ def composites(path: Path, rows: Sequence[Sheet], title: str, columns: int = 8) 
             for box in row.boxes[number][-1:]:  # none if nothing is pasted
                 _draw(axes, box, PASTED, f"{float(row.confidences[number]):.2f}")
     figure.suptitle(
-        f"{title}\n{PASTED}: the pasted object, T's confidence; green: objects of the background",
+        f"{title}\n{PASTED}: the pasted object, {answer}; green: objects of the background",
         fontsize="medium",
     )
     save(figure, path)

@@ -23,9 +23,11 @@ class Task(ABC):
 
     Attributes:
         measure: The name of its figures in records and results.
+        answer: What :meth:`ask` asks it for, in words.
     """
 
     measure: ClassVar[Measure]
+    answer: ClassVar[str]
 
     @abstractmethod
     def build(self, config: Config, classes: Sequence[str]) -> TrainableDetector:
@@ -56,6 +58,7 @@ class Detection(Task):
     """Finds objects, and is measured by AP."""
 
     measure = "ap"
+    answer = "T's confidence"
 
     def build(self, config: Config, classes: Sequence[str]) -> TrainableDetector:
         return players.detector(config, classes)

@@ -21,6 +21,7 @@ class Segmentation(Task):
     """Tells the class of each pixel, and is measured by the mean IoU of the classes."""
 
     measure = "iou"
+    answer = "its IoU by T"
 
     def build(self, config: Config, classes: Sequence[str]) -> TrainableDetector:
         ours = config.target
