@@ -86,7 +86,9 @@ def test_composites_show_the_first_of_each_row(tmp_path: Path, drawn: list[Any])
     boxes = [torch.tensor([OTHER, BOX]), torch.tensor([BOX]), torch.tensor([[28.0, 0, 30, 5]])]
     full = pictures.Sheet("cycle 1", images, boxes, torch.tensor([0.125, 0.25, 0.5]))
     short = pictures.Sheet("cycle 2", images[:0], [], torch.zeros(0))
-    pictures.composites(tmp_path / "composites.png", [full, short], "title", columns=2)
+    pictures.composites(
+        tmp_path / "composites.png", [full, short], "title", "T's confidence", columns=2
+    )
     (figure,) = drawn
     first, second, below, empty = figure.axes
     pasted, existing = to_rgba(pictures.PASTED), to_rgba(pictures.EXISTING)
@@ -130,7 +132,7 @@ def test_detections_show_the_images_that_changed_most(tmp_path: Path, drawn: lis
 
 
 def test_nothing_to_show_leaves_no_file_and_unequal_lists_are_named(tmp_path: Path) -> None:
-    pictures.composites(tmp_path / "a.png", [], "title")
+    pictures.composites(tmp_path / "a.png", [], "title", "")
     pictures.detections(tmp_path / "b.png", lambda _: (torch.zeros(0), {}), [], [], "title")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="after: got 0 images, wanted 1"):
