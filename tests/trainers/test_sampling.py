@@ -6,7 +6,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from trainers.affnist import sampling
+from trainers.affnist import sampling, tasks
 from trainers.affnist.config import TINY
 from trainers.affnist.dataset import to_bytes
 from trainers.affnist.networks import MNISTClassifier, Synthesizer
@@ -39,12 +39,12 @@ class Watched(nn.Module):
 
 def say(monkeypatch: pytest.MonkeyPatch, verdict: Callable[[Tensor], Tensor]) -> None:
     """Let ``verdict`` of the labels decide which images are hard."""
-    monkeypatch.setattr(sampling, "margin", lambda _, labels: verdict(labels).float())
+    monkeypatch.setattr(tasks, "margin", lambda _, labels: verdict(labels).float())
 
 
 def test_margin_by_hand() -> None:
     p = torch.tensor([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]])
-    margin = sampling.margin(p.log(), torch.tensor([0, 1, 2]))
+    margin = tasks.margin(p.log(), torch.tensor([0, 1, 2]))
     torch.testing.assert_close(margin, torch.tensor([-0.2, 0.2, 0.3]))
 
 
@@ -130,7 +130,7 @@ def test_what_is_added_is_hard_for_the_target(
     target = MNISTClassifier()
     with frozen(target), torch.no_grad():
         sampling.RandomAffine(accelerator, config, digits, 16).fill(cache, target)
-        margin = sampling.margin(target(cache["images"].float() / 255), cache["labels"])
+        margin = tasks.margin(target(cache["images"].float() / 255), cache["labels"])
     # An untrained T may find nothing hard about the class it always answers.
     assert len(cache) >= 18
     # The cache holds them in 8 bits: an input off by 0.002 moves this margin by less than 0.001.

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
+from trainers.affnist.tasks import Name
 from trainers.config import (
     AT_LEAST_0,
     AT_LEAST_1,
@@ -20,6 +21,7 @@ from trainers.config import (
 )
 
 Way = Literal[
+    "baseline",
     "synthesizer",
     "random",
     "random_hard",
@@ -124,6 +126,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "seeds": SEEDS,
     **dict.fromkeys(("cycles", "images_per_cycle", "tries", "max_passes"), AT_LEAST_1),
     **dict.fromkeys(("margin", "renewal.margins"), (-1, 1)),
+    "hard_error": AT_LEAST_0,
     "renewal.blocks": AT_LEAST_1,
     "renewal.uniform": PART,
     "renewal.steps": AT_LEAST_0,
@@ -160,10 +163,13 @@ class Config:
     there is resumed."""
     restart: bool = False
     """Discard an earlier run in the output folder."""
+    task: Name = "class"
+    """What T learns. class: which digit it is; box: the digit's tight box, by regression."""
     ways: tuple[Way, ...] = ("synthesizer", "random", "random_hard", "image_hard", "renewed")
-    """Ways of adding data. synthesizer: the hard examples found while S trains; random: random
-    affine placements; random_hard: those of them that are hard; image_hard: for each digit, the
-    first of up to `tries` random placements that is hard; renewed: random ones, of which those that
+    """Ways of adding data. baseline: none, T keeps learning from MNIST alone; synthesizer: the hard
+    examples found while S trains; random: random affine placements; random_hard: those of them that
+    are hard; image_hard: for each digit, the first of up to `tries` random placements that is hard;
+    renewed: random ones, of which those that
     T already gets right are replaced while it trains. Its controls: renewed_all replaces whatever
     T was shown, renewed_at_random the same number, chosen at random. And what replaces them may be
     proposed: by S in renewed_synthesizer, by a law fitted to T's answers in
@@ -177,6 +183,9 @@ class Config:
     margin: float = 0.05
     """An image is hard if p - p* exceeds this, where p is the probability of the likeliest wrong
     class and p* that of the true class (supplement A.1)."""
+    hard_error: float = 2.0
+    """For the task box, an image is hard if its error exceeds this: the mean of the box's sides, in
+    pixels."""
     reference: Path | None = None
     """Checkpoint of a finished run, whose T knows better: an image is hard only if that T's loss is
     less than T's too, so that it can be learnt. By default this is not asked."""
@@ -205,6 +214,15 @@ class Config:
                 "every class gets the same"
             )
         check_limits(self, LIMITS)
+        renewing = [way for way in self.ways if way.startswith("renewed")]
+        if self.task != "class" and renewing:
+            raise ConfigError(
+                f"ways: got {renewing[0]}, which goes by the margin: wanted task class"
+            )
+        if self.task != "class" and self.reference is not None:
+            raise ConfigError(
+                f"reference: got {self.reference}, which classifies: wanted task class"
+            )
         if self.target.batch % 2:
             raise ConfigError(f"target.batch: got {self.target.batch}, wanted an even number")
 

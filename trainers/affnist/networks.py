@@ -81,7 +81,7 @@ class Synthesizer(nn.Module):
 class MNISTClassifier(nn.Sequential):
     """T of figure 7: (N, 1, 40, 40) to 10 logits. The pools, not in the dump, make 980 features."""
 
-    def __init__(self) -> None:
+    def __init__(self, outputs: int = 10) -> None:
         super().__init__(
             nn.Conv2d(1, 10, 5),
             nn.ReLU(inplace=True),
@@ -93,14 +93,14 @@ class MNISTClassifier(nn.Sequential):
             nn.Flatten(),
             nn.Linear(7 * 7 * 20, 50),
             nn.ReLU(inplace=True),
-            nn.Linear(50, 10),
+            nn.Linear(50, outputs),
         )
 
 
 class MNISTClassifierDeep(nn.Sequential):
     """T of table 1: (N, 1, 40, 40) to 10 logits. Padding 2, not in the dump, makes 576 features."""
 
-    def __init__(self) -> None:
+    def __init__(self, outputs: int = 10) -> None:
         convolutions: list[nn.Module] = []
         for inputs in (1, 64, 64, 64):
             convolutions += [
@@ -113,7 +113,7 @@ class MNISTClassifierDeep(nn.Sequential):
             nn.Flatten(),
             nn.Linear(3 * 3 * 64, 50),
             nn.SiLU(inplace=True),
-            nn.Linear(50, 10),
+            nn.Linear(50, outputs),
         )
 
 

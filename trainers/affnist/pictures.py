@@ -9,8 +9,10 @@ from torch import Tensor
 
 from compositor.data.figures import plt, save
 from trainers.affnist.sampling import CLASSES
+from trainers.affnist.tasks import TASKS
 
 NAMES = {
+    "baseline": "MNIST alone",
     "synthesizer": "synthesizer",
     "random": "random affine",
     "random_hard": "random affine, hard",
@@ -26,6 +28,7 @@ MIXES = {
     "concatenate": "batches drawn from MNIST and added images combined",
 }
 COLOURS = {
+    "baseline": "tab:gray",
     "synthesizer": "tab:green",
     "random": "tab:red",
     "random_hard": "tab:orange",
@@ -41,12 +44,13 @@ COLOURS = {
 def curve(path: Path, results: dict[str, Any]) -> None:
     """Draw figure 7, accuracy against added images with our spread and the paper's points.
 
-    Beside it are the same accuracies against two costs: composites made, and passes of T to choose.
+    Beside it is the same against two costs: composites made, and passes of T to choose.
     """
     figure, panels = plt.subplots(
         1, 3, figsize=(15, 5), sharey=True, layout="constrained", width_ratios=(4, 3, 3)
     )
     axes, made, passes = panels
+    task = TASKS[results["config"]["task"]]
     for number, (way, points) in enumerate(results["curve"].items()):
         added, accuracy = np.transpose(points)
         spent, spread = results["spent"][way], results["spread"][way]
@@ -69,7 +73,7 @@ def curve(path: Path, results: dict[str, Any]) -> None:
     seeds = len(results["seeds"])
     axes.set(
         xlabel="added images",
-        ylabel="accuracy on affNIST (%)",
+        ylabel=f"{task.measure} on affNIST ({task.unit})",
         xlim=(-most * 0.02, most * 1.05),
         title=f"{results['data']['affnist']}, mean of {seeds} seed{'s' * (seeds > 1)}\n"
         f"{MIXES[results['config']['target']['mix']]}",
@@ -94,7 +98,7 @@ def hard_examples(
         history: The run's records; ``added`` says where each cycle's images end.
         title: The picture's title.
     """
-    cycles = len(history) - 1
+    cycles = len(history) - 1 if "images" in fields else 0  # nothing may have been added
     shown = sorted({round(1 + i * (cycles - 1) / 9) for i in range(10)}) if cycles else []
     rows = []
     for cycle in shown:

@@ -94,18 +94,35 @@ def place(position: Tensor, outline: Tensor) -> Tensor:
     shape = [ANGLE * angle, SHEAR * shear, 1 + SCALE * scale_x, 1 + SCALE * scale_y]
     centred = affine.from_parameters(torch.stack([*shape, zero, zero], 1), (SIZE,) * 2, (SIZE,) * 2)
 
-    # Foreground and canvas are squares of one size, so this map acts on pixels from the centres.
-    forward = affine.invert(centred)[:, :, :2]
-    ink = (outline.to(position.dtype) / 2) @ forward.transpose(1, 2)
-    half_pixel = forward.abs().sum(2) / 2
-    low = ink.amin(1) - half_pixel
-    high = ink.amax(1) + half_pixel
+    low, high = _ends(affine.invert(centred), outline)
     # Ink too large for the frame (no MNIST digit is) stays centred: its range must not flip.
     reach = (SIZE - (high - low)).clamp_min(0) / 2
     move = reach * position[:, 4:] - (low + high) / 2
     return affine.from_parameters(
         torch.cat((torch.stack(shape, 1), move), 1), (SIZE,) * 2, (SIZE,) * 2
     )
+
+
+def boxes(theta: Tensor, outline: Tensor) -> Tensor:
+    """The boxes of placed ink, (N, 4) in pixels.
+
+    Args:
+        theta: (N, 2, 3), from :func:`place`; differentiable.
+        outline: (N, K, 2), as in :class:`Digits`.
+    """
+    forward = affine.invert(theta)
+    low, high = _ends(forward, outline)
+    move = forward[:, :, 2] * (SIZE / 2)
+    return torch.cat((low + move, high + move), 1) + SIZE / 2
+
+
+def _ends(forward: Tensor, outline: Tensor) -> tuple[Tensor, Tensor]:
+    """The least and largest x and y of ink placed without its move, in pixels from the centre."""
+    # Foreground and canvas are squares of one size, so this map acts on pixels from the centres.
+    shape = forward[:, :, :2]
+    ink = (outline.to(shape.dtype) / 2) @ shape.transpose(1, 2)
+    half_pixel = shape.abs().sum(2) / 2
+    return ink.amin(1) - half_pixel, ink.amax(1) + half_pixel
 
 
 def uniform(count: int, generator: torch.Generator | None = None) -> Tensor:

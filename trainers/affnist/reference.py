@@ -43,7 +43,7 @@ class Reference:
             network = CLASSIFIERS[content["header"]["identity"]["target.network"]]()
             average = AveragedModel(network, use_buffers=True)
             average.load_state_dict(content["parts"]["average"])
-        except KeyError as error:
+        except (KeyError, RuntimeError) as error:
             raise ConfigError(
                 f"reference: {path} is not the checkpoint of an AffNIST run, such as random.pt"
             ) from error

@@ -11,7 +11,8 @@ from trainers.affnist import sampling
 from trainers.affnist.config import Config
 from trainers.affnist.dataset import composite
 from trainers.affnist.placement import Digits, place, uniform
-from trainers.affnist.sampling import CLASSES, Tally, fields, margin
+from trainers.affnist.sampling import CLASSES, Tally, fields
+from trainers.affnist.tasks import margin
 from trainers.cache import HardExampleCache
 from trainers.renewal import Choice, Turnover
 

@@ -9,6 +9,7 @@ from compositor import files
 from trainers import checkpoint
 from trainers.affnist import pictures
 from trainers.affnist.config import Config
+from trainers.affnist.tasks import TASKS
 from trainers.config import plain
 from trainers.provenance import provenance
 from trainers.side_by_side import Histories, History
@@ -32,7 +33,8 @@ def write(config: Config, sources: dict[str, str], histories: Histories, seconds
     results = summarise(config, sources, histories) | {"seconds": round(seconds, 1)}
     files.write(config.output / "results.json", json.dumps(results, indent=1) + "\n")
     pictures.curve(config.output / "curve.png", results)
-    way = "synthesizer" if "synthesizer" in config.ways else config.ways[0]
+    adding = [way for way in config.ways if way != "baseline"] or config.ways
+    way = "synthesizer" if "synthesizer" in adding else adding[0]
     seed = config.seeds[0]
     content = checkpoint.load(checkpoint.run_path(config.output, way, seed))
     pictures.hard_examples(
@@ -55,12 +57,13 @@ def summarise(config: Config, sources: dict[str, str], histories: Histories) -> 
         "seeds": list(config.seeds),
         **provenance(),
         "data": sources,
-        "paper": PAPER[config.target.network],
+        "paper": PAPER[config.target.network] if config.task == "class" else {"points": {}},
     }
-    results["curve"] = {way: _curve(runs) for way, runs in histories.items()}
-    results["spread"] = {way: _spread(runs) for way, runs in histories.items()}
+    of = TASKS[config.task].measure
+    results["curve"] = {way: _curve(runs, of) for way, runs in histories.items()}
+    results["spread"] = {way: _spread(runs, of) for way, runs in histories.items()}
     results["per_seed"] = {
-        way: {str(seed): [[r["added"], r["accuracy"]] for r in run] for seed, run in runs.items()}
+        way: {str(seed): [[r["added"], r[of]] for r in run] for seed, run in runs.items()}
         for way, runs in histories.items()
     }
     results["search"] = {way: _search(runs) for way, runs in histories.items()}
@@ -71,20 +74,18 @@ def summarise(config: Config, sources: dict[str, str], histories: Histories) -> 
     return results
 
 
-def _curve(runs: dict[int, History]) -> list[list[float]]:
-    """[added images, accuracy %] of each cycle, averaged over the seeds."""
+def _curve(runs: dict[int, History], measure: str) -> list[list[float]]:
+    """[added images, accuracy or error] of each cycle, averaged over the seeds."""
     cycles = zip(*runs.values(), strict=True)
-    return [
-        [statistics.mean(r[k] for r in cycle) for k in ("added", "accuracy")] for cycle in cycles
-    ]
+    return [[statistics.mean(r[k] for r in cycle) for k in ("added", measure)] for cycle in cycles]
 
 
-def _spread(runs: dict[int, History]) -> list[float] | None:
-    """Each cycle's standard deviation of the accuracy over the seeds; None for one seed."""
+def _spread(runs: dict[int, History], measure: str) -> list[float] | None:
+    """Each cycle's standard deviation of the measure over the seeds; None for one seed."""
     if len(runs) < 2:
         return None
     cycles = zip(*runs.values(), strict=True)
-    return [statistics.stdev(record["accuracy"] for record in cycle) for cycle in cycles]
+    return [statistics.stdev(record[measure] for record in cycle) for cycle in cycles]
 
 
 def _search(runs: dict[int, History]) -> dict[str, Any]:
@@ -120,7 +121,8 @@ def _spent(runs: dict[int, History]) -> dict[str, list[float]]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The accuracy's mean and spread over the seeds at up to six cycles, and the cost."""
+    """The measure's mean and spread over the seeds at up to six cycles, and the cost."""
+    task = TASKS[results["config"]["task"]]
     curves, spreads = results["curve"], results["spread"]
     length = max(len(curve) for curve in curves.values())
     columns = sorted({round(i * (length - 1) / 5) for i in range(6)})
@@ -130,8 +132,8 @@ def table(results: dict[str, Any]) -> str:
     for way, curve in curves.items():
         row = [pictures.NAMES.get(way, way)]
         for i in columns:
-            spread = f" ±{spreads[way][i]:.1f}" if spreads[way] else ""
-            row.append(f"{curve[i][1]:.1f}{spread}")
+            spread = f" ±{spreads[way][i]:.{task.digits}f}" if spreads[way] else ""
+            row.append(f"{curve[i][1]:.{task.digits}f}{spread}")
         cost = results["search"][way]
         for key in ("passes_per_accepted", "passes_per_added"):
             row.append("-" if cost[key] is None else f"{cost[key]:.1f}")
@@ -144,7 +146,8 @@ def table(results: dict[str, Any]) -> str:
     lines = ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
     seeds = len(results["seeds"])
     head = (
-        f"Accuracy (%) of T's averaged weights on {results['data']['affnist']}, mean of {seeds} "
+        f"{task.measure.capitalize()} ({task.unit}) of T's averaged weights on "
+        f"{results['data']['affnist']}, mean of {seeds} "
         f"seed(s), {pictures.MIXES[results['config']['target']['mix']]}"
     )
     costs = (
@@ -153,6 +156,8 @@ def table(results: dict[str, Any]) -> str:
         "composites rendered. min: wall time per run."
     )
     paper = results["paper"]
+    if "where" not in paper:
+        return "\n".join([head, *lines, costs])
     theirs = [
         f"{pictures.NAMES[way]} " + ", ".join(f"{y:.0f} at {x}" for x, y in points)
         for way, points in paper["points"].items()

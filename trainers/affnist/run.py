@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
-from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Adam
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
@@ -18,6 +17,7 @@ from trainers.affnist.networks import CLASSIFIERS, Synthesizer
 from trainers.affnist.proposals import FittedRenewal, SynthesizedRenewal
 from trainers.affnist.reference import Reference
 from trainers.affnist.renewal import Renewal
+from trainers.affnist.tasks import TASKS
 from trainers.cache import HardExampleCache
 from trainers.checkpoint import run_path
 from trainers.draws import seed_all
@@ -30,6 +30,7 @@ STARTS_FROM = (
     "seed",
     "precision",
     "train",
+    "task",
     *(f"target.{name}" for name in ("network", "learning_rate", "momentum", "weight_decay")),
     *(f"target.{name}" for name in ("batch", "mnist_iterations", "averaged")),
 )
@@ -55,7 +56,7 @@ class AffNISTRun(Loop):
             # Each batch is split over the processes, so that no setting depends on their number.
             dataloader_config=DataLoaderConfiguration(split_batches=True),
         )
-        self.config, self.data = config, data
+        self.config, self.data, self.task = config, data, TASKS[config.task]
         reference, read = None, data.fingerprints
         if config.reference is not None:
             reference = Reference.load(config.reference, accelerator.device)
@@ -111,24 +112,26 @@ class AffNISTRun(Loop):
         self.average.n_averaged.zero_()
         bar = self.bar(self._loader)
         if self.history:
-            bar.set_postfix(accuracy=f"{self.history[-1]['accuracy']:.1f}%", refresh=False)
+            last = self.history[-1][self.task.measure]
+            bar.set_postfix({self.task.measure: f"{last:.{self.task.digits}f}"}, refresh=False)
         for iteration, index in enumerate(bar, 1):
             images, labels = (part.to(index.device) for part in self._mixture.batch(index.cpu()))
-            logits = self.target.model(images.float() / 255)
-            self.update(self.target, cross_entropy(logits, labels), "target")
+            shown = images.float() / 255
+            told, truth = self.target.model(shown), self.task.truth(labels, shown)
+            self.update(self.target, self.task.loss(told, truth), "target")
             added = index - len(self.data.train)
-            self._way.after_update(self.cache, added, logits.detach(), labels)
+            self._way.after_update(self.cache, added, told.detach(), labels)
             if iteration > len(self._sampler) - config.averaged:
                 self.average.update_parameters(self.target.network)
 
     def evaluate(self) -> dict[str, Any]:
-        """Measure T's averaged weights: accuracy (%), and cost and variety of the added images."""
+        """Measure T's averaged weights, and cost and variety of the added images."""
         record: dict[str, Any] = {
             "added": len(self.cache),
-            "accuracy": self._accuracy(self.data.test),
+            self.task.measure: self._score(self.data.test),
         }
         if self.data.validation is not None:
-            record["validation"] = self._accuracy(self.data.validation)
+            record["validation"] = self._score(self.data.validation)
         if self.history:
             record |= vars(self._tally) | self._way.record(self.cache) | self._likeness()
             record["trained"] = len(self._sampler) * self.config.target.batch
@@ -142,9 +145,10 @@ class AffNISTRun(Loop):
 
     def summary(self) -> str:
         """One line on the last cycle."""
-        last = self.history[-1]
+        last, task = self.history[-1], self.task
         doing = self.doing(len(self.history) - 1)
-        line = f"{doing}: accuracy {last['accuracy']:.1f} %, {last['added']} images added"
+        told = f"{task.measure} {last[task.measure]:.{task.digits}f} {task.unit}"
+        line = f"{doing}: {told}, {last['added']} images added"
         return line + told_of_collapse(last.get("mean_spread", 1.0))
 
     def _likeness(self) -> dict[str, Any]:
@@ -162,17 +166,18 @@ class AffNISTRun(Loop):
         }
 
     @torch.no_grad()
-    def _accuracy(self, labelled: Labelled) -> float:
+    def _score(self, labelled: Labelled) -> float:
         network = self.average.eval()
         device = self.accelerator.device
         mine = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
-        correct = torch.zeros((), device=device)
+        total = torch.zeros((), device=device)
         images, labels = labelled.images[mine], labelled.labels[mine]
         for start in range(0, len(labels), EVALUATION_BATCH):
             part = slice(start, start + EVALUATION_BATCH)
-            guess = network(images[part].to(device).float() / 255).argmax(1)
-            correct += (guess == labels[part].to(device)).sum()
-        return float(self.accelerator.reduce(correct, "sum")) * 100 / len(labelled)
+            shown = images[part].to(device).float() / 255
+            truth = self.task.truth(labels[part].to(device), shown)
+            total += self.task.score(network(shown), truth).sum()
+        return float(self.accelerator.reduce(total, "sum")) / len(labelled)
 
     def _sampling(self, way: Way) -> sampling.Way:
         common = (self.accelerator, self.config, self.data.train)
@@ -185,12 +190,14 @@ class AffNISTRun(Loop):
             if way == "synthesizer":
                 return synthesis
             return SynthesizedRenewal(*common, self.seed, synthesis)
+        if way == "baseline":
+            return sampling.Nothing(*common)
         tries = {"random": None, "random_hard": 1, "image_hard": self.config.tries}[way]
         return sampling.RandomAffine(*common, tries)
 
 
 def _target(accelerator: Accelerator, config: Config) -> Player:
-    network = CLASSIFIERS[config.target.network]()
+    network = CLASSIFIERS[config.target.network](TASKS[config.task].outputs)
     optimizer = SGD(
         network.parameters(),
         config.target.learning_rate,

@@ -10,7 +10,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 import compositor
 from compositor.selection.search import Counts, enough, until_hard
@@ -18,6 +17,7 @@ from trainers.affnist.config import Config
 from trainers.affnist.dataset import composite, to_bytes
 from trainers.affnist.placement import SIZE, Digits, place, uniform
 from trainers.affnist.reference import Reference
+from trainers.affnist.tasks import TASKS
 from trainers.cache import HardExampleCache
 from trainers.checkpoint import Stateful
 from trainers.player import Player
@@ -25,13 +25,6 @@ from trainers.player import Player
 CLASSES = 10
 BATCH = 500
 """Most digits to place at a time without a synthesizer."""
-
-
-def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """p - p* (N,): the probability of the likeliest wrong class less that of the true one."""
-    p = logits.float().softmax(1)
-    true = p.gather(1, labels[:, None])
-    return (p.scatter(1, labels[:, None], -1).amax(1, keepdim=True) - true)[:, 0]
 
 
 @dataclass
@@ -79,6 +72,8 @@ class Way(ABC):
     Attributes:
         cycle: The cycle to fill the quotas of.
         parts: What a checkpoint has to hold of it, by name.
+        task: What T learns.
+        limit: Above this hardness an image is hard.
         reference: Says which hard images can be learnt, so that only they count as hard; None: all
             do.
     """
@@ -89,7 +84,8 @@ class Way(ABC):
     def __init__(self, accelerator: Accelerator, config: Config, digits: Digits) -> None:
         self.parts: dict[str, Stateful] = {}
         self.accelerator = accelerator
-        self.config = config
+        self.config, self.task = config, TASKS[config.task]
+        self.limit = config.margin if config.task == "class" else config.hard_error
         self.digits = digits.to(accelerator.device)
 
     @abstractmethod
@@ -119,14 +115,14 @@ class Way(ABC):
         return {}
 
     def _hard(
-        self, images: Tensor, logits: Tensor, labels: Tensor, limit: float, cost: Tally
+        self, images: Tensor, told: Tensor, truth: Tensor, limit: float, cost: Tally
     ) -> Tensor:
-        """Which images (n, 1, 40, 40) are hard for T by its logits (n, 10); counts the reference's
-        passes as a cost."""
-        hard = margin(logits, labels) > limit
+        """Which images (n, 1, 40, 40) are hard for T by what it told of them; counts the
+        reference's passes as a cost."""
+        hard = self.task.hardness(told, truth) > limit
         if self.reference is not None and hard.any():
             cost.reference += int(hard.sum())
-            hard[hard.clone()] = self.reference.learnable(images[hard], logits[hard], labels[hard])
+            hard[hard.clone()] = self.reference.learnable(images[hard], told[hard], truth[hard])
         return hard
 
     def _draw(self, count: int, room: Tensor | None = None) -> Digits:
@@ -156,6 +152,13 @@ class Way(ABC):
             tally.accepted += len(part["labels"])
             tally.taken += int(cache.add(**part).sum())
         tally.shortfall = int(cache.room.sum())
+
+
+class Nothing(Way):
+    """No images: T keeps learning from MNIST alone."""
+
+    def fill(self, cache: HardExampleCache, target: nn.Module) -> Tally:
+        return Tally()
 
 
 class RandomAffine(Way):
@@ -194,8 +197,8 @@ class RandomAffine(Way):
             hard = torch.ones_like(digits.labels, dtype=torch.bool)
             if self.tries is not None:
                 cost.passes += len(digits)
-                logits = target(images)
-                hard = self._hard(images, logits, digits.labels, self.config.margin, cost)
+                truth = self.task.truth(digits.labels, images)
+                hard = self._hard(images, target(images), truth, self.limit, cost)
             return (digits[hard], position[hard], images[hard]), hard
 
         found = until_hard(digits, anywhere, self.tries or 1)
@@ -233,12 +236,14 @@ class Synthesis(Way):
         digits = self._draw(batch)
         foreground = digits.foregrounds()
         position = self.synthesizer.model(foreground, torch.zeros_like(foreground))
-        images = composite(digits, place(position, digits.outline))
-        logits = target(images)
-        self.update(self.synthesizer, -cross_entropy(logits, digits.labels), "synthesizer")
+        theta = place(position, digits.outline)
+        images = composite(digits, theta)
+        told = target(images)
+        truth = self.task.truth(digits.labels, images, (theta, digits.outline))
+        self.update(self.synthesizer, -self.task.loss(told, truth), "synthesizer")
         cost = Tally(made=batch, passes=batch, backward=batch, synthesizer=batch)
-        answers = images.detach(), logits.detach(), digits.labels
-        hard = self._hard(*answers, self.config.margin, cost)
+        answers = images.detach(), told.detach(), truth.detach()
+        hard = self._hard(*answers, self.limit, cost)
         self.log(
             {
                 "synthesizer/hard_rate": float(hard.float().mean()),
