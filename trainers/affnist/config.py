@@ -21,7 +21,6 @@ from trainers.config import (
 )
 
 Way = Literal[
-    "baseline",
     "synthesizer",
     "random",
     "random_hard",
@@ -31,6 +30,7 @@ Way = Literal[
     "renewed_at_random",
     "renewed_synthesizer",
     "renewed_fitted",
+    "baseline",
 ]
 WAYS: tuple[Way, ...] = get_args(Way)
 
