@@ -7,12 +7,11 @@
 //   4, or none if the tile misses the frame. Written: 48 bytes per tile.
 // Time. At 65 % of 3 TB/s an SM has 5 cycles per pixel, or 640 instructions of one lane. Counted in
 //   the machine code (BUDGETS in tests/test_cuda_build.py), where a tile lies in the frame, a pixel
-//   takes about 210 if the mask is flat: 1.3 mask samples of 58, 138 for the colours. Where the
-//   mask changes it takes about 440: the samples, 1.3 of 169 for the colours and dL/dalpha, 64 for
-//   the mask's pull, two blurs of 40. Where samples may lie outside, one takes 117.
+//   takes about 155 if the mask is flat: 1.3 mask samples of 48 to 54, 90 for the colours. Where
+//   the mask changes it takes about 310: the samples, 1.3 of 116 for the colours and dL/dalpha, 50
+//   for the mask's pull, two blurs of 22. Where samples may lie outside, one takes about 120.
 // Registers 80, no spills, 30 KiB of shared memory: 3 blocks, 24 warps per SM; 2 blocks of any
-// other
-//   radius. Alpha is stored beside what is blurred; dL/ds replaces dL/dalpha.
+//   other radius. Alpha is stored beside what is blurred; dL/ds replaces dL/dalpha.
 #include <torch/csrc/stable/macros.h>
 
 #include "launch.h"

@@ -3,6 +3,47 @@
 // by the radius, if the mask changes anywhere in the tile, and its colours' pull on theta; then
 // dL/ds and the mask's pull. Sums over tiles and over the foreground are left to gather.h.
 
+// dL/ds of the tile, in shared.grad_s() where it is mixed; adds the colours' pull on theta.
+template <typename S, typename I, int kRadius, typename Block, typename Shared, typename Own>
+COMPOSITOR_DEVICE_INLINE Fill blur_grad_alpha(const BlendParams& p, Block& block, Shared& shared,
+                                              Own& moments) {
+  using T = typename Compute<S>::type;
+  using Geometry = Tile<T, kRadius>;
+  const auto phase = [&] { return BackwardPixels<S, I, kRadius>(p, shared); };
+  const auto blur = [&](auto&& source, auto&& where) {
+    return blur_tile<Geometry, kRadius, false>(block, shared.scratch, Taps<T>(p), shared.grad_s(),
+                                               phase().pull_rows(), source, where);
+  };
+  const Fill grads = blur(
+      [&](int t, auto inside, auto&& each) {
+        const auto pixels = phase();
+        bool begun = false;
+        if (p.grad_alpha.data) {
+          each([&](auto, int y, int x, T& value) { value = pixels.direct(y, x); });
+          begun = true;
+        }
+        pixels.for_channels([&](auto group, const auto& colours) {
+          each([&, &sums = moments[t]](auto own, int y, int x, T& value) {
+            const T pull = pixels.template visit<inside.value, group.value, own.value, true>(
+                sums, colours, y, x);
+            value = begun ? value + pull : pull;
+          });
+          begun = true;
+        });
+      },
+      [&](const Rectangle& of) { return phase().colours_in(of); });
+  if (grads != Fill::kMixed || !block.any([&](int t) { return phase().is_strange(t); })) {
+    return grads;
+  }
+  return blur(
+      [&](int, auto, auto&& each) {
+        each([pixels = phase()](auto own, int y, int x, T& value) {
+          value = pixels.template visit_strange<own.value>(y, x);
+        });
+      },
+      [&](const Rectangle&) { return Where::kAcross; });
+}
+
 // A tile of an image with a finite map.
 template <typename S, typename I, int kRadius, typename Block, typename Shared>
 COMPOSITOR_DEVICE_INLINE void pull_tile(const BlendParams& p, Block& block, Shared& shared) {
@@ -11,50 +52,38 @@ COMPOSITOR_DEVICE_INLINE void pull_tile(const BlendParams& p, Block& block, Shar
   const auto phase = [&] { return BackwardPixels<S, I, kRadius>(p, shared); };
   typename Block::template Own<Seen<T>> moved;
   typename Block::template Own<Moments<T>> moments;
-  const Taps<T> taps(p);
   block.each([&](int t) { phase().look(t); });
 
   const Fill alphas = blur_tile<Geometry, kRadius>(
-      block, shared.scratch, taps, shared.alpha, phase().alpha_rows(),
-      [&](int t) {
-        return [pixels = phase(), &own = moved[t]](auto inside, int y, int x) {
-          return pixels.template cover<inside.value>(y, x, own);
-        };
+      block, shared.scratch, Taps<T>(p), shared.alpha, phase().alpha_rows(),
+      [&](int t, auto inside, auto&& each) {
+        each([&, pixels = phase(), &moves = moved[t]](auto own, int y, int x, T& value) {
+          value = pixels.template cover<inside.value, own.value>(y, x, moves);
+        });
       },
       [&](const Rectangle& of) { return phase().samples_in(of); });
+  const bool kept = p.grad_background.data || p.alpha_plane;
   const bool moves =
-      (p.theta_partials || p.cover_plane) && block.any([&](int t) { return moved[t].votes().any; });
-  if (p.grad_background.data || p.alpha_plane) {
-    block.each([&](int t) { phase().write_alpha(t, alphas); });
-  }
-  if (!moves && alphas == Fill::kZero) {
+      p.cover_plane ? shared.samples != Where::kOutside
+                    : p.theta_partials && block.any([&](int t) { return moved[t].votes().any; });
+  if (!moves && !kept && alphas == Fill::kZero) {
     block.each([&](int t) {
       if (p.theta_partials && t < 6) p.theta_partials[6 * shared.place.number + t] = 0;
     });
     return;
   }
+  write_level(block, alphas, shared.alpha, Geometry::kPixels);
+  if (kept) block.each([&](int t) { phase().write_alpha(t); });
   if (moves) {
-    Fill grads = blur_tile<Geometry, kRadius>(
-        block, shared.scratch, taps, shared.grad_s(), phase().pull_rows(),
-        [&](int t) {
-          return [pixels = phase(), alphas, &own = moments[t]](auto inside, int y, int x) {
-            return pixels.template visit<inside.value, true>(own, alphas, y, x);
-          };
-        },
-        [&](const Rectangle& of) { return phase().colours_in(of); });
-    if (grads == Fill::kMixed && block.any([&](int t) { return phase().is_strange(t); })) {
-      grads = blur_tile<Geometry, kRadius>(
-          block, shared.scratch, taps, shared.grad_s(), phase().pull_rows(),
-          [&](int) {
-            return [&](auto, int y, int x) { return phase().visit_strange(alphas, y, x); };
-          },
-          [&](const Rectangle&) { return Where::kAcross; });
-    }
+    const Fill grads = blur_grad_alpha<S, I, kRadius>(p, block, shared, moments);
+    write_level(block, grads, shared.grad_s(), Geometry::kPixels);
     block.each([&](int t) {
       const auto last = phase();
       choose(shared.pulls == Where::kInside, [&](auto inside) {
-        for_pixels(t, last.pull_rows(), Geometry::kWidth, [&](int y, int x) {
-          last.template pull_mask<inside.value>(moments[t], grads, y, x);
+        choose(p.cover_plane, [&](auto covers) {
+          for_pixels<Geometry::kWidth>(t, 0, last.pull_rows(), [&](int y, int x) {
+            last.template pull_mask<inside.value, covers.value>(moments[t], y, x);
+          });
         });
       });
     });
@@ -62,8 +91,10 @@ COMPOSITOR_DEVICE_INLINE void pull_tile(const BlendParams& p, Block& block, Shar
     block.each([&](int t) {
       const auto last = phase();
       choose(shared.colours == Where::kInside, [&](auto inside) {
-        for_pixels(t, last.alpha_rows(), Geometry::kWidth, [&](int y, int x) {
-          last.template visit<inside.value, false>(moments[t], alphas, y, x);
+        last.for_channels([&](auto group, const auto& colours) {
+          for_pixels<Geometry::kWidth>(t, 0, last.alpha_rows(), [&](int y, int x) {
+            last.template visit<inside.value, group.value, true, false>(moments[t], colours, y, x);
+          });
         });
       });
     });

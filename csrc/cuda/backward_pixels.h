@@ -72,27 +72,21 @@ class BackwardPixels {
     return least(Geometry::kHeight, height_ + p_.radius - row_);
   }
 
-  // s of a pixel, and in `moves` whether theta or the mask moves it.
-  template <bool kInside>
+  // s of a pixel, and in `moves` whether theta moves it.
+  template <bool kInside, bool kOwn>
   COMPOSITOR_DEVICE_INLINE T cover(int y, int x, Seen<T>& moves) const {
     const MaskSample<T> sample = mask_at<kInside>(y, x);
-    if (in_tile(y, x)) {
-      if (p_.cover_plane) {
-        moves.add(T(sample.touches));
-      } else {
-        sample.add_steps(moves);
-      }
-    }
+    if (in_tile<kOwn>(y, x)) sample.add_steps(moves);
     return ramp_(sample.value().value);
   }
 
   // Writes what depends on alpha alone: dL/dbackground = (1 - alpha) G, and a plane for gather.h.
-  COMPOSITOR_DEVICE_INLINE void write_alpha(int t, Fill alphas) const {
+  COMPOSITOR_DEVICE_INLINE void write_alpha(int t) const {
     const auto to = image_of<S, I>(p_.grad_background, n_);
     for_pixels(t, Geometry::kHeight, Geometry::kWidth, [&](int y, int x) {
       const int i = row_ + y, j = column_ + x;
       if (!on_canvas(i, j)) return;
-      const T alpha = at(shared_.alpha, alphas, y, x);
+      const T alpha = shared_.alpha[y * Geometry::kWidth + x];
       if (p_.alpha_plane) {
         static_cast<T*>(p_.alpha_plane)[(n_ * height_ + i) * width_ + j] = alpha;
       }
@@ -103,30 +97,48 @@ class BackwardPixels {
     });
   }
 
-  // Returns dL/dalpha of a pixel if wanted, 0 beyond the canvas; adds the pull on theta of the
-  // colour of a pixel in the tile.
-  template <bool kInside, bool kGradAlpha>
-  COMPOSITOR_DEVICE_INLINE T visit(Moments<T>& moments, Fill alphas, int y, int x) const {
+  // Calls f(group, colours) for channels in groups, of a constant size, whose loads overlap.
+  template <typename F>
+  COMPOSITOR_DEVICE_INLINE void for_channels(F&& f) const {
+    ColourPull<S, I> colours = colours_;
+#pragma unroll 1
+    for (; colours.channels >= 3; colours.skip(3)) f(std::integral_constant<int, 3>(), colours);
+#pragma unroll 1
+    for (; colours.channels > 0; colours.skip(1)) f(std::integral_constant<int, 1>(), colours);
+  }
+
+  // Returns a group's part of dL/dalpha of a pixel if wanted, 0 beyond the canvas; adds the pull on
+  // theta of the colour of a pixel in the tile.
+  template <bool kInside, int kGroup, bool kOwn, bool kGradAlpha>
+  COMPOSITOR_DEVICE_INLINE T visit(Moments<T>& moments, const ColourPull<S, I>& colours, int y,
+                                   int x) const {
     const int i = row_ + y, j = column_ + x;
     if (!on_canvas(i, j)) return T(0);
-    const bool inner = in_tile(y, x);
-    const T alpha = inner ? at(shared_.alpha, alphas, y, x) : T(0);
+    const T alpha = alpha_in_tile<kOwn>(y, x);
     if (!kGradAlpha && alpha == T(0)) return T(0);
     const Point<T> point = point_of(map_, i, j);
-    const auto corners = locate_colour<kInside>(colours_.foreground, point, h_, w_);
-    const auto pull = colours_.template pull<kGradAlpha>(corners, i, j);
-    if (inner) moments.add(point, weighted(alpha, pull.u), weighted(alpha, pull.v));
-    return kGradAlpha ? pull.alpha + direct(i, j) : T(0);
+    const auto corners = locate_colour<kInside>(colours.foreground, point, h_, w_);
+    const auto sums = colours.template pull<kGroup, kGradAlpha>(corners, i, j);
+    if (!(alpha == T(0))) moments.add(point, alpha * sums.u, alpha * sums.v);
+    return sums.alpha;
+  }
+
+  // The gradient of a returned alpha.
+  COMPOSITOR_DEVICE_INLINE T direct(int y, int x) const {
+    const int i = row_ + y, j = column_ + x;
+    const auto from = image_of<const S, I>(p_.grad_alpha, n_);
+    return from.data && on_canvas(i, j) ? fetch(from.at(0, i, j)) : T(0);
   }
 
   // dL/dalpha where a colour may not be finite: it counts where alpha is not 0, which is unknown
   // around the tile.
-  COMPOSITOR_DEVICE_INLINE T visit_strange(Fill alphas, int y, int x) const {
+  template <bool kOwn>
+  COMPOSITOR_DEVICE_INLINE T visit_strange(int y, int x) const {
     const int i = row_ + y, j = column_ + x;
     if (!on_canvas(i, j)) return T(0);
-    const T alpha = in_tile(y, x) ? at(shared_.alpha, alphas, y, x) : alpha_alone(y, x);
+    const T alpha = in_tile<kOwn>(y, x) ? alpha_in_tile<kOwn>(y, x) : alpha_alone(y, x);
     const auto corners = locate_colour<false>(colours_.foreground, point_of(map_, i, j), h_, w_);
-    return colours_.pull_alpha(!(alpha == T(0)), corners, i, j) + direct(i, j);
+    return colours_.pull_alpha(!(alpha == T(0)), corners, i, j) + direct(y, x);
   }
 
   // Whether a thread's dL/ds are not all finite.
@@ -140,22 +152,21 @@ class BackwardPixels {
   }
 
   // dL/dm of a pixel, and its pull on theta.
-  template <bool kInside>
-  COMPOSITOR_DEVICE_INLINE void pull_mask(Moments<T>& moments, Fill grads, int y, int x) const {
-    const T grad_s = at(shared_.grad_s(), grads, y, x);
+  template <bool kInside, bool kCovers>
+  COMPOSITOR_DEVICE_INLINE void pull_mask(Moments<T>& moments, int y, int x) const {
     const int i = row_ + y, j = column_ + x;
-    const MaskSample<T> sample = mask_at<kInside>(y, x);
-    if (!sample.touches || j >= width_ + p_.radius) return;
+    if (j >= width_ + p_.radius) return;
+    const Point<T> point = point_of(map_, i, j);
+    const MaskSample<T> sample = sample_mask<kInside>(mask_, point, h_, w_);
+    if (!sample.touches) return;
     const Bilinear<T> m = sample.value();
-    const T gain = p_.straight_through ? T(1) : ramp_.slope_at(m.value);
-    if (p_.theta_partials) {
-      moments.add(point_of(map_, i, j), weighted(grad_s, gain * m.along_x),
-                  weighted(grad_s, gain * m.along_y));
-    }
-    if (p_.cover_plane) {
+    const T grad_s = shared_.grad_s()[y * Geometry::kWidth + x];
+    const T grad_m = grad_s * (p_.straight_through ? T(1) : ramp_.slope_at(m.value));
+    if (!(grad_s == T(0))) moments.add(point, grad_m * m.along_x, grad_m * m.along_y);
+    if (kCovers) {
       const int64_t grown = width_ + 2 * int64_t{p_.radius};
       const int64_t at = (n_ * (height_ + 2 * int64_t{p_.radius}) + i + p_.radius) * grown;
-      static_cast<T*>(p_.cover_plane)[at + j + p_.radius] = grad_s * gain;
+      static_cast<T*>(p_.cover_plane)[at + j + p_.radius] = grad_m;
     }
   }
 
@@ -174,8 +185,11 @@ class BackwardPixels {
     return within(i, height_) && within(j, width_);
   }
 
+  // `kOwn`: that of for_chunk.
+  template <bool kOwn>
   COMPOSITOR_DEVICE_INLINE static bool in_tile(int y, int x) {
-    return within(y, Geometry::kHeight) && within(x, Geometry::kWidth);
+    return kOwn && within(y, Geometry::kHeight) &&
+           (Geometry::kFixed || within(x, Geometry::kWidth));
   }
 
   template <bool kInside>
@@ -183,16 +197,10 @@ class BackwardPixels {
     return sample_mask<kInside>(mask_, point_of(map_, row_ + y, column_ + x), h_, w_);
   }
 
-  // The gradient of a returned alpha.
-  COMPOSITOR_DEVICE_INLINE T direct(int i, int j) const {
-    const auto from = image_of<const S, I>(p_.grad_alpha, n_);
-    return from.data ? fetch(from.at(0, i, j)) : T(0);
-  }
-
-  // Of what blur_tile has left.
-  template <typename Values>
-  COMPOSITOR_DEVICE_INLINE static T at(Values& values, Fill fill, int y, int x) {
-    return fill == Fill::kMixed ? values[y * Geometry::kWidth + x] : T(fill == Fill::kOne);
+  // 0 beside the tile.
+  template <bool kOwn>
+  COMPOSITOR_DEVICE_INLINE T alpha_in_tile(int y, int x) const {
+    return in_tile<kOwn>(y, x) ? shared_.alpha[y * Geometry::kWidth + x] : T(0);
   }
 
   // alpha of one pixel from the mask itself.

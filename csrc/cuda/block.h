@@ -20,13 +20,24 @@ namespace compositor::cuda {
 
 inline constexpr int kThreads = 256;
 
+template <typename T, int kCount>
+struct [[gnu::may_alias]] alignas(kCount * sizeof(T)) Run {
+  T values[kCount];
+};
+
 // An array in shared memory; the emulation checks every index.
 template <typename T, int kCount>
 struct SharedArray {
-  T values[kCount];
+  alignas(16) T values[kCount];
   COMPOSITOR_DEVICE_INLINE T& operator[](int index) {
     COMPOSITOR_CHECK_INDEX(index, kCount);
     return values[index];
+  }
+  // kRun values side by side, in one access; `index` is a multiple of kRun.
+  template <int kRun>
+  COMPOSITOR_DEVICE_INLINE Run<T, kRun>& run(int index) {
+    COMPOSITOR_CHECK_INDEX(index, kCount - kRun + 1);
+    return reinterpret_cast<Run<T, kRun>&>(values[index]);
   }
 };
 
@@ -90,6 +101,15 @@ COMPOSITOR_DEVICE_INLINE void for_pixels(int t, int rows, int columns, F&& f) {
       ++row;
     }
   }
+}
+
+// The same of rows [first, last), and of as many columns as a divisor of the threads: a thread
+// stays in its own, and what depends on that alone is computed once.
+template <int kColumns, typename F>
+COMPOSITOR_DEVICE_INLINE void for_pixels(int t, int first, int last, F&& f) {
+  static_assert(kThreads % kColumns == 0);
+  const int column = t % kColumns;
+  for (int row = first + t / kColumns; row < last; row += kThreads / kColumns) f(row, column);
 }
 
 }  // namespace compositor::cuda

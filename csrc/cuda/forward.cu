@@ -9,15 +9,16 @@
 //   gather spread over four times the lines. Tiles that the object misses are copied in pieces of
 //   16 bytes if both images are aligned.
 // Time. At 80 % of 3 TB/s the 132 SMs have 4 cycles per pixel each, or 512 instructions of one
-//   lane. Where a tile's samples all lie in the frame, a pixel takes about 230, counted in the
-//   machine code (BUDGETS in tests/test_cuda_build.py): 1.3 mask samples of 51, 40 for the blur,
-//   124 for its position and three colours. Where they may lie outside, or where neighbouring
-//   columns are none in memory, a sample takes 115 and a pixel 161.
+//   lane. Where a tile's samples all lie in the frame, a pixel takes about 185, counted in the
+//   machine code (BUDGETS in tests/test_cuda_build.py): 1.3 mask samples of 40 to 54, 22 for the
+//   blur, 107 for its position and three colours. Where they may lie outside, or where neighbouring
+//   columns are none in memory, a sample takes about 120 and a pixel 153.
 // Registers 64, no spills, 20 KiB of shared memory: 4 blocks, 32 warps per SM. A colour pixel has
 //   15 loads in flight, so 1024 threads have 61 KB in flight, where 3 TB/s times 600 ns need 14.
 // Shared memory. Holds the samples and their row sums; alpha replaces the samples. Threads of a
-//   warp read consecutive words, so no two conflict in a bank. The column pass keeps a run of 8
-//   rows in registers: 14 words read for 8 written.
+//   warp read consecutive words, so no two conflict in a bank. The row pass takes a run of 4
+//   columns in pieces of 16 bytes, the column pass keeps a run of 8 rows in registers: 14 words
+//   read for 8 written.
 #include <torch/csrc/stable/macros.h>
 
 #include "launch.h"

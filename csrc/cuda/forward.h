@@ -122,11 +122,11 @@ COMPOSITOR_DEVICE_INLINE void forward_tile(const BlendParams& p, const Split& sp
   const Ramp<S> ramp(p.ramp);
   const Fill fill = blur_tile<Geometry, kRadius>(
       block, shared.scratch, taps, shared.alpha(), rows,
-      [&](int) {
-        return [&](auto inside, int y, int x) {
+      [&](int, auto inside, auto&& each) {
+        each([&](auto, int y, int x, T& value) {
           const Point<T> at = point_of(map, row + y, column + x);
-          return ramp(sample_mask<inside.value>(mask, at, h, w).value().value);
-        };
+          value = ramp(sample_mask<inside.value>(mask, at, h, w).value().value);
+        });
       },
       [&](const Rectangle& of) {
         if constexpr (Geometry::kFixed) return shared.samples;
@@ -147,7 +147,8 @@ COMPOSITOR_DEVICE_INLINE void forward_tile(const BlendParams& p, const Split& sp
       return;
     }
     const auto paste = [&](auto inside, auto group, int c) {
-      for_pixels(t, rows, columns, [&](int y, int x) {
+      for_pixels<Geometry::kWidth>(t, 0, rows, [&](int y, int x) {
+        if (x >= columns) return;
         const T alpha = fill == Fill::kMixed ? shared.alpha()[y * Geometry::kWidth + x] : T(1);
         blend_channels<inside.value, group.value>(foreground, background, composite, map, h, w,
                                                   alpha, row + y, column + x, c);

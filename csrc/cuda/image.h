@@ -21,6 +21,17 @@ COMPOSITOR_DEVICE_INLINE typename Compute<S>::type fetch(const S* from) {
   return load(fetch_bits(from));
 }
 
+// A pointer to device memory, as one number for the compiler, which else adds up in 64 bits, at
+// each pixel, what it was made of: an address is then one instruction from an index of 32 bits.
+template <typename V>
+COMPOSITOR_DEVICE_INLINE V* as_base(V* pointer) {
+#ifdef __CUDA_ARCH__
+  asm("" : "+l"(pointer));
+  __builtin_assume(__isGlobal(pointer));
+#endif
+  return pointer;
+}
+
 // One image of a view. I is 32 bits if they can index all of it, otherwise 64.
 template <typename S, typename I>
 struct Image {

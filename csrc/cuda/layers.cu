@@ -4,9 +4,10 @@
 // Bytes. A canvas pixel 24, however many layers it has; a chain of blends 24 for each. A layer's
 //   pixel 16 of its cut-out. Labels 4 a pixel, written once or twice and read by each layer there.
 // Time, counted in the machine code (BUDGETS in tests/test_cuda_build.py): a canvas pixel takes 22
-//   instructions to load and 23 to store, and under a layer that lies in its frame 220: 1.5 mask
-//   samples of 51, 40 for the blur, 100 for its position and three colours. A layer of any other
-//   radius takes a way of its own through the same kernel: what a layer blurs changes no other.
+//   instructions to load and 23 to store, and under a layer that lies in its frame 175: 1.5 mask
+//   samples of 40 to 54, 23 for the blur, 87 for its position and three colours. A layer of any
+//   other radius takes a way of its own through the same kernel: what a layer blurs changes no
+//   other.
 // Registers 64, no spills, 28 KiB of shared memory: 4 blocks, 32 warps per SM. A tile is half as
 //   high as a blend's, to have room for the canvas, three channels at a time.
 #include <torch/csrc/stable/macros.h>

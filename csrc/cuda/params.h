@@ -18,16 +18,16 @@ struct Theta {
 
 inline constexpr int kFixedRadius = 3;  // sigma 1, the default, has kernels of its own
 
-// The mask's ramp: where it begins, in the mask's units, and 1 over the way from there to 1. Both
-// in the computation type, as the reference rounds them.
+// The mask's ramp: where it begins, in the mask's units, and 1 over the way from there to 1. In
+// each computation type, as the reference rounds them: the device does not convert.
 struct RampParams {
   double threshold, slope;
+  float threshold32, slope32;
 
   static RampParams of(double threshold, Scalar scalar) {
-    if (scalar == Scalar::kFloat64) return {threshold, 1 / (1 - threshold)};
     const float one = scalar == Scalar::kByte ? 255 : 1;
     const float narrow = static_cast<float>(threshold * one);
-    return {narrow, 1 / (one - narrow)};
+    return {threshold, 1 / (1 - threshold), narrow, 1 / (one - narrow)};
   }
 };
 

@@ -11,14 +11,32 @@ struct ColourPull {
     T alpha, u, v;
   };
 
-  template <bool kAlpha>
+  // Goes on to channels further up.
+  COMPOSITOR_DEVICE_INLINE void skip(int count) {
+    const auto move = [&](auto& image) { image.data = as_base(image.at(count, 0, 0)); };
+    move(foreground), move(background), move(grad);
+    channels -= count;
+  }
+
+  // Of the first kGroup channels, whose loads overlap. They are summed before they are
+  // interpolated: as steps from pixel to pixel, so that level colours still pull nothing. What has
+  // a weight of 0 may make `alpha` NaN if it is not finite.
+  template <int kGroup, bool kAlpha>
   COMPOSITOR_DEVICE_INLINE Sums pull(const ColourCorners<I, T>& corners, int i, int j) const {
-    Sums sums{0, 0, 0};
-    int c = 0;
-    for (; c + 3 <= channels; c += 3) add<3, kAlpha>(corners, i, j, c, sums);
-#pragma unroll 1
-    for (; c < channels; ++c) add<1, kAlpha>(corners, i, j, c, sums);
-    return sums;
+    T alpha = 0, upper = 0, lower = 0, down = 0;
+#pragma unroll
+    for (int k = 0; k < kGroup; ++k) {
+      const T pulled = fetch(grad.at(k, i, j));
+      const FourPixels<T> p = fetch_colour(foreground, corners, k);
+      if (kAlpha) alpha += pulled * (p.p00 - fetch(background.at(k, i, j)));
+      upper += pulled * (p.p01 - p.p00);
+      lower += pulled * (p.p11 - p.p10);
+      down += pulled * (p.p10 - p.p00);
+    }
+    const T turn = lower - upper;
+    const T u = upper + corners.ty * turn;
+    const T v = corners.tx == T(0) ? down : down + corners.tx * turn;
+    return {alpha + corners.tx * upper + corners.ty * v, u, v};
   }
 
   // dL/dalpha alone, where a colour that is not finite counts only if visible.
@@ -31,27 +49,6 @@ struct ColourPull {
       total += fetch(grad.at(c, i, j)) * contrast(visible, colour, fetch(background.at(c, i, j)));
     }
     return total;
-  }
-
- private:
-  // kGroup channels at once, so that their loads overlap.
-  template <int kGroup, bool kAlpha>
-  COMPOSITOR_DEVICE_INLINE void add(const ColourCorners<I, T>& corners, int i, int j, int channel,
-                                    Sums& sums) const {
-    T pulled[kGroup], behind[kGroup];
-    Bilinear<T> colour[kGroup];
-#pragma unroll
-    for (int k = 0; k < kGroup; ++k) {
-      pulled[k] = fetch(grad.at(channel + k, i, j));
-      behind[k] = kAlpha ? fetch(background.at(channel + k, i, j)) : T(0);
-      colour[k] = sample_colour(foreground, corners, channel + k);
-    }
-#pragma unroll
-    for (int k = 0; k < kGroup; ++k) {
-      sums.u += pulled[k] * colour[k].along_x;
-      sums.v += pulled[k] * colour[k].along_y;
-      if (kAlpha) sums.alpha += pulled[k] * (colour[k].value - behind[k]);
-    }
   }
 };
 

@@ -23,7 +23,9 @@ COMPOSITOR_DEVICE_INLINE Fill cover_tile(const RenderParams& p, Block& block, Sh
     const T* taps = static_cast<const T*>(p.taps) + shared.layer.first_tap;
     fill = blur_tile<Geometry, radius.value>(
         block, scratch, Taps<T>(taps, radius, shared.placed.radius), shared.alpha, shared.tile.rows,
-        [&](int) { return RenderPixels<S, I>(p, shared).cover(); },
+        [&](int, auto inside, auto&& each) {
+          RenderPixels<S, I>(p, shared).template cover<inside.value>(each);
+        },
         [&](const Rectangle& of) {
           if constexpr (Geometry::kFixed) return shared.samples;
           return RenderPixels<S, I>(p, shared).samples_in(of);

@@ -48,6 +48,7 @@ int64_t lay_out(Scene& scene, const std::vector<Reach>& reaches, bool mask_grad)
   const int64_t size = scene.scalar == Scalar::kFloat64 ? sizeof(double) : sizeof(float);
   params.grads.weights = scene.scratch(pixels * size);
   params.grads.pulls = scene.scratch(pixels * size);
+  if (params.grads.grad_theta.data) params.grads.slopes = scene.scratch(2 * pixels * size);
   params.grads.covers = mask_grad ? scene.scratch(covers * size) : nullptr;
   params.grads.layers = scene.to_device(layers);
   params.grads.first_tile = scene.to_device(first_tile);

@@ -44,7 +44,7 @@ struct Reach {
 
 // What the host adds to a layer for its gradients, once it knows where all lie.
 struct LayerGrad {
-  int64_t plane;  // where the pixels of its box begin in weights and pulls
+  int64_t plane;  // where the pixels of its box begin in weights, pulls and slopes
   int64_t cover;  // where those of its box grown by the radius begin in covers
   int64_t lost;   // a map of its canvas is not finite: all its gradients are NaN
 };
@@ -61,8 +61,9 @@ struct RenderGrads {
   Tones grad_gain, grad_bias;
   bool straight_through;
   // Scratch in the computation type, pixels of all layers' boxes: what a layer's colours weigh in
-  // the composite, and dL/dalpha; and dL/dm, around them too, or null.
-  void *weights, *pulls, *covers;
+  // the composite, and dL/dalpha; dL/du and dL/dv of its colours at weight 1, or null; and dL/dm,
+  // around them too, or null.
+  void *weights, *pulls, *slopes, *covers;
   const LayerGrad* layers;
   // Tiles of the layers' grown boxes: (L + 1) where each layer's begin; how many numbers each
   // leaves in `sums`: six for theta, and six for each three channels' tones if these are wanted.

@@ -75,14 +75,15 @@ class RenderPixels {
     }
   }
 
-  // A function of a pixel of the tile, or around it: its s. The layer's numbers are in registers.
-  COMPOSITOR_DEVICE_INLINE auto cover() const {
-    return [map = shared_.placed.map, mask = image_of<S, I>(shared_.layer.mask),
-            h = shared_.layer.h, w = shared_.layer.w, row = tile_.row, column = tile_.column,
-            ramp = Ramp<S>(p_.ramp)](auto inside, int y, int x) {
+  // s of each pixel of the tile, and around it. The layer's numbers are in registers.
+  template <bool kInside, typename Each>
+  COMPOSITOR_DEVICE_INLINE void cover(Each&& each) const {
+    each([map = shared_.placed.map, mask = image_of<S, I>(shared_.layer.mask), h = shared_.layer.h,
+          w = shared_.layer.w, row = tile_.row, column = tile_.column,
+          ramp = Ramp<S>(p_.ramp)](auto, int y, int x, T& value) {
       const Point<T> at = point_of(map, row + y, column + x);
-      return ramp(sample_mask<inside.value>(mask, at, h, w).value().value);
-    };
+      value = ramp(sample_mask<kInside>(mask, at, h, w).value().value);
+    });
   }
 
   COMPOSITOR_DEVICE_INLINE Where samples_in(const Rectangle& of) const {
@@ -163,16 +164,18 @@ class RenderPixels {
     const AffineMap<T> map = shared_.placed.map;
     const auto foreground = image_of<S, I>(shared_.layer.foreground);
     const int h = shared_.layer.h, w = shared_.layer.w, number = shared_.layer.number;
+    const int row = tile_.row, column = tile_.column, columns = tile_.columns;
     T gain[kGroup], bias[kGroup];
 #pragma unroll
     for (int k = 0; k < kGroup; ++k) {
       gain[k] = shared_.gain[first + k], bias[k] = shared_.bias[first + k];
     }
-    for_pixels(t, tile_.rows, tile_.columns, [&](int y, int x) {
+    for_pixels<Shared::kWidth>(t, 0, tile_.rows, [&](int y, int x) {
+      if (x >= columns) return;
       const T alpha = fill == Fill::kMixed ? shared_.alpha[y * Shared::kWidth + x] : T(1);
       if (alpha == T(0)) return;
       const auto corners =
-          locate_colour<kInside>(foreground, point_of(map, tile_.row + y, tile_.column + x), h, w);
+          locate_colour<kInside>(foreground, point_of(map, row + y, column + x), h, w);
       T colour[kGroup];
 #pragma unroll
       for (int k = 0; k < kGroup; ++k) {

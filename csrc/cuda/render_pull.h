@@ -15,7 +15,6 @@ struct PullShared {
   LayerGrad kept;
   int row, column;         // of the tile's first pixel, on the canvas
   Where samples, colours;  // of the tile; of what of it is in the box
-  SharedArray<T, kGroup> gain;
   union {
     typename Near::Scratch near;
     typename Far::Scratch far;
@@ -83,90 +82,74 @@ class PullPixels {
     }
   }
 
-  // A function of a pixel of the tile, or around it: its dL/dalpha. Its numbers are in registers.
-  COMPOSITOR_DEVICE_INLINE auto grad_alpha() const {
+  // dL/dalpha of each pixel of the tile, and around it. Its numbers are in registers.
+  template <typename Each>
+  COMPOSITOR_DEVICE_INLINE void grad_alpha(Each&& each) const {
     const Box& box = shared_.placed.box;
-    return
-        [row = shared_.row - box.y0, column = shared_.column - box.x0, rows = box.y1 - box.y0,
-         columns = box.x1 - box.x0,
-         pulls = static_cast<const T*>(p_.grads.pulls) + shared_.kept.plane](auto, int y, int x) {
-          const int i = row + y, j = column + x;
-          const bool there = within(i, rows) && within(j, columns);
-          return there ? pulls[int64_t{i} * columns + j] : T(0);
-        };
+    each([row = shared_.row - box.y0, column = shared_.column - box.x0, rows = box.y1 - box.y0,
+          columns = box.x1 - box.x0,
+          pulls = plane_of(p_.grads.pulls)](auto, int y, int x, T& value) {
+      const int i = row + y, j = column + x;
+      value = within(i, rows) && within(j, columns) ? pulls[I(i) * I(columns) + j] : T(0);
+    });
   }
   COMPOSITOR_DEVICE_INLINE bool meets_box(const Rectangle& of) const {
     return !in_box(of.moved(shared_.row, shared_.column)).empty();
   }
 
   // dL/dm of a thread's pixels, and its pull on theta.
-  template <bool kInside>
+  template <bool kInside, bool kCovers>
   COMPOSITOR_DEVICE_INLINE void pull_mask(int t, Moments<T>& moments) const {
     const AffineMap<T> map = shared_.placed.map;
     const auto mask = image_of<S, I>(shared_.layer.mask);
-    const int h = shared_.layer.h, w = shared_.layer.w;
+    const int h = shared_.layer.h, w = shared_.layer.w, row = shared_.row, column = shared_.column;
     const Ramp<S> ramp(p_.ramp);
-    const Box& box = shared_.placed.box;
+    const Box box = shared_.placed.box;
     const int radius = shared_.placed.radius, grown = box.x1 - box.x0 + 2 * radius;
-    T* covers = static_cast<T*>(p_.grads.covers);
-    const int rows = least(Shared::kHeight, box.y1 + radius - shared_.row);
-    const int columns = least(Shared::kWidth, box.x1 + radius - shared_.column);
-    for_pixels(t, rows, columns, [&](int y, int x) {
-      const int i = shared_.row + y, j = shared_.column + x;
+    T* covers = kCovers ? static_cast<T*>(p_.grads.covers) + shared_.kept.cover : nullptr;
+    const int rows = least(Shared::kHeight, box.y1 + radius - row);
+    for_pixels<Shared::kWidth>(t, 0, rows, [&](int y, int x) {
+      const int i = row + y, j = column + x;
+      if (j >= box.x1 + radius) return;
       const Point<T> point = point_of(map, i, j);
       const MaskSample<T> sample = sample_mask<kInside>(mask, point, h, w);
       if (!sample.touches) return;
       const Bilinear<T> m = sample.value();
       const T grad_s = shared_.grad_s[y * Shared::kWidth + x];
-      const T slope = p_.grads.straight_through ? T(1) : ramp.slope_at(m.value);
-      moments.add(point, weighted(grad_s, slope * m.along_x), weighted(grad_s, slope * m.along_y));
-      if (!covers) return;
-      const int64_t at = int64_t{i - box.y0 + radius} * grown + (j - box.x0 + radius);
-      covers[shared_.kept.cover + at] = grad_s * slope;
+      const T grad_m = grad_s * (p_.grads.straight_through ? T(1) : ramp.slope_at(m.value));
+      if (!(grad_s == T(0))) moments.add(point, grad_m * m.along_x, grad_m * m.along_y);
+      if (kCovers) {
+        covers[int64_t{i - box.y0 + radius} * grown + (j - box.x0 + radius)] = grad_m;
+      }
     });
   }
 
-  COMPOSITOR_DEVICE_INLINE void take_gains(int t, int channel, int channels) const {
-    if (t >= channels) return;
-    shared_.gain[t] = static_cast<T>(tone_of(p_.gain, shared_.layer.number, channel + t, 1));
+  // What the colours of a thread's pixels pull at theta.
+  COMPOSITOR_DEVICE_INLINE void pull_colours(int t, Moments<T>& moments) const {
+    const AffineMap<T> map = shared_.placed.map;
+    const Run<T, 2>* slopes = slopes_of<T>(p_, shared_.kept);
+    for_pixels_shown(t, [&](int i, int j, I at, T weight) {
+      const Run<T, 2> pulled = slopes[at];
+      moments.add(point_of(map, i, j), weight * pulled.values[0], weight * pulled.values[1]);
+    });
   }
 
-  // What the colours of a thread's pixels pull at theta; and at gain and bias, three numbers each.
+  // What they pull at gain and bias, three numbers each.
   template <bool kInside, int kGroup>
-  COMPOSITOR_DEVICE_INLINE void pull_colours(int t, int channel, int first, Moments<T>& moments,
-                                             Moments<T>& tones) const {
+  COMPOSITOR_DEVICE_INLINE void pull_tones(int t, int channel, int first, Moments<T>& tones) const {
     const AffineMap<T> map = shared_.placed.map;
-    const auto foreground = image_of<S, I>(shared_.layer.foreground);
-    const int64_t image = shared_.layer.canvas;
-    const auto grad = image_of<const S, I>(p_.grads.grad_composite, image);
-    const T* weights = static_cast<const T*>(p_.grads.weights) + shared_.kept.plane;
+    ColourPull<S, I> colours = colours_of();
+    colours.skip(channel + first);
     const int h = shared_.layer.h, w = shared_.layer.w;
-    T* sums = &tones.ux;
-    for_pixels(t, Shared::kHeight, Shared::kWidth, [&](int y, int x) {
-      const int64_t at = place_of(y, x);
-      if (at < 0) return;
-      const T weight = weights[at];
-      if (weight == T(0)) return;  // what is not shown may be anything
-      const int i = shared_.row + y, j = shared_.column + x;
-      const Point<T> point = point_of(map, i, j);
-      const auto corners = locate_colour<kInside>(foreground, point, h, w);
-      T pulled[kGroup];
-      Bilinear<T> colour[kGroup];
+    T* sums = &tones.ux + first;
+    for_pixels_shown(t, [&](int i, int j, I, T weight) {
+      const auto corners = locate_colour<kInside>(colours.foreground, point_of(map, i, j), h, w);
 #pragma unroll
       for (int k = 0; k < kGroup; ++k) {
-        pulled[k] = weight * fetch(grad.at(channel + first + k, i, j));
-        colour[k] = sample_colour(foreground, corners, channel + first + k);
+        const T pulled = weight * fetch(colours.grad.at(k, i, j));
+        sums[k] += pulled * sample_colour(colours.foreground, corners, k).value;
+        sums[3 + k] += pulled;
       }
-      T u = 0, v = 0;
-#pragma unroll
-      for (int k = 0; k < kGroup; ++k) {
-        const T gained = pulled[k] * shared_.gain[first + k];
-        u += gained * colour[k].along_x;
-        v += gained * colour[k].along_y;
-        sums[first + k] += pulled[k] * colour[k].value;
-        sums[3 + first + k] += pulled[k];
-      }
-      moments.add(point, u, v);
     });
   }
 
@@ -177,12 +160,32 @@ class PullPixels {
         .on_canvas(box.y1 - box.y0, box.x1 - box.x0)
         .moved(box.y0, box.x0);
   }
-  // Of a pixel of the tile, or around it, its place in the box, -1 beside it.
-  COMPOSITOR_DEVICE_INLINE int64_t place_of(int y, int x) const {
-    const Box& box = shared_.placed.box;
-    const int i = shared_.row + y - box.y0, j = shared_.column + x - box.x0;
-    const bool there = within(i, box.y1 - box.y0) && within(j, box.x1 - box.x0);
-    return there ? int64_t{i} * (box.x1 - box.x0) + j : -1;
+  // What is kept of the layer's box.
+  COMPOSITOR_DEVICE_INLINE const T* plane_of(const void* kept) const {
+    return as_base(static_cast<const T*>(kept) + shared_.kept.plane);
+  }
+  COMPOSITOR_DEVICE_INLINE ColourPull<S, I> colours_of() const {
+    return {image_of<S, I>(shared_.layer.foreground),
+            {},
+            image_of<const S, I>(p_.grads.grad_composite, shared_.layer.canvas),
+            p_.channels};
+  }
+
+  // Calls f(i, j, at, weight) for a thread's pixels whose colour has a weight in the composite,
+  // `at` being their place in the box: what is not shown may be anything.
+  template <typename F>
+  COMPOSITOR_DEVICE_INLINE void for_pixels_shown(int t, F&& f) const {
+    const Box box = shared_.placed.box;
+    const Rectangle shown = in_box({shared_.row, shared_.column, Shared::kHeight, Shared::kWidth});
+    const T* weights = plane_of(p_.grads.weights);
+    const int width = box.x1 - box.x0;
+    const I corner = I(shown.row - box.y0) * I(width) + (shown.column - box.x0);
+    for_pixels<Shared::kWidth>(t, 0, shown.rows, [&](int y, int x) {
+      if (x >= shown.columns) return;
+      const I at = corner + (I(y) * I(width) + x);
+      const T weight = weights[at];
+      if (!(weight == T(0))) f(shown.row + y, shown.column + x, at, weight);
+    });
   }
 
   const RenderParams& p_;
@@ -199,16 +202,13 @@ COMPOSITOR_DEVICE_INLINE void blur_pulls(const RenderParams& p, Block& block, Sh
     const T* taps = static_cast<const T*>(p.taps) + shared.layer.first_tap;
     fill = blur_tile<Geometry, radius.value>(
         block, scratch, Taps<T>(taps, radius, shared.placed.radius), shared.grad_s, Shared::kHeight,
-        [&](int) { return PullPixels<S, I>(p, shared).grad_alpha(); },
+        [&](int, auto, auto&& each) { PullPixels<S, I>(p, shared).grad_alpha(each); },
         [&](const Rectangle& of) {
           return PullPixels<S, I>(p, shared).meets_box(of) ? Where::kAcross : Where::kOutside;
         });
   };
   with_radius<T>(shared.placed.radius, shared, blur);
-  if (fill == Fill::kMixed) return;
-  block.each([&](int t) {
-    for (int k = t; k < Shared::kPixels; k += kThreads) shared.grad_s[k] = T(fill == Fill::kOne);
-  });
+  write_level(block, fill, shared.grad_s, Shared::kPixels);
 }
 
 template <typename S, typename I, typename Block, typename Shared>
@@ -225,36 +225,34 @@ COMPOSITOR_DEVICE_INLINE void pull_layer(const RenderParams& p, int64_t number, 
   if (shared.samples != Where::kOutside && shared.samples != Where::kCovered) {
     blur_pulls<S, I>(p, block, shared);
     block.each([&](int t) {
-      choose(shared.samples == Where::kInside,
-             [&](auto inside) { pixels().template pull_mask<inside.value>(t, moments[t]); });
+      choose(shared.samples == Where::kInside, [&](auto inside) {
+        choose(p.grads.covers, [&](auto covers) {
+          pixels().template pull_mask<inside.value, covers.value>(t, moments[t]);
+        });
+      });
     });
   }
   if (!p.grads.sums) return;  // the masks' gradients alone
+  if (p.grads.slopes) block.each([&](int t) { pixels().pull_colours(t, moments[t]); });
 #pragma unroll 1
-  for (int channel = 0; channel < p.channels; channel += Shared::kGroup) {
+  for (int channel = 0; toned && channel < p.channels; channel += Shared::kGroup) {
     const int channels = least(Shared::kGroup, p.channels - channel);
     block.each([&](int t) {
       tones[t] = Moments<T>{};
-      pixels().take_gains(t, channel, channels);
-    });
-    block.each([&](int t) {
       if (shared.colours == Where::kOutside) return;
       choose(shared.colours == Where::kInside, [&](auto inside) {
         if (channels == Shared::kGroup) {
-          pixels().template pull_colours<inside.value, Shared::kGroup>(t, channel, 0, moments[t],
-                                                                       tones[t]);
+          pixels().template pull_tones<inside.value, Shared::kGroup>(t, channel, 0, tones[t]);
           return;
         }
 #pragma unroll 1
         for (int k = 0; k < channels; ++k) {
-          pixels().template pull_colours<inside.value, 1>(t, channel, k, moments[t], tones[t]);
+          pixels().template pull_tones<inside.value, 1>(t, channel, k, tones[t]);
         }
       });
     });
-    if (toned) {
-      sum_moments<T>(block, shared.far.chunk, shared.moments, tones,
-                     sums + 6 * (1 + channel / Shared::kGroup));
-    }
+    sum_moments<T>(block, shared.far.chunk, shared.moments, tones,
+                   sums + 6 * (1 + channel / Shared::kGroup));
   }
   sum_moments<T>(block, shared.far.chunk, shared.moments, moments, sums);
 }

@@ -99,14 +99,26 @@ COMPOSITOR_DEVICE_INLINE ColourCorners<I, T> locate_colour(const Image<const S, 
           across ? u.fraction : T(0), down ? v.fraction : T(0)};
 }
 
+template <typename T>
+struct FourPixels {
+  T p00, p01, p10, p11;
+};
+
+template <typename S, typename I, typename T>
+COMPOSITOR_DEVICE_INLINE FourPixels<T> fetch_colour(const Image<const S, I>& colours,
+                                                    const ColourCorners<I, T>& corners,
+                                                    int channel) {
+  const I at = I(channel) * colours.c + corners.at;
+  const S *upper = colours.data + at, *lower = colours.data + I(at + corners.below);
+  return {fetch(upper), fetch(upper + corners.right), fetch(lower), fetch(lower + corners.right)};
+}
+
 template <typename S, typename I, typename T>
 COMPOSITOR_DEVICE_INLINE Bilinear<T> sample_colour(const Image<const S, I>& colours,
                                                    const ColourCorners<I, T>& corners,
                                                    int channel) {
-  const I at = I(channel) * colours.c + corners.at;
-  const S *upper = colours.data + at, *lower = colours.data + I(at + corners.below);
-  return bilinear<true>(fetch(upper), fetch(upper + corners.right), fetch(lower),
-                        fetch(lower + corners.right), corners.tx, corners.ty);
+  const FourPixels<T> p = fetch_colour(colours, corners, channel);
+  return bilinear<true>(p.p00, p.p01, p.p10, p.p11, corners.tx, corners.ty);
 }
 
 // The ramp of common/pixel.h for masks of S, its one division made by the host.
@@ -116,8 +128,13 @@ struct Ramp {
   static constexpr T kMost = kOne<S>;
   T threshold, slope;
 
-  explicit COMPOSITOR_DEVICE_INLINE Ramp(const RampParams& p)
-      : threshold(static_cast<T>(p.threshold)), slope(static_cast<T>(p.slope)) {}
+  explicit COMPOSITOR_DEVICE_INLINE Ramp(const RampParams& p) {
+    if constexpr (sizeof(T) == 8) {
+      threshold = p.threshold, slope = p.slope;
+    } else {
+      threshold = p.threshold32, slope = p.slope32;
+    }
+  }
 
   COMPOSITOR_DEVICE_INLINE T operator()(T m) const {
     const T above = m >= kMost ? T(1) : (m - threshold) * slope;  // 1 at 1, whatever the rounding

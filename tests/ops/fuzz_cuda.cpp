@@ -172,7 +172,7 @@ void run_layers(Dice& dice, Scalar scalar, int most_height, int most_width) {
     first_run.push_back(first_run.back() + count_runs(height * width));
     users.push_back(l);
   }
-  std::vector<T> weights(pixels), pulls(pixels), around(covers);
+  std::vector<T> weights(pixels), pulls(pixels), slopes(2 * pixels), around(covers);
   std::vector<int64_t> first_user(count + 1);
   for (int k = 0; k <= count; ++k) first_user[k] = k;
   RenderGrads& g = p.grads;
@@ -182,7 +182,7 @@ void run_layers(Dice& dice, Scalar scalar, int most_height, int most_width) {
   g.grad_theta = {grad_theta.data(), true, 6, 3, 1};
   if (toned) g.grad_gain = {grad_tones.data(), true, channels, 1};
   g.straight_through = dice.coin();
-  g.weights = weights.data(), g.pulls = pulls.data();
+  g.weights = weights.data(), g.pulls = pulls.data(), g.slopes = slopes.data();
   if (covered_too) g.covers = around.data();
   g.layers = kept.data(), g.first_tile = first_tile.data();
   g.sums_a_tile = 6 * (1 + (toned ? (channels + 2) / 3 : 0));
