@@ -169,11 +169,10 @@ class Config:
     """Ways of adding data. baseline: none, T keeps learning from MNIST alone; synthesizer: the hard
     examples found while S trains; random: random affine placements; random_hard: those of them that
     are hard; image_hard: for each digit, the first of up to `tries` random placements that is hard;
-    renewed: random ones, of which those that
-    T already gets right are replaced while it trains. Its controls: renewed_all replaces whatever
-    T was shown, renewed_at_random the same number, chosen at random. And what replaces them may be
-    proposed: by S in renewed_synthesizer, by a law fitted to T's answers in
-    renewed_fitted."""
+    renewed: random ones, of which those that T already gets right are replaced while it trains. Its
+    controls: renewed_all replaces whatever T was shown, renewed_at_random the same number, chosen
+    at random. And what replaces them may be proposed: by S in renewed_synthesizer, by a law fitted
+    to T's answers in renewed_fitted."""
     seeds: tuple[int, ...] = (0, 1)
     """Each way runs once per seed."""
     cycles: int = 10

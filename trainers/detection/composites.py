@@ -120,9 +120,10 @@ def composite(
         bias=bias,
         return_labels=True,
     )
-    # As bytes would be saturated; rounding alone may leave [0, 1] too, and stays as it is.
     toned = (tones != PLAIN.to(tones)).flatten(1).any(1)
-    images = torch.where(toned[:, None, None, None], images.clamp(0, 1), images)
+    if toned.any():
+        # As bytes would be saturated; rounding alone may leave [0, 1] too, and stays as it is.
+        images = torch.where(toned[:, None, None, None], images.clamp(0, 1), images)
     seen = labels.boxes.unflatten(0, shape)
     former, boxes = seen[:, :-1], seen[:, -1]
     valid = visibility.valid(boxes, fraction, truncation(masks, theta.detach()), size)
@@ -143,7 +144,8 @@ def composite(
         _with_objects(target, {k: v[n, there[n]] for k, v in found.items()}, owner, visibility)
         for n, (target, owner) in enumerate(zip(batch.targets, labels.owner, strict=True))
     ]
-    owner = torch.where(labels.owner < 0, labels.owner, labels.owner % shape[1])
+    first = torch.arange(0, shape.numel(), shape[1], dtype=torch.int32, device=masks.device)
+    owner = (labels.owner - first[:, None, None]).clamp_min(-1)
     if "classes" in targets[0]:
         under = torch.stack([target["classes"] for target in targets])
         classes = pixel_classes(under, batch.labels, owner)

@@ -233,10 +233,9 @@ class Config:
     """Composites that each way adds per cycle. The paper proposes 100 batches of 16 and keeps the
     hard ones."""
     layers: int = 1
-    """Most objects on a composite, for the ways that place them one by one (random, context,
-    random_hard, foreground_hard, and both with S): each is placed on the picture that shows the
-    former ones, and left out if it has no place or hardly shows. It is the last that makes a
-    composite hard. Whole scenes have as many as their law says."""
+    """Most objects on a composite: each is placed on the picture that shows the former ones, and
+    left out if it has no place or hardly shows. It is the last that makes a composite hard. Ways
+    that draw whole scenes have as many as their law says."""
     hard: float = HARD
     """A composite is hard if T's confidence for its object is below this (supplement A.2)."""
     hard_share: float | None = None

@@ -184,11 +184,11 @@ def _per_iou(results: Mapping[str, Any]) -> list[list[str]]:
     trained = {way: _for_synthesizer(search[way], cost, seeds) for way, cost in spent.items()}
     minutes = {way: _number(cost["cpu_seconds"] / 60, 1) for way, cost in spent.items() if cost}
     for name, cells in (
-        ("composites held", _counts(search, "taken")),
-        ("composites made", _counts(search, "proposed")),
+        ("composites held, all seeds", _counts(search, "taken")),
+        ("composites made, all seeds", _counts(search, "proposed")),
         ("passes of T per hard one, to choose", _counts(search, "passes_per_accepted")),
         ("to train S, forward + backward", trained),
-        ("shortfall", _counts(search, "shortfall")),
+        ("shortfall, all seeds", _counts(search, "shortfall")),
         ("CPU minutes a run", minutes),
     ):
         if not {"-", "0", "0.0"}.issuperset(cells.values()):

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from compositor.files import DataError
 from trainers.detectors import model_file
-from trainers.detectors.base import Detections, TrainableDetector
+from trainers.detectors.base import Detections, TargetError, TrainableDetector
 from trainers.detectors.build import build
 
 
@@ -55,9 +56,12 @@ def load(weights: str | Path, device: str | torch.device = "cpu") -> TrainedDete
         device: Where it runs.
 
     Raises:
-        DataError: The file is no ``model.pt``.
+        DataError: The file is no ``model.pt``, or its network is no detector or not to be had.
         OSError: It cannot be opened.
     """
     model = model_file.read(Path(weights))
-    network = build(model.architecture, model.classes, str(weights), model.size, "weights")
+    try:
+        network = build(model.architecture, model.classes, str(weights), model.size, "weights")
+    except TargetError as error:
+        raise DataError(f"{weights}: holds no detector that can be built here: {error}") from error
     return TrainedDetector(network.to(device), model)

@@ -112,10 +112,10 @@ def test_table_4_has_the_papers_figures_in_their_own_columns() -> None:
     assert table[1][1:4] == ["55.0 ±7.1", "59.0 ±9.9 (+4.0)", "55.0 ±7.1 (+0.0)"]
     assert table[1][4:] == ["78.93", "76.65", "76.81", "79.61", "79.53"]
     assert table[4][4:] == ["29.54", "28.82", "28.14", "31.96", "32.22"]
-    assert table[5][:4] == ["composites held", "-", "36", "16"]
-    assert table[6][:4] == ["composites made", "-", "240", "16"]
+    assert table[5][:4] == ["composites held, all seeds", "-", "36", "16"]
+    assert table[6][:4] == ["composites made, all seeds", "-", "240", "16"]
     assert table[7][:4] == ["passes of T per hard one, to choose", "-", "4.0", "0.0"]
-    assert table[8][:4] == ["shortfall", "-", "3", "0"]
+    assert table[8][:4] == ["shortfall, all seeds", "-", "3", "0"]
     assert len(table) == 9
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(line) for line in lines}) == 1

@@ -3,7 +3,6 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +10,12 @@ import torch
 import torchvision
 from checkpoints import same, state
 from detection.test_voc import animals
-from detection.tiny_runs import arguments
+from detection.tiny_runs import arguments, watch_tests
 from PIL import Image
 
+from compositor.files import DataError
 from trainers import voc_segmentation
-from trainers.detection import run as phases
+from trainers.detectors import load
 from trainers.segmentation.networks import MEAN, STD
 from trainers.segmentation.pictures import NAMES, VOID, Segmentations
 
@@ -52,14 +52,7 @@ def test_it_leaves_every_file_and_torchvision_tells_what_the_run_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segmented(tmp_path)
-    seen: list[tuple[Any, Any]] = []
-    detect_all = phases.detect_all
-
-    def watched(network: Any, photographs: Any, *others: Any) -> Any:
-        seen.append((photographs, detect_all(network, photographs, *others)))
-        return seen[-1][1]
-
-    monkeypatch.setattr(phases, "detect_all", watched)
+    seen = watch_tests(monkeypatch)
     output = tmp_path / "out"
     voc_segmentation.main(line(tmp_path))
     printed = capsys.readouterr().out
@@ -97,8 +90,10 @@ def test_it_leaves_every_file_and_torchvision_tells_what_the_run_told(
         found = network.eval()((images - mean) / std)["out"].argmax(1)
     assert torch.equal(found, torch.stack([one["classes"] for one in wanted]).long())
     assert model["trained_on"]["iou"] == results["cycles"]["synthesizer"]["0"][1]["iou"]["mean"]
-    # It is learnt from, too, and by more classes.
     weights = str(output / "models/synthesizer-seed0/model.pt")
+    with pytest.raises(DataError, match=rf"{weights}: holds no detector .* got '{NETWORK}'"):
+        load(weights)
+    # It is learnt from, too, and by more classes.
     more = ("--target.weights", weights, "--names", "cat", "--ways", "baseline")
     voc_segmentation.main(line(tmp_path, *more, "--output", str(tmp_path / "again")))
 
