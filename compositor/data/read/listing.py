@@ -180,7 +180,7 @@ def cutouts(
         wanted_names = ", ".join(classes[1:])
         raise DataError(
             f"{listing.path}: no object of {wanted_names} has a mask (segmentation), and a box "
-            "cannot be cut out"
+            "cannot be cut out; wanted masks, or a folder of cut-outs as --cutouts"
         )
     source = f"{listing.format} instances of {listing.path}, {clean_up}"
     return Records(source, classes, records, listing.left_out, "crowd", listing.ids)
