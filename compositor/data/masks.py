@@ -23,7 +23,7 @@ def decode(segmentation: Any, size: tuple[int, int], name: str) -> tuple[NDArray
     """Decode a COCO segmentation: polygons, or run lengths as numbers or in COCO's string.
 
     Args:
-        segmentation: As in the file.
+        segmentation: As in the file; a polygon may be an array.
         size: (H, W) of the picture.
         name: The object's name in reports.
 
@@ -77,6 +77,8 @@ def levels_mask(levels: NDArray[Any], name: str) -> NDArray[np.bool_]:
 
 
 def _polygon(points: Any, reach: float) -> list[float] | None:
+    if isinstance(points, np.ndarray):
+        points = points.tolist()
     if not isinstance(points, list) or len(points) < 6 or len(points) % 2:
         return None
     numbers = [number(value) for value in points]

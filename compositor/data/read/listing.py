@@ -38,7 +38,7 @@ class Instance(NamedTuple):
         category: The class's name.
         box: None if the file has no valid box.
         crowd: Whether it is several objects in one box.
-        segmentation: As in the file, unchecked.
+        segmentation: As in the file, unchecked; a polygon may be an array.
     """
 
     name: str
