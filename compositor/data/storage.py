@@ -166,7 +166,13 @@ class _Writer:
             (self.cache / "images.u8").open("ab") as pixels,
             (self.cache / "items.jsonl").open("ab") as lines,
             ThreadPoolExecutor(workers) as pool,
-            tqdm(total=total, initial=progress["records"], desc="preparing", unit="image") as bar,
+            tqdm(
+                desc="preparing",
+                total=total,
+                unit="image",
+                initial=progress["records"],
+                disable=None,  # no bar where there is no terminal
+            ) as bar,
         ):
             # What a killed run wrote after its last save does not count.
             pixels.truncate(progress["kept"] * int(np.prod(progress["shape"])))

@@ -66,7 +66,7 @@ def make(cache: Path, objects: Records[Cutout], photographs: Records[Photograph]
     learnt = training(objects, photographs)
     views = (learnt[0].records, objects.records[::TEST_VIEWS])
     grounds = (learnt[1].records, photographs.records[1::2])
-    for scene in tqdm(gmu.SCENES, "stand-in scenes", unit="scene"):
+    for scene in tqdm(gmu.SCENES, "stand-in scenes", unit="scene", disable=None):
         tested = scene in gmu.FIRST_FOLD
         cutouts = [cutout for record in views[tested] for cutout in record.loaded()[0]]
         for number in range(1, PICTURES + 1):
