@@ -1,4 +1,4 @@
-"""``python -m trainers.predict``: detect with what a trainer left in ``model.pt``."""
+"""``python -m trainers.predict``: predict with what a trainer left in ``model.pt``."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,31 +15,33 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 from torchvision.utils import draw_bounding_boxes
-from tqdm import tqdm
 
 from compositor import files
-from compositor.data import frames, images
-from compositor.data.read import listing, walk
-from compositor.data.records import Annotation, Photograph, Skip
-from compositor.files import DataError, check_writable, replacing
-from trainers import detectors
+from compositor.data.read import listing
+from compositor.files import DataError, check_writable
+from trainers import detectors, inputs, segmentation
 from trainers.command import one_line
 from trainers.config import ConfigError, check_limits
-from trainers.detectors import TrainedDetector, onnx
+from trainers.detectors import TrainedDetector, model_file, onnx
 from trainers.detectors.backbones import WeightsError
+from trainers.inputs import Listed
 from trainers.misses import Misses
+from trainers.segmentation import masks, networks
 
-DESCRIPTION = """Detect with a model.pt that a trainer left.
+DESCRIPTION = """Detect or segment with a model.pt that a trainer left.
 
 --output gets detections.json (COCO's results: boxes as x, y, width, height) and pictures/ with the
 boxes drawn. With --annotations in COCO's format their ids are the file's, the AP is printed, and so
 is what is missed: recall by size, overlap and truncation, in misses.json too; misses.png shows some
-of the missed objects. --against tells what another model misses, such as the one before."""
+of the missed objects. --against tells what another model misses, such as the one before.
+
+With a segmentation network's model.pt, --output gets masks/, PNGs with the class of each pixel in
+VOC's colours, classes.json with the classes' names by number, and pictures/ tinted by class."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """What to detect on, and what to write."""
+    """What to predict on, and what to write."""
 
     model: Path
     """The model.pt."""
@@ -60,23 +62,14 @@ class Config:
     export: Literal["onnx"] | None = None
     """onnx: write model.onnx, too, checked against the model by ONNX Runtime."""
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
-    """Where to detect, as PyTorch names it."""
+    """Where to run, as PyTorch names it."""
 
     def __post_init__(self) -> None:
         check_limits(self, {"threshold": (0, 1), "pictures": (0, float("inf"))})
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A picture to detect on: its name, its file, and its id in the results."""
-
-    name: str
-    path: Path
-    number: int | str
-
-
 def run(config: Config) -> None:
-    """Detect and export as the config says."""
+    """Predict and export as the config says."""
     try:
         torch.empty(0, device=config.device)
     except (RuntimeError, AssertionError) as error:  # unknown to PyTorch, or not there
@@ -90,6 +83,9 @@ def run(config: Config) -> None:
         raise ConfigError(
             f"against: got {config.against}, wanted it only with --images and --annotations"
         )
+    if model_file.read(config.model).architecture in networks.NAMES:
+        _segment(config)
+        return
     detector = detectors.load(config.model, config.device)
     compared = {"model": detector}
     if config.against is not None:
@@ -103,6 +99,19 @@ def run(config: Config) -> None:
         print(f"{path}: boxes match the model's to within {difference:.2g} pixels")
 
 
+def _segment(config: Config) -> None:
+    """Tell the classes of pixels, for which there is neither AP nor export."""
+    for name in ("export", "against", "annotations"):
+        if (given := getattr(config, name)) is not None:
+            raise ConfigError(
+                f"{name}: got {given}, wanted none: {config.model} holds a segmentation network"
+            )
+    assert config.images is not None  # or there would be an export
+    segmenter = segmentation.load(config.model, config.device)
+    check_writable(config.output)
+    masks.write(segmenter, inputs.listed(config.images), config.output, config.pictures)
+
+
 def predict(config: Config, place: Path, compared: Mapping[str, TrainedDetector]) -> None:
     """Detect on the pictures of a place with the first; if annotated, tell what each misses."""
     truth = None if config.annotations is None else _annotated(config.annotations)
@@ -111,29 +120,23 @@ def predict(config: Config, place: Path, compared: Mapping[str, TrainedDetector]
     every_ids = [_category_ids(each, truth) for each in classes]
     missed = None if truth is None else Misses(truth, every_ids, config.threshold)
     results: list[dict[str, Any]] = []
-    unread: dict[str, str] = {}
-    for number, one in enumerate(tqdm(listed, "detecting", unit="picture", disable=None)):
-        try:
-            pixels = images.read(one.path, one.name)
-        except Skip as skip:
-            unread[one.name] = skip.reason
-            continue
+    read: list[int | str] = []
+    for one, pixels in inputs.read(listed, "detecting"):
         found = [detect(each, pixels) for each in compared.values()]
         results += _entries(one, found[0], every_ids[0])
         if missed is not None:
             missed.add(one.number, one.path, pixels.shape[:2], found)
-        if number < config.pictures:
-            _draw(config, one, pixels, found[0], classes[0])
+        if len(read) < config.pictures:
+            drawn = _drawn(pixels, found[0], classes[0], config.threshold)
+            inputs.save_drawn(drawn, config.output, one)
+        read.append(one.number)
     files.write(config.output / "detections.json", json.dumps(results) + "\n")
-    for name, reason in unread.items():
-        print(f"skipped: {name} ({reason})")
     sure = sum(entry["score"] >= config.threshold for entry in results)
     print(
         f"{config.output}: {sure} objects with a score of {config.threshold:g} or more in "
-        f"{len(listed) - len(unread)} pictures; detections.json has {len(results)} with any score"
+        f"{len(read)} pictures; detections.json has {len(results)} with any score"
     )
     if truth is not None:
-        read = [one.number for one in listed if one.name not in unread]
         categories = list(every_ids[0].values())
         print(_average_precision(truth, config.output / "detections.json", categories, read))
     if missed is not None:
@@ -143,9 +146,7 @@ def predict(config: Config, place: Path, compared: Mapping[str, TrainedDetector]
 
 def detect(detector: TrainedDetector, pixels: Any) -> dict[str, Tensor]:
     """The detections in a picture (H, W, 3) uint8, stretched as T's pictures were in training."""
-    stretched, _ = frames.stretch(Photograph("", pixels, Annotation.of()), detector.size)
-    image = torch.from_numpy(stretched.copy()).permute(2, 0, 1)[None].float() / 255
-    (found,) = detector.predict(image)
+    (found,) = detector.predict(inputs.stretched(pixels, detector.size))
     height, width = pixels.shape[:2]
     factors = torch.tensor([width / detector.size[1], height / detector.size[0]] * 2)
     on_cpu = {name: value.cpu() for name, value in found.items()}
@@ -179,12 +180,7 @@ def _listed(config: Config, place: Path, truth: COCO | None) -> list[Listed]:
             Listed(image["file_name"], folder / image["file_name"], number)
             for number, image in truth.imgs.items()
         ]
-    if place.is_file():
-        return [Listed(place.name, place, 1)]
-    paths, _ = walk.pictures(place)
-    return [
-        Listed(str(path.relative_to(place)), path, number) for number, path in enumerate(paths, 1)
-    ]
+    return inputs.listed(place)
 
 
 def _category_ids(classes: Sequence[str], truth: COCO | None) -> dict[int, int]:
@@ -215,10 +211,11 @@ def _entries(
             }
 
 
-def _draw(
-    config: Config, one: Listed, pixels: Any, found: dict[str, Tensor], classes: Sequence[str]
-) -> None:
-    kept = found["scores"] >= config.threshold
+def _drawn(
+    pixels: Any, found: dict[str, Tensor], classes: Sequence[str], threshold: float
+) -> Image.Image:
+    """A picture with the boxes of what was found in it."""
+    kept = found["scores"] >= threshold
     scored = zip(found["labels"][kept].tolist(), found["scores"][kept].tolist(), strict=True)
     texts = [f"{classes[label]} {score:.2f}" for label, score in scored]
     drawn = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
@@ -234,16 +231,7 @@ def _draw(
             label_background_colors="lime",
             fill_labels=True,
         )
-    # A name in annotations may be a whole path, or lead out of the folder.
-    parts = Path(one.name).parts
-    name = str(Path(*(part for part in parts if part not in ("..", Path(one.name).anchor))))
-    name = name if name.lower().endswith((".jpg", ".jpeg")) else f"{name}.jpg"
-    path = config.output / "pictures" / name
-    if path.resolve() == one.path.resolve():
-        raise DataError(f"output: got {config.output}, which has the pictures to detect on")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        Image.fromarray(drawn.permute(1, 2, 0).numpy()).save(partial, "JPEG", quality=92)
+    return Image.fromarray(drawn.permute(1, 2, 0).numpy())
 
 
 def _average_precision(

@@ -171,7 +171,7 @@ def test_no_picture_is_overwritten(model: Path, pictures: Path, tmp_path: Path) 
     assert sorted(drawn) == ["beside.jpg", "own.jpg"]
     (tmp_path / "data").mkdir()
     shown = pictures.rename(tmp_path / "data" / "pictures")
-    with pytest.raises(SystemExit, match=r"output: got \S*data, which has the pictures to detect"):
+    with pytest.raises(SystemExit, match=r"output: got \S*data, which has the pictures to predict"):
         run(model, tmp_path / "data", "--images", shown)
     assert (shown / "own.jpg").read_bytes() == before[0]
 

@@ -12,8 +12,8 @@ from trainers.detectors.base import Detections, TargetError, TrainableDetector
 from trainers.detectors.build import build
 
 
-class TrainedDetector:
-    """What ``compositor.selection.detector.Detector`` asks for, of a trained T.
+class Trained:
+    """A trained T.
 
     Attributes:
         network: T, in eval mode.
@@ -25,6 +25,17 @@ class TrainedDetector:
     def __init__(self, network: TrainableDetector, model: model_file.Model) -> None:
         self.network = network.eval()
         self.classes, self.size, self.trained_on = model.classes, model.size, model.trained_on
+
+    def taken(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) as the network takes them: on its device, of its size."""
+        images = images.to(next(self.network.parameters()).device)
+        if images.shape[-2:] != self.size:
+            images = interpolate(images, self.size, mode="bilinear", antialias=True)
+        return images
+
+
+class TrainedDetector(Trained):
+    """What ``compositor.selection.detector.Detector`` asks for, of a trained T."""
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> list[Detections]:
@@ -38,9 +49,7 @@ class TrainedDetector:
             on the network's device.
         """
         height, width = images.shape[-2:]
-        images = images.to(next(self.network.parameters()).device)
-        if (height, width) != self.size:
-            images = interpolate(images, self.size, mode="bilinear", antialias=True)
+        images = self.taken(images)
         found = self.network.predict(images)
         factors = images.new_tensor([width / self.size[1], height / self.size[0]] * 2)
         return [{**one, "boxes": one["boxes"] * factors} for one in found]

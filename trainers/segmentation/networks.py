@@ -52,7 +52,7 @@ class Segmenter(TrainableDetector):
 
     def loss(self, images: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
         """Cross-entropy, mean of the pixels that count."""
-        logits = self._logits(images)
+        logits = self.logits(images)
         classes = torch.stack([target["classes"] for target in targets]).long()
         losses, counts = _entropies(logits, classes), (classes != VOID).float()
         if "moved" in targets[0]:
@@ -67,13 +67,14 @@ class Segmenter(TrainableDetector):
     @torch.no_grad()
     def predict(self, images: Sequence[Tensor] | Tensor) -> list[Detections]:
         """The ``classes`` of each image's pixels, (H, W) uint8."""
-        found = self._logits(images).argmax(1).to(torch.uint8)
+        found = self.logits(images).argmax(1).to(torch.uint8)
         return [{"classes": classes} for classes in found]
 
     def weights(self) -> tuple[dict[str, Tensor], bool]:
         return self.network.state_dict(), False
 
-    def _logits(self, images: Sequence[Tensor] | Tensor) -> Tensor:
+    def logits(self, images: Sequence[Tensor] | Tensor) -> Tensor:
+        """What it says of each class at each pixel of images of one size, (N, C, H, W)."""
         batch = torch.stack(list(images))
         if self.options:
             mean, std = (batch.new_tensor(values)[:, None, None] for values in (MEAN, STD))
