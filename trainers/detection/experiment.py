@@ -186,18 +186,19 @@ def draw(config: Config, data: Data, histories: Histories, task: Task) -> None:
     """Draw figures 8, 11, 9 and 3 with this experiment's results, and figure 5 with its data."""
     seed = config.seeds[0]
     judged: dict[str, dict[str, list[torch.Tensor]]] = {}
+    shown, answer = task.hardness
     panels = {"T before": 1}
     if config.cycles > 1:
         panels[f"T after {config.cycles - 1} of {config.cycles} cycles"] = config.cycles
     for panel, cycle in panels.items():
         for name, runs in histories.items():
             every = [history[cycle].get("confidences", {}) for history in runs.values()]
-            if all(found.get("picture") for found in every):
-                values = [torch.tensor(found["picture"]) for found in every]
+            if all(found.get(shown) for found in every):
+                values = [torch.tensor(found[shown]) for found in every]
                 judged.setdefault(panel, {})[name] = values
     if judged:
         title = f"Proposals on {data.sources['backgrounds']}"
-        pictures.hardness(config.output / "hardness.png", judged, config.hard, title)
+        pictures.hardness(config.output / "hardness.png", judged, config.hard, title, answer)
     if config.artefacts:
         artefacts(config.output / "artefacts.png", data.scenes)
     last = []
@@ -210,13 +211,8 @@ def draw(config: Config, data: Data, histories: Histories, task: Task) -> None:
         pictures.composites(path, gallery.sheets, title, task.answer)
         if name in ("synthesizer", "synthesizer_discriminator"):
             last += [replace(row, label=report.NAMES[name]) for row in gallery.sheets[-1:]]
-        pictures.detections(
-            config.output / f"detections_{name}.png",
-            data.test.__getitem__,
-            gallery.before,
-            gallery.after,
-            title,
-        )
+        path = config.output / f"{task.finds}_{name}.png"
+        task.draw(path, data.test, gallery.before, gallery.after, title)
     if len(last) > 1:
         title = f"The last cycle, without D and with it, seed {seed}"
         pictures.composites(config.output / "discriminator.png", last, title, task.answer)

@@ -19,8 +19,6 @@ from trainers.detectors.base import Detections
 
 SHOWN = 8
 """Composites per cycle on the contact sheet."""
-LEAST = 0.3
-"""Detections with lower scores are not kept, since they are never drawn."""
 
 
 class Gallery:
@@ -28,7 +26,7 @@ class Gallery:
 
     Attributes:
         sheets: Composites of each cycle, for figure 11.
-        before, after: Detections on the test pictures at the start and in the last cycle.
+        before, after: What T found on the test pictures at the start and in the last cycle.
     """
 
     def __init__(self) -> None:
@@ -57,13 +55,11 @@ class Gallery:
         ]
         return make_grid(drawn, nrow=len(drawn))
 
-    def tested(self, detections: list[Detections], first: bool) -> None:
-        """Keep detections on the test pictures; a T that segments has none."""
-        scored = [found for found in detections if "scores" in found]
-        kept = [{k: v[found["scores"] >= LEAST] for k, v in found.items()} for found in scored]
+    def tested(self, found: list[Detections], first: bool) -> None:
+        """Keep what T found on the test pictures."""
         if first:
-            self.before = kept
-        self.after = kept
+            self.before = found
+        self.after = found
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -24,33 +24,35 @@ Detections = Mapping[str, Tensor]
 
 def hardness(
     path: Path,
-    presences: Mapping[str, Mapping[str, Sequence[Tensor]]],
+    answers: Mapping[str, Mapping[str, Sequence[Tensor]]],
     limit: float,
     title: str,
+    answer: str,
 ) -> None:
-    """Draw figure 8: the distribution of T's p of seeing the class, over each way's composites.
+    """Draw figure 8: the distribution of T's answers on each way's composites.
 
-    The paper's hardness is 1 - p (section 4.2.1). It is about the picture; a search for hard
-    composites goes by the confidence for the object, which is never higher.
+    For a detector its p of seeing the class: the paper's hardness is 1 - p (section 4.2.1). It is
+    about the picture; a search for hard composites goes by the confidence for the object, which is
+    never higher.
 
     Args:
         path: Where to write the picture.
-        presences: For each panel (such as before and after T learnt) and each way, one tensor (n,)
-            per seed: T's p that the picture shows the pasted object's class. All ways have the
-            same number.
-        limit: The legend gives the share below this p.
+        answers: For each panel (such as before and after T learnt) and each way, one tensor (n,)
+            per seed: T's answer about each composite, in [0, 1]. All ways have the same number.
+        limit: The legend gives the share below this.
         title: The picture's title.
+        answer: What the answers are.
     """
     figure, panels = plt.subplots(
         1,
-        len(presences),
-        figsize=(6.2 * len(presences), 4.4),
+        len(answers),
+        figsize=(6.2 * len(answers), 4.4),
         sharey=True,
         squeeze=False,
         layout="constrained",
     )
     edges = np.linspace(0, 1, BINS + 1)
-    for axes, (panel, ways) in zip(panels[0], presences.items(), strict=True):
+    for axes, (panel, ways) in zip(panels[0], answers.items(), strict=True):
         width = 0.9 / (BINS * len(ways))
         for number, (way, seeds) in enumerate(ways.items()):
             shares = np.stack([_shares(values, edges) for values in seeds])
@@ -66,14 +68,14 @@ def hardness(
                 label=f"{NAMES.get(way, way)}: {hard:.0f} % below {limit:g}",
             )
         axes.axvline(limit, color="black", lw=0.8, ls=":")
-        axes.set(xlabel="T's p that the picture shows the object's class", title=panel, xlim=(0, 1))
+        axes.set(xlabel=answer, title=panel, xlim=(0, 1))
         axes.set_xticks(edges)
         axes.grid(axis="y", alpha=0.3)
         axes.set_axisbelow(True)
         axes.legend(fontsize="small")
     panels[0, 0].set(ylabel="share of the composites", ylim=(0, None))
     # A source may be a long path.
-    figure.suptitle(fill(title, 75 * len(presences)), fontsize="medium")
+    figure.suptitle(fill(title, 75 * len(answers)), fontsize="medium")
     save(figure, path)
 
 
@@ -109,7 +111,7 @@ def composites(
     """
     if not rows:
         return
-    figure, panels = _panels(len(rows), columns, rows[0].composites.shape[-2:])
+    figure, panels = grid(len(rows), columns, rows[0].composites.shape[-2:])
     for line, row in zip(panels, rows, strict=True):
         line[0].set_ylabel(row.label)
         for number, axes in enumerate(line):
@@ -168,7 +170,7 @@ def detections(
     if not len(chosen):
         return
     size = photograph(int(chosen[0]))[0].shape[-2:]
-    figure, panels = _panels(2, len(chosen), size)
+    figure, panels = grid(2, len(chosen), size)
     for line, label, every in zip(panels, ("before", "after"), (before, after), strict=True):
         line[0].set_ylabel(label)
         for axes, number in zip(line, chosen, strict=True):
@@ -215,7 +217,7 @@ def found(image: Detections, target: Detections, score: float = 0.5) -> tuple[Te
     return hit, false
 
 
-def _panels(rows: int, columns: int, size: Sequence[int]) -> tuple[Any, Any]:
+def grid(rows: int, columns: int, size: Sequence[int]) -> tuple[Any, Any]:
     """A figure for pictures of this size (H, W), without ticks, and its axes (rows, columns)."""
     width = 1.7
     figure, panels = plt.subplots(

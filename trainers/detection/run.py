@@ -151,7 +151,7 @@ class DetectionRun(Loop):
         network, test, measure = self.average.eval(), self.data.test, self.task.measure
         found = detect_all(network, test, self.clock.device, self._process, self.bar)
         figures = self.task.figures(found, test, self.config)
-        self.gallery.tested(found, first=not self.history)
+        self.gallery.tested(self.task.kept(found), first=not self.history)
         record = {"added": len(self.cache), measure: figures, **self._record}
         record["spent"] = self._spent.total()
         self._record.clear()

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -9,13 +10,16 @@ from torch import Tensor, nn
 
 from compositor.data.prepared import Photographs
 from compositor.selection.judge import confidences, presence
-from trainers.detection import players
+from trainers.detection import pictures, players
 from trainers.detection.average_precision import average_precision
 from trainers.detection.config import Config
 from trainers.detection.report import Measure
 from trainers.detection.scenes import Scenes
 from trainers.detection.synthesis import Found
 from trainers.detectors.base import Detections, TrainableDetector, detect
+
+LEAST = 0.3
+"""Detections with lower scores are not kept, since they are never drawn."""
 
 
 class Task(ABC):
@@ -24,10 +28,14 @@ class Task(ABC):
     Attributes:
         measure: The name of its figures in records and results.
         answer: What :meth:`ask` asks it for, in words.
+        hardness: The answer that figure 8 shows, and what it is.
+        finds: What it finds in pictures, as :meth:`draw`'s figure is called.
     """
 
     measure: ClassVar[Measure]
     answer: ClassVar[str]
+    hardness: ClassVar[tuple[str, str]]
+    finds: ClassVar[str]
 
     @abstractmethod
     def build(self, config: Config, classes: Sequence[str]) -> TrainableDetector:
@@ -53,12 +61,29 @@ class Task(ABC):
     def told(self, figures: Mapping[str, Any]) -> str:
         """Figures in a few words."""
 
+    @abstractmethod
+    def kept(self, found: Sequence[Detections]) -> list[Detections]:
+        """Of what T found on the test pictures all that is drawn, for a run's checkpoint."""
+
+    @abstractmethod
+    def draw(
+        self,
+        path: Path,
+        test: Photographs,
+        before: Sequence[Detections],
+        after: Sequence[Detections],
+        title: str,
+    ) -> None:
+        """Draw figures 9 and 14 of what was kept: the test pictures that changed most."""
+
 
 class Detection(Task):
     """Finds objects, and is measured by AP."""
 
     measure = "ap"
     answer = "T's confidence"
+    hardness = "picture", "T's p that the picture shows the object's class"
+    finds = "detections"
 
     def build(self, config: Config, classes: Sequence[str]) -> TrainableDetector:
         return players.detector(config, classes)
@@ -82,6 +107,19 @@ class Detection(Task):
     def told(self, figures: Mapping[str, Any]) -> str:
         iou, ap = next(iter(figures["mean"].items()))
         return f"AP at IoU {iou:g} {'none' if ap is None else f'{100 * ap:.1f} %'}"
+
+    def kept(self, found: Sequence[Detections]) -> list[Detections]:
+        return [{k: v[one["scores"] >= LEAST] for k, v in one.items()} for one in found]
+
+    def draw(
+        self,
+        path: Path,
+        test: Photographs,
+        before: Sequence[Detections],
+        after: Sequence[Detections],
+        title: str,
+    ) -> None:
+        pictures.detections(path, test.__getitem__, before, after, title)
 
 
 DETECTION = Detection()

@@ -1,6 +1,7 @@
 """Segmentation as T's task: the IoU of each pasted object, and of each class."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ from trainers.detection.scenes import Scenes
 from trainers.detection.synthesis import Found
 from trainers.detection.task import Task
 from trainers.detectors.base import Detections, TrainableDetector, detect
-from trainers.segmentation import networks
+from trainers.segmentation import changes, networks
+from trainers.segmentation.iou import confusion, ious, mean
 from trainers.segmentation.pictures import VOID, Segmentations, SegmentedScenes
 
 
@@ -22,6 +24,8 @@ class Segmentation(Task):
 
     measure = "iou"
     answer = "its IoU by T"
+    hardness = "object", "IoU of the pasted object by T"
+    finds = "masks"
 
     def build(self, config: Config, classes: Sequence[str]) -> TrainableDetector:
         ours = config.target
@@ -53,31 +57,27 @@ class Segmentation(Task):
         pixels = torch.zeros(count, count, dtype=torch.int64)
         for index, one in enumerate(found):
             pixels += confusion(one["classes"], test.classes_of(index), count)
-        each = {name: {"mean": iou} for name, iou in zip(test.classes, ious(pixels), strict=True)}
-        known = [iou["mean"] for iou in each.values() if iou["mean"] is not None]
-        return {"mean": {"mean": sum(known) / len(known) if known else None}, "per_class": each}
+        each = ious(pixels)
+        per_class = {name: {"mean": iou} for name, iou in zip(test.classes, each, strict=True)}
+        return {"mean": {"mean": mean(each)}, "per_class": per_class}
 
     def told(self, figures: Mapping[str, Any]) -> str:
         iou = figures["mean"]["mean"]
         return f"mean IoU {'none' if iou is None else f'{100 * iou:.1f} %'}"
 
+    def kept(self, found: Sequence[Detections]) -> list[Detections]:
+        return [{"packed": changes.packed(one["classes"])} for one in found]
 
-def confusion(told: Tensor, truth: Tensor, classes: int) -> Tensor:
-    """Count pixels by true class (row) and told class (column): (C, C) int64, void left out.
-
-    Args:
-        told: (H, W) uint8.
-        truth: (H, W) uint8, void too.
-        classes: C, with the background.
-    """
-    known = truth != VOID
-    pairs = truth[known].long() * classes + told[known].long()
-    return pairs.bincount(minlength=classes**2).view(classes, classes)
-
-
-def ious(pixels: Tensor) -> list[float | None]:
-    """Each class's intersection over union by :func:`confusion`'s counts; None: it has neither."""
-    both = pixels.diagonal()
-    either = pixels.sum(0) + pixels.sum(1) - both
-    pairs = zip(both.tolist(), either.tolist(), strict=True)
-    return [hit / total if total else None for hit, total in pairs]
+    def draw(
+        self,
+        path: Path,
+        test: Photographs,
+        before: Sequence[Detections],
+        after: Sequence[Detections],
+        title: str,
+    ) -> None:
+        assert isinstance(test, Segmentations)
+        first, last = (
+            [changes.unpacked(one["packed"], test.size) for one in each] for each in (before, after)
+        )
+        changes.draw(path, test, first, last, title)

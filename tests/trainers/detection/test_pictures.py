@@ -69,9 +69,10 @@ def test_hardness_bars_are_shares_over_the_seeds(tmp_path: Path, drawn: list[Any
     # The last bin holds 1; a p of exactly 0.5 is not below it.
     seeds = [torch.tensor([0, 0.05, 0.5, 1]), torch.tensor([0, 0.95, 0.5, 1])]
     ways = {"random": seeds, "synthesizer": [torch.zeros(4), torch.zeros(4)]}
-    pictures.hardness(tmp_path / "hardness.png", {"before": ways, "after": ways}, 0.5, "title")
+    pictures.hardness(tmp_path / "hardness.png", {"before": ways, "after": ways}, 0.5, "title", "p")
     (figure,) = drawn
     assert [axes.get_title() for axes in figure.axes] == ["before", "after"]
+    assert figure.axes[0].get_xlabel() == "p"
     bars = [[bar.get_height() for bar in c] for c in figure.axes[0].containers if len(c) == 10]
     assert bars[0] == pytest.approx([0.375, 0, 0, 0, 0, 0.25, 0, 0, 0, 0.375])
     assert bars[1] == pytest.approx([1, 0, 0, 0, 0, 0, 0, 0, 0, 0])

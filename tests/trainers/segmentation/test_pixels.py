@@ -23,9 +23,10 @@ from trainers.detection.scenes import Paste
 from trainers.detection.synthesis import rendered
 from trainers.detection.tones import PLAIN
 from trainers.detectors.base import training_loss
+from trainers.segmentation.iou import confusion, ious
 from trainers.segmentation.networks import Segmenter
 from trainers.segmentation.pictures import NAMES, VOID, SegmentedScenes, photographs, prepare
-from trainers.segmentation.task import Segmentation, confusion, ious
+from trainers.segmentation.task import Segmentation
 
 PERSON, DOG = NAMES.index("person") + 1, NAMES.index("dog") + 1
 

@@ -74,7 +74,8 @@ def test_it_leaves_every_file_and_torchvision_tells_what_the_run_told(
     assert re.search(
         r"^best: \S*/models/(\w+)-seed0/model.pt \(\1, seed 0\), mean IoU ", printed, re.M
     )
-    drawn = ["cutouts.png", *(f"composites_{way}.png" for way in WAYS[1:])]
+    drawn = ["hardness.png", "cutouts.png", *(f"composites_{way}.png" for way in WAYS[1:])]
+    drawn += [f"masks_{way}.png" for way in WAYS]
     assert all(min(Image.open(output / name).size) > 60 for name in drawn)
 
     model = torch.load(output / "models/synthesizer-seed0/model.pt", weights_only=True)
