@@ -4,17 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compositor.data import sheets
-from compositor.data.prepared import prepare_cutouts, prepare_photographs
 from compositor.data.read import coco_file, folder, layouts, listing
 from compositor.data.read.listing import Listing
 from trainers.config import ConfigError
 from trainers.detection import command
 from trainers.detection.average_precision import Points
-from trainers.detection.own import TARGET, OwnConfig, held_out, list_test, part
+from trainers.detection.own import TARGET, OwnConfig, held_out, list_test, part, under
 from trainers.detection.scales import clean_up, scales
-from trainers.detection.scenes import Scenes
-from trainers.detection.sources import Data
+from trainers.detection.sources import Sources
 
 DESCRIPTION = """Composites for a detector on your own data.
 
@@ -66,8 +63,8 @@ FULL = COCOConfig(target=TARGET)
 SCALES = scales(FULL)
 
 
-def read(config: COCOConfig) -> Data:
-    """Read and prepare the data that a config names."""
+def read(config: COCOConfig) -> Sources:
+    """List the data that a config names."""
     listed, tested = _listings(config)
     # Those without an object are T's negatives.
     learnt = listing.photographs(listed, config.names, keep_empty=True)
@@ -90,14 +87,7 @@ def read(config: COCOConfig) -> Data:
         if one.name in names
     )
     list_test(config.output, test.classes, shown)
-    real = backgrounds = prepare_photographs(learnt, config.cache, config.size)
-    if config.backgrounds is not None:
-        under = folder.backgrounds(config.backgrounds)
-        backgrounds = prepare_photographs(under, config.cache, config.size)
-    examined = prepare_photographs(test, config.cache, config.size)
-    cutouts = prepare_cutouts(objects, config.cache, config.size)
-    sheets.contact_sheet(cutouts, config.output / "cutouts.png")
-    return Data(Scenes(real, backgrounds, cutouts, config.artefacts, config.layers), examined)
+    return Sources(learnt, objects, test, under(config))
 
 
 def _listings(config: COCOConfig) -> tuple[Listing, Listing | None]:

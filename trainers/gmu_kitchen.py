@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from compositor.data import sheets
-from compositor.data.prepared import prepare_cutouts, prepare_photographs
 from compositor.data.read import bigbird, folder, gmu
 from trainers.config import AT_LEAST_1, check_distinct, check_limits
 from trainers.detection import command, experiment, folds, stand_in
@@ -13,8 +11,7 @@ from trainers.detection.config import Config, TargetConfig
 from trainers.detection.experiment import Read
 from trainers.detection.report import Layout
 from trainers.detection.scales import clean_up, scales
-from trainers.detection.scenes import Scenes
-from trainers.detection.sources import Data
+from trainers.detection.sources import Sources
 from trainers.detection.ways import WAYS, Way
 
 DESCRIPTION = """Instance detection on GMU Kitchen (the paper's section 4.3, table 3).
@@ -67,8 +64,8 @@ FULL = GMUConfig(
 SCALES = scales(FULL)
 
 
-def read(config: GMUConfig) -> Data:
-    """Read and prepare the data that a config of one fold names."""
+def read(config: GMUConfig) -> Sources:
+    """List the data that a config of one fold names; the stand-in is made."""
     (fold,) = config.folds
     found = config.objects or config.data / "bigbird"
     objects = bigbird.cutouts(found, None if config.stand_in else config.classes, clean_up(config))
@@ -78,16 +75,11 @@ def read(config: GMUConfig) -> Data:
     if config.stand_in:
         scenes = stand_in.make(config.cache, objects, under)
         objects, under = stand_in.training(objects, under)
-    records = (
-        gmu.photographs(scenes, fold, "train", objects.classes[1:]),
-        under,
-        gmu.photographs(scenes, fold, "test", objects.classes[1:]),
+    real, test = (
+        gmu.photographs(scenes, fold, part, objects.classes[1:]) for part in ("train", "test")
     )
-    real, backgrounds, test = (prepare_photographs(r, config.cache, config.size) for r in records)
-    cutouts = prepare_cutouts(objects, config.cache, config.size)
-    sheets.contact_sheet(cutouts, config.output / "cutouts.png")
     note = "stand-in for GMU Kitchen: " if config.stand_in else ""
-    return Data(Scenes(real, backgrounds, cutouts, config.artefacts, config.layers), test, note)
+    return Sources(real, objects, test, under, note)
 
 
 def run(config: GMUConfig, read: Read[GMUConfig], layout: Layout) -> None:

@@ -4,17 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compositor.data import sheets
 from compositor.data.cleanup import CleanUp
-from compositor.data.prepared import prepare_cutouts, prepare_photographs
 from compositor.data.read import folder, joining, voc
 from compositor.data.records import Cutout, Photograph, Records, Skip
 from trainers.config import ConfigError
 from trainers.detection import command
-from trainers.detection.own import TARGET, OwnConfig, Shown, list_test
+from trainers.detection.own import TARGET, OwnConfig, Shown, list_test, under
 from trainers.detection.scales import clean_up, scales
-from trainers.detection.scenes import Scenes
-from trainers.detection.sources import Data
+from trainers.detection.sources import Sources
 
 DESCRIPTION = """Composites for a detector on your own data in Pascal VOC's layout.
 
@@ -56,27 +53,20 @@ class VOCConfig(OwnConfig):
 SCALES = scales(VOCConfig(target=TARGET))
 
 
-def read(config: VOCConfig) -> Data:
-    """Read and prepare the data that a config names."""
+def read(config: VOCConfig) -> Sources:
+    """List the data that a config names."""
     root, learn, test = config.data, sets(config.learn), sets(config.test)
     names = config.names or tuple(voc.kinds(root, learn))
     # Those without an object are T's negatives.
     learnt = voc.photographs(root, learn, names, keep_empty=True)
-    real = backgrounds = prepare_photographs(learnt, config.cache, config.size)
-    if config.backgrounds is not None:
-        under = folder.backgrounds(config.backgrounds)
-        backgrounds = prepare_photographs(under, config.cache, config.size)
     tested = voc.photographs(root, test, names, keep_empty=True)
-    examined = prepare_photographs(tested, config.cache, config.size)
     list_test(config.output, tested.classes, _shown(root, tested))
     objects = (
         cut_out(root, learn, names, clean_up(config))
         if config.cutouts is None
         else folder.cutouts(config.cutouts, names, clean_up(config))
     )
-    cutouts = prepare_cutouts(objects, config.cache, config.size)
-    sheets.contact_sheet(cutouts, config.output / "cutouts.png")
-    return Data(Scenes(real, backgrounds, cutouts, config.artefacts, config.layers), examined)
+    return Sources(learnt, objects, tested, under(config))
 
 
 def _shown(root: Path, tested: Records[Photograph]) -> Iterator[tuple[str, list[Shown]]]:

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compositor.data import sheets
-from compositor.data.prepared import prepare_cutouts, prepare_photographs
 from compositor.data.read import layouts, listing, voc
 from trainers.detection import command
 from trainers.detection.config import Config
 from trainers.detection.scales import clean_up, scales
-from trainers.detection.scenes import Scenes
-from trainers.detection.sources import Data
+from trainers.detection.sources import Data, Sources
 
 DESCRIPTION = """Person detection on Pascal VOC (the paper's section 4.2, tables 2 and 4).
 
@@ -43,20 +41,26 @@ class PersonConfig(Config):
 SCALES = scales(PersonConfig(), light=PersonConfig(years=("2007",)))
 
 
-def read(config: PersonConfig) -> Data:
-    """Read and prepare the data that a config names."""
+class People(Sources):
+    """People cut out and photographs."""
+
+    def prepare(self, config: Config) -> Data:
+        """Also draw whom the clean-up left out."""
+        data = super().prepare(config)
+        path = config.output / "clean_up.png"
+        sheets.clean_up_sheet(self.cutouts, data.scenes.cutouts, path)
+        return data
+
+
+def read(config: PersonConfig) -> People:
+    """List the data that a config names."""
     root, sets = config.data / "VOCdevkit", [(year, "trainval") for year in config.years]
-    people = voc.cutouts(root, sets, clean_up=clean_up(config))
-    records = (
+    return People(
         voc.photographs(root, sets),
-        listing.backgrounds(layouts.find(config.coco or config.data / "coco", config.split)),
+        voc.cutouts(root, sets, clean_up=clean_up(config)),
         voc.photographs(root, [("2007", "test")], keep_empty=True),
+        listing.backgrounds(layouts.find(config.coco or config.data / "coco", config.split)),
     )
-    real, backgrounds, test = (prepare_photographs(r, config.cache, config.size) for r in records)
-    cutouts = prepare_cutouts(people, config.cache, config.size)
-    sheets.contact_sheet(cutouts, config.output / "cutouts.png")
-    sheets.clean_up_sheet(people, cutouts, config.output / "clean_up.png")
-    return Data(Scenes(real, backgrounds, cutouts, config.artefacts, config.layers), test)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,17 +9,15 @@ from typing import Literal
 from tyro.conf import Suppress
 
 from compositor import _command
-from compositor.data import sheets
-from compositor.data.prepared import Photographs, prepare_cutouts, prepare_photographs
 from compositor.data.read import folder
 from compositor.data.read import voc as layout
 from trainers import voc
 from trainers.detection import command, experiment
 from trainers.detection.average_precision import Points
 from trainers.detection.config import ContextConfig, RenewalConfig, TargetConfig
-from trainers.detection.own import OwnConfig, held_out, part
+from trainers.detection.own import OwnConfig, held_out, part, under
 from trainers.detection.scales import clean_up, scales
-from trainers.detection.sources import Data
+from trainers.detection.sources import Sources
 from trainers.segmentation import pictures
 from trainers.segmentation.networks import LIGHT
 from trainers.segmentation.task import Segmentation
@@ -108,8 +106,15 @@ SCALES = {"full": FULL} | {
 }
 
 
-def read(config: SegmentationConfig) -> Data:
-    """Read and prepare the data that a config names."""
+class SegmentedSources(Sources):
+    """Photographs of which the class of each pixel is known."""
+
+    photographs = staticmethod(pictures.prepare)
+    scenes = pictures.SegmentedScenes
+
+
+def read(config: SegmentationConfig) -> SegmentedSources:
+    """List the data that a config names."""
     root, learn = config.data, voc.sets(config.learn)
     names = config.names or tuple(layout.kinds(root, learn))
     learnt = pictures.photographs(root, learn, names)
@@ -125,17 +130,7 @@ def read(config: SegmentationConfig) -> Data:
         tested, learnt = part(learnt, apart, True), part(learnt, apart, False)
         if config.cutouts is None:
             objects = part(objects, apart, False)
-    real = pictures.prepare(learnt, config.cache, config.size)
-    backgrounds: Photographs = real
-    if config.backgrounds is not None:
-        under = folder.backgrounds(config.backgrounds)
-        backgrounds = prepare_photographs(under, config.cache, config.size)
-    examined = pictures.prepare(tested, config.cache, config.size)
-    cutouts = prepare_cutouts(objects, config.cache, config.size)
-    sheets.contact_sheet(cutouts, config.output / "cutouts.png")
-    parts = real, backgrounds, cutouts
-    scenes = pictures.SegmentedScenes(*parts, config.artefacts, config.layers)
-    return Data(scenes, examined)
+    return SegmentedSources(learnt, objects, tested, under(config))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

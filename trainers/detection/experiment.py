@@ -1,8 +1,8 @@
 """Runs a whole detection experiment and writes the report."""
 
 import time
-from collections.abc import Callable
-from contextlib import nullcontext, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from functools import partial
 from io import StringIO
@@ -20,14 +20,14 @@ from trainers.detection.gallery import Gallery, artefacts
 from trainers.detection.models import best, leave
 from trainers.detection.report import Layout
 from trainers.detection.run import DetectionRun
-from trainers.detection.sources import Data
+from trainers.detection.sources import Data, Sources
 from trainers.detection.task import DETECTION, Task
 from trainers.detection.ways import Way
 from trainers.output import claimed
 from trainers.side_by_side import Histories, History, Job, Workers, at_once
 
 ConfigType = TypeVar("ConfigType", bound=Config)
-Read = Callable[[ConfigType], Data]
+Read = Callable[[ConfigType], Sources]
 Columns = dict[str, tuple[Way, ConfigType]]
 """The way and the config of each run, by the run's name."""
 
@@ -38,11 +38,11 @@ def run(
     layout: Layout,
     task: Task = DETECTION,
 ) -> None:
-    """Get the weights and the data, start or resume every run, and write the report.
+    """Get the data and the weights, start or resume every run, and write the report.
 
     Args:
         config: The experiment's config.
-        read: Reads the data that a config names.
+        read: Lists the data that a config names.
         layout: The layout of the tables.
         task: What T does.
     """
@@ -50,12 +50,14 @@ def run(
     state = PartialState(cpu=config.cpu)
     _check_shares(config, state.num_processes)
     with claimed(config.output, state, config.restart and not config.check):
-        if not config.check:
-            with state.main_process_first():
-                players.check(config, task.build)
         here = _Worker(read, _columns(config), task)
         # Table 2's last column has the config's own data.
         last = list(here.columns)[-1]
+        # What is not there is told before weights are fetched, and faulty weights before decoding.
+        here.find(last)
+        if not config.check:
+            with state.main_process_first():
+                players.check(config, task.build)
         data = here.data(last)
         for seed in config.seeds:  # rather than after the first seed's hours
             here.data(last, seed)
@@ -110,21 +112,35 @@ class _Worker(Generic[ConfigType]):
         line: int = 0,
     ) -> None:
         self.read, self.columns, self.task, self.line = read, columns, task, line
+        self._found: dict[tuple[bool, float], Sources] = {}
         self._data: dict[tuple[bool, float], Data] = {}
+
+    def find(self, name: str) -> None:
+        """List the column's data."""
+        config = self.columns[name][1]
+        with self._first(config):
+            self._found[config.clean_up, config.artefacts] = self.read(config)
 
     def data(self, name: str, seed: int | None = None) -> Data:
         """The column's data; with a seed, of the pictures that it draws."""
         config = self.columns[name][1]
         key = (config.clean_up, config.artefacts)
         if key not in self._data:
-            # Of runs side by side, only one reports what it reads.
-            told = nullcontext() if parent_process() is None else redirect_stdout(StringIO())
-            with PartialState(cpu=config.cpu).main_process_first(), told:
-                self._data[key] = self.read(config)
+            if key not in self._found:
+                self.find(name)
+            with self._first(config):
+                self._data[key] = self._found.pop(key).prepare(config)
         found = self._data[key]
         if seed is None or config.pictures is None:
             return found
         return found.of(config.pictures, seed)
+
+    @contextmanager
+    def _first(self, config: Config) -> Iterator[None]:
+        """The main process first; of runs side by side, only one reports what it reads."""
+        told = nullcontext() if parent_process() is None else redirect_stdout(StringIO())
+        with PartialState(cpu=config.cpu).main_process_first(), told:
+            yield
 
 
 def _run(worker: _Worker[Any], job: Job) -> History:

@@ -21,7 +21,7 @@ def run(
     Args:
         config: The experiment's config, whose output folder gets the means.
         folds: Of each fold, the config, with an output folder of its own.
-        read: Reads the data that a config names.
+        read: Lists the data that a config names.
         layout: The layout of the tables.
     """
     for fold in folds:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from compositor import files
+from compositor.data.read import folder
 from compositor.data.records import Box, Cutout, Photograph, Records
 from trainers.config import check_distinct
 from trainers.detection.config import Config, TargetConfig
@@ -40,6 +41,11 @@ class OwnConfig(Config):
         super().__post_init__()
         if self.names is not None:
             check_distinct("names", self.names)
+
+
+def under(config: OwnConfig) -> Records[Photograph] | None:
+    """The pictures to paste on; None: the data's own."""
+    return None if config.backgrounds is None else folder.backgrounds(config.backgrounds)
 
 
 def held_out(records: Records[Photograph]) -> set[str]:

@@ -68,7 +68,7 @@ def discriminator(accelerator: Accelerator, config: Config) -> Player:
 
 
 def check(config: Config, build: Callable[[Any, Sequence[str]], TrainableDetector]) -> None:
-    """Build T and the backbone of what places objects: faulty weights come first."""
+    """Build T and the backbone of what places objects, so that faulty weights are told early."""
     if factory.named(config.target.network):
         factory.function(config.target.network)  # which may take the data's classes alone
     else:

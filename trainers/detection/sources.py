@@ -1,15 +1,53 @@
-"""The data that a detection run reads, and its summary."""
+"""The data that a detection run reads, listed and then prepared, and its summary."""
 
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
 from compositor import files
-from compositor.data.prepared import Photographs, Prepared
+from compositor.data import sheets
+from compositor.data.prepared import Photographs, Prepared, prepare_cutouts, prepare_photographs
+from compositor.data.records import Cutout, Photograph, Records
 from compositor.files import DataError
+from trainers.detection.config import Config
 from trainers.detection.scenes import Scenes
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The data that a config names, listed: nothing is decoded yet.
+
+    Attributes:
+        real: What T learns from.
+        cutouts: What is pasted.
+        test: What T is tested on.
+        backgrounds: What is pasted on; None: the real pictures.
+        note: Precedes each source's description.
+    """
+
+    real: Records[Photograph]
+    cutouts: Records[Cutout]
+    test: Records[Photograph]
+    backgrounds: Records[Photograph] | None = None
+    note: str = ""
+
+    photographs: ClassVar = staticmethod(prepare_photographs)
+    scenes: ClassVar[type[Scenes]] = Scenes
+
+    def prepare(self, config: Config) -> "Data":
+        """Decode everything, or open what an earlier run prepared, and draw the cut-outs."""
+        where = config.cache, config.size
+        real = backgrounds = self.photographs(self.real, *where)
+        if self.backgrounds is not None:
+            backgrounds = prepare_photographs(self.backgrounds, *where)
+        test = self.photographs(self.test, *where)
+        cutouts = prepare_cutouts(self.cutouts, *where)
+        sheets.contact_sheet(cutouts, config.output / "cutouts.png")
+        parts = real, backgrounds, cutouts
+        return Data(self.scenes(*parts, config.artefacts, config.layers), test, self.note)
 
 
 @dataclass(frozen=True)

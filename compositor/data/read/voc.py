@@ -124,12 +124,19 @@ def cutouts(
 
 
 def kinds(folder: Path, sets: Sequence[Set]) -> list[str]:
-    """The classes that image sets annotate, in alphabetical order."""
+    """The classes that image sets annotate, in alphabetical order.
+
+    Raises:
+        DataError: An image set is missing, or none annotates an object.
+    """
     found = set()
     for year, name in sets:
-        task = folder / f"VOC{year}" / "ImageSets"
-        listed = [task / kind / f"{name}.txt" for kind in ("Main", "Segmentation")]
-        for line in {line for file in listed if file.is_file() for line in lines(file)}:
+        lists = folder / f"VOC{year}" / "ImageSets"
+        both = [lists / kind / f"{name}.txt" for kind in ("Main", "Segmentation")]
+        listed = [file for file in both if file.is_file()]
+        if not listed:
+            raise DataError(f"{both[0]}: is missing, as is Segmentation/{name}.txt; {WHERE}")
+        for line in {line for file in listed for line in lines(file)}:
             file = folder / f"VOC{year}" / "Annotations" / f"{line.split()[0]}.xml"
             try:
                 found |= {one.kind for one in read_objects(file, file.stem)[1]}

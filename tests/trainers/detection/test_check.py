@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from detection.test_voc import animals
-from detection.tiny_runs import arguments, people, person
+from detection.tiny_runs import arguments, people, person, prepared
 from tests.data import tiny_data
-from trainers import coco, gmu_kitchen, voc, voc_person
+from trainers import coco, gmu_kitchen, voc, voc_person, voc_segmentation
 from trainers.config import ConfigError, flatten, plain
 from trainers.detection import experiment
 from trainers.detection.config import Config
@@ -112,8 +112,7 @@ def test_the_tests_classes_go_by_name(tmp_path: Path) -> None:
         tiny_data.coco(data, images, categories, split=split)
     for split, wanted in (("swapped", [2, 1]), ("fewer", [2])):
         line = arguments(data, tmp_path / "out", "--split", "learnt", "--test-split", split)
-        config = coco.command.parse("coco", "", coco.SCALES, line)
-        read = coco.read(config)
+        read = prepared(coco, line)
         assert read.test.classes == ("__background__", "person", "dog")
         assert [target["labels"].tolist() for target in read.test.targets] == [wanted] * 3
         assert read.test.left_out == {"class that is not learnt": ["cat"]}
@@ -177,3 +176,11 @@ def changed(config: Any, name: str, value: Any) -> Any:
     """A config with one field changed, by its dotted name."""
     head, _, rest = name.partition(".")
     return replace(config, **{head: changed(getattr(config, head), rest, value) if rest else value})
+
+
+@pytest.mark.parametrize("trainer", [coco, voc, voc_person, gmu_kitchen, voc_segmentation])
+def test_missing_data_is_told_before_faulty_weights(tmp_path: Path, trainer: Any) -> None:
+    line = f"--data {tmp_path / 'nowhere'} --output {tmp_path / 'out'}"
+    with pytest.raises(SystemExit, match=f"error: {tmp_path / 'nowhere'}") as stopped:
+        trainer.main([*line.split(), "--target.weights", "absent.pth"])
+    assert "\n" not in str(stopped.value)

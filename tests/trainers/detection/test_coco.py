@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from detection.tiny_runs import arguments, person
+from detection.tiny_runs import arguments, person, prepared
 from tests.data import tiny_data
 from trainers import coco
 from trainers.detection.drawn import observed
@@ -22,7 +22,7 @@ def test_pictures_without_objects_are_learnt_from(
     tiny_data.coco(tmp_path / "data", images)
     line = arguments(tmp_path / "data", tmp_path / "out", "--names", "person")
     line += ["--ways", "matched", "context"]
-    data = coco.read(coco.command.parse("coco", "", coco.SCALES, line))
+    data = prepared(coco, line)
     shown = [len(target["labels"]) for target in data.scenes.real.targets]
     assert shown == [1, 0, 0, 1, 1, 0, 1, 1]
     assert data.test.names == ["04.jpg", "09.jpg"]
@@ -56,9 +56,7 @@ def test_coco(tmp_path: Path, own: bool) -> None:
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert list(results["ap"]["random_hard"]["per_class"]) == ["dog", "person"]
     assert (results["config"]["points"], results["ignored"]) == (101, "crowd")
-    config = coco.command.parse("coco", "", coco.SCALES, arguments(
-        tmp_path / "data", tmp_path / "out", *line))  # fmt: skip
-    data = coco.read(config)
+    data = prepared(coco, arguments(tmp_path / "data", tmp_path / "out", *line))
     assert data.test.names == ["04.jpg", "09.jpg"]
     assert len(data.scenes.real) == 8
     assert not {name.split("/")[0] for name in data.scenes.cutouts.names} & set(data.test.names)

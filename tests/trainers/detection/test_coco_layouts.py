@@ -9,7 +9,7 @@ import pytest
 
 from compositor.data.read import layouts
 from compositor.files import DataError
-from detection.tiny_runs import arguments, person
+from detection.tiny_runs import arguments, person, prepared
 from tests.data import tiny_data
 from trainers import coco as trainer
 from trainers.config import ConfigError
@@ -68,7 +68,7 @@ def test_a_yolo_set_of_one_split_needs_no_option(tmp_path: Path) -> None:
     content = "train: images/train\nval: images/train\nnames: [dog]\n"
     tiny_data.yolo(tmp_path / "data", pictures, content)
     line = arguments(tmp_path / "data", tmp_path / "out")
-    data = trainer.read(trainer.command.parse("coco", "", trainer.SCALES, line))
+    data = prepared(trainer, line)
     assert data.test.names == ["images/train/4.jpg", "images/train/9.jpg"]
     assert (len(data.scenes.real), len(data.scenes.cutouts)) == (8, 8)
     assert "YOLO train instances of" in data.scenes.cutouts.source
@@ -92,8 +92,7 @@ def test_the_trainer_reads_what_a_user_names(tmp_path: Path, where: str) -> None
     pixels = np.dstack([tiny_data.picture(90, 120), alpha])
     tiny_data.save(tmp_path / "objects" / "person" / "x.png", pixels)
     line += ["--names", "person", "--cutouts", tmp_path / "objects"]
-    data = trainer.read(trainer.command.parse("coco", "", trainer.SCALES, arguments(
-        folder, tmp_path / "out", *map(str, line))))  # fmt: skip
+    data = prepared(trainer, arguments(folder, tmp_path / "out", *map(str, line)))
     assert data.scenes.real.names == ["a.jpg", "b.jpg"]
     assert data.test.names == ["c.jpg"]
     assert data.scenes.cutouts.names == ["person/x.png"]

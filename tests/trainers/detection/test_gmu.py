@@ -9,7 +9,7 @@ import torch
 from compositor.data.read import bigbird, folder
 from compositor.scenes.placement import Range, Visibility
 from compositor.scenes.random_placement import PlacementRules
-from detection.tiny_runs import arguments
+from detection.tiny_runs import arguments, prepared
 from tests.data import tiny_data
 from trainers import gmu_kitchen
 
@@ -36,8 +36,7 @@ def test_gmu_kitchens_stand_in_is_called_so(
         tiny_data.save(tmp_path / "grounds" / f"{n}.jpg", tiny_data.picture(60, 80, n))
     where = f"--objects {tmp_path / 'objects'} --backgrounds {tmp_path / 'grounds'} --stand-in"
     line = arguments(tmp_path, tmp_path / "out", *where.split(), "--plain-backgrounds")
-    config = gmu_kitchen.command.parse("gmu", "", gmu_kitchen.SCALES, line)
-    data = gmu_kitchen.read(config)
+    data = prepared(gmu_kitchen, line)
     assert data.sources["test"].startswith("stand-in for GMU Kitchen: ")
     assert data.test.classes == ("__background__", "cup", "pear")
     assert (len(data.scenes.real), len(data.test)) == (6 * 4, 3 * 4)
@@ -50,11 +49,11 @@ def test_gmu_kitchens_stand_in_is_called_so(
     assert len(boxes) > 12
     assert (boxes[:, 2:] > boxes[:, :2]).all()
     # Made once.
-    again = gmu_kitchen.read(config)
+    again = prepared(gmu_kitchen, line)
     assert again.test.folder == data.test.folder
     # Another photograph makes other scenes.
     tiny_data.save(tmp_path / "grounds" / "1.jpg", tiny_data.picture(60, 80, 9))
-    changed = gmu_kitchen.read(config)
+    changed = prepared(gmu_kitchen, line)
     assert changed.test.folder != data.test.folder
     assert changed.fingerprints["test"] != data.fingerprints["test"]
 

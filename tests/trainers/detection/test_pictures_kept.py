@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from compositor.files import DataError
-from detection.tiny_runs import arguments, people, person
+from detection.tiny_runs import arguments, people, person, prepared
 from tests.data import tiny_data
 from trainers import coco, voc_person
 from trainers.detection import experiment
@@ -16,8 +16,7 @@ from trainers.detection.sources import Data
 
 def voc(folder: Path, count: int = 12) -> Data:
     people(folder, count)
-    line = arguments(folder, folder / "out")
-    return voc_person.read(voc_person.command.parse("voc", "", voc_person.SCALES, line))
+    return prepared(voc_person, arguments(folder, folder / "out"))
 
 
 def test_a_seeds_pictures_are_the_same_and_grow(tmp_path: Path) -> None:
@@ -60,7 +59,7 @@ def test_backgrounds_show_no_picture_that_is_left_out(tmp_path: Path) -> None:
     images: dict[str, Any] = {f"{n:02}.jpg": [person(10 + n)] for n in range(9)}
     tiny_data.coco(tmp_path / "data", images | {f"empty{n}.jpg": [] for n in range(3)})
     line = arguments(tmp_path / "data", tmp_path / "out")
-    data = coco.read(coco.command.parse("coco", "", coco.SCALES, line)).of(9, 0)
+    data = prepared(coco, line).of(9, 0)
     scenes = data.scenes
     assert set(scenes.backgrounds.names) == set(scenes.real.names)
     assert len(scenes.real) == len(scenes.backgrounds) == 9

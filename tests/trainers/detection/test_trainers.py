@@ -180,7 +180,8 @@ def test_the_ablation_turns_its_switches_one_by_one(
     def read(config: voc_person.PersonConfig) -> Any:
         sources = {"test": f"clean-up {config.clean_up}"}
         test = SimpleNamespace(ignored="difficult")
-        return SimpleNamespace(sources=sources, test=test, tell=lambda folder: None)
+        data = SimpleNamespace(sources=sources, test=test, tell=lambda folder: None)
+        return SimpleNamespace(prepare=lambda config: data)
 
     monkeypatch.setattr(experiment, "DetectionRun", Noted)
     for name in ("draw", "leave"):
@@ -223,8 +224,11 @@ def test_the_ablation_by_its_command(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_user_can_put_right_is_one_line(tmp_path: Path, more: str, message: str) -> None:
+    """And is told before anything is decoded."""
+    people(tmp_path)
     with pytest.raises(SystemExit, match=f"error: .*{message}"):
         voc_person.main(arguments(tmp_path, tmp_path / "out", *more.split()))
+    assert not (tmp_path / "prepared").exists()
 
 
 @pytest.mark.parametrize(

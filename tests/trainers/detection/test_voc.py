@@ -9,10 +9,11 @@ import pytest
 import torch
 from checkpoints import same, state
 
-from detection.tiny_runs import arguments
+from detection.tiny_runs import arguments, prepared
 from tests.data import tiny_data
 from trainers import voc
 from trainers.config import ConfigError
+from trainers.detection.sources import Data
 
 
 def animals(folder: Path) -> None:
@@ -43,8 +44,8 @@ def line(tmp_path: Path, *more: str) -> list[str]:
     return [*arguments(tmp_path / "VOCdevkit", tmp_path / "out", *sets), *more]
 
 
-def read(tmp_path: Path, *more: str) -> voc.Data:
-    return voc.read(voc.command.parse("voc", "", voc.SCALES, line(tmp_path, *more)))
+def read(tmp_path: Path, *more: str) -> Data:
+    return prepared(voc, line(tmp_path, *more))
 
 
 def test_all_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.data import tiny_data
 from trainers.detection import run as phases
+from trainers.detection.sources import Data
 
 TINY = (
     "--scale small --cpu --judged 4 --size 112 112 --seeds 0 --cycles 1 --images-per-cycle 3 "
@@ -38,6 +39,12 @@ def person(x: float = 30) -> dict[str, Any]:
 def arguments(data: Path, output: Path, *more: str) -> list[str]:
     line = f"{TINY} --data {data} --output {output} --cache {output.parent / 'prepared'}"
     return [*line.split(), *more]
+
+
+def prepared(trainer: Any, line: list[str]) -> Data:
+    """The data that a command line of a trainer names."""
+    config = trainer.command.parse("trainer", "", trainer.SCALES, line)
+    return trainer.read(config).prepare(config)
 
 
 def watch_tests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:

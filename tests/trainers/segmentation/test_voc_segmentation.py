@@ -137,7 +137,7 @@ def test_the_light_network_takes_its_own_weights_and_a_fifth_is_held_out(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("--data nowhere", "annotates no object of a class"),
+        ("--data nowhere", "nowhere/VOC2012/ImageSets/Main/train.txt: is missing, as is Segm"),
         ("--names zebra", "has class 'zebra', wanted VOC's"),
         (
             "--target.network ssd300_vgg16",
