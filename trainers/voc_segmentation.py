@@ -27,7 +27,8 @@ DESCRIPTION = """Composites for a segmentation network on data in Pascal VOC's l
 --data is a folder with VOC2012/ and the like, each with JPEGImages/, Annotations/,
 SegmentationClass/, SegmentationObject/ and ImageSets/Segmentation/. Objects are cut out using their
 masks, or come from --cutouts, and are pasted on --backgrounds, or on the data's own pictures. T is
-tested by the mean IoU of its classes, the background's among them.
+tested by the mean IoU of its classes, the background's among them. trainers.predict segments
+pictures with the model.pt that it leaves.
 
 Repeat the command to resume a run that was stopped. --scale NAME comes first and sets the defaults
 below: full (the default), small (small pictures and light networks, for a CPU) or quick (the same

@@ -70,7 +70,8 @@ def draw(
                 axes.text(0, 0, f"{every[row - 1][number]:.2f}", va="top", **LABEL)
     labels = sorted(shown - {0, VOID})
     colours = [Patch(color=COLOURS[n] / 255, label=test.classes[n]) for n in labels]
-    figure.legend(handles=colours, loc="outside lower center", ncols=8, fontsize="small")
+    style = {"fontsize": "small", "frameon": False, "borderaxespad": 0}
+    figure.legend(handles=colours, loc="outside lower center", ncols=8, **style)
     figure.suptitle(
         f"{title}: the IoU rose on {(change > 0).sum()} and fell on {(change < 0).sum()} of "
         f"{len(change)} images, of which these changed most",

@@ -14,7 +14,7 @@ from detection.tiny_runs import arguments, watch_tests
 from PIL import Image
 
 from compositor.files import DataError
-from trainers import voc_segmentation
+from trainers import segmentation, voc_segmentation
 from trainers.detectors import load
 from trainers.segmentation.networks import MEAN, STD
 from trainers.segmentation.pictures import NAMES, VOID, Segmentations
@@ -92,6 +92,8 @@ def test_it_leaves_every_file_and_torchvision_tells_what_the_run_told(
     assert torch.equal(found, torch.stack([one["classes"] for one in wanted]).long())
     assert model["trained_on"]["iou"] == results["cycles"]["synthesizer"]["0"][1]["iou"]["mean"]
     weights = str(output / "models/synthesizer-seed0/model.pt")
+    ours = segmentation.load(weights).predict(images)
+    assert torch.equal(torch.stack([one["classes"] for one in ours]).long(), found)
     with pytest.raises(DataError, match=rf"{weights}: holds no detector .* got '{NETWORK}'"):
         load(weights)
     # It is learnt from, too, and by more classes.
