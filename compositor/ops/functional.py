@@ -202,11 +202,11 @@ def _autocast(
     foreground: Tensor, mask: Tensor | None, background: Tensor, theta: Tensor
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
     """Under autocast, convert the images to their widest dtype and theta to at least float32."""
+    if not under_autocast(foreground.device):
+        return foreground, mask, background, theta
     given = (foreground, background, theta, *(() if mask is None else (mask,)))
     # The checks that follow refuse anything but floating-point tensors.
     if not all(isinstance(t, Tensor) and t.is_floating_point() for t in given):
-        return foreground, mask, background, theta
-    if not under_autocast(foreground.device):
         return foreground, mask, background, theta
     widest = torch.promote_types(foreground.dtype, background.dtype)
     if mask is not None:

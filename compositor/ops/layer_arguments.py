@@ -30,10 +30,12 @@ def picture(name: str, value: object) -> Tensor:
 
 def autocast(background: Any, foreground: Any, mask: Any) -> tuple[Any, Any, Any]:
     """Under autocast, the floating-point images in their widest dtype; all else as it is."""
+    if not (isinstance(background, Tensor) and functional.under_autocast(background.device)):
+        return background, foreground, mask
     groups = [[g] if isinstance(g, Tensor) else g for g in (background, foreground, mask)]
     images = [i for group in groups if isinstance(group, Sequence) for i in group]
     images = [i for i in images if isinstance(i, Tensor) and i.is_floating_point()]
-    if not images or not functional.under_autocast(images[0].device):
+    if not images:
         return background, foreground, mask
     widest = images[0].dtype
     for image in images:
@@ -68,8 +70,8 @@ def cutouts(
             f"mask: got {_counted(mask)}, wanted {_counted(foreground)}, as foreground is"
         )
     for number, (colours, cover) in enumerate(zip(foregrounds, masks, strict=True)):
-        (number_of, _, *size), (covers, _, *wanted) = colours.shape, cover.shape
-        if number_of != covers or size != wanted:
+        count, _, height, width = colours.shape
+        if cover.shape != (count, 1, height, width):
             name = "mask" if isinstance(mask, Tensor) else f"mask[{number}]"
             raise ValueError(
                 f"{name}: got {tuple(cover.shape)}, wanted the size and number of"
@@ -100,11 +102,11 @@ def _stacks(
         # One look at what is right, which is most: a scene has many cut-outs.
         if (
             isinstance(one, Tensor)
-            and one.dim() == 3
             and one.dtype == dtype
             and one.device == device
-            and one.shape[0] == channels
-            and 0 not in one.shape
+            and len(size := one.shape) == 3
+            and size[0] == channels
+            and 0 not in size
         ):
             stacks.append(one.unsqueeze(0))
             continue

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from compositor import triton
 from compositor.ops import chain, reference, registration, schemas
@@ -75,16 +74,6 @@ class _Arguments:
         return values
 
 
-def _nothing_active(given: Sequence[Any]) -> bool:
-    """Whether no gradient is recorded and no tangent may be there."""
-    if forward_ad._current_level >= 0:
-        return False
-    if not torch.is_grad_enabled():
-        return True
-    listed = (one for value in given for one in (value if isinstance(value, list) else (value,)))
-    return not any(isinstance(one, Tensor) and one.requires_grad for one in listed)
-
-
 def _refuse(what: str) -> Callable[..., Any]:
     def rule(*args: Any) -> Any:
         raise RuntimeError(f"compositor.render {what}")
@@ -129,14 +118,7 @@ def _register(
         arguments = _Arguments(given)
         return Render.apply(arguments, *arguments.spread(given))
 
-    def differentiable_if_needed(*given: Any) -> Any:
-        # A third of the time of a small scene, where there is nothing to record (measured).
-        if _nothing_active(given):
-            with torch._C._AutoDispatchBelowAutograd():
-                return op(*given)
-        return differentiable(*given)
-
-    _library.impl(name, differentiable_if_needed, "Autograd")
+    _library.impl(name, registration.recorded_if_needed(op, differentiable), "Autograd")
     _library.impl(name, differentiable, "FuncTorchDynamicLayerFrontMode")
     return op
 

@@ -18,6 +18,7 @@ from torch._functorch.pyfunctorch import (
     retrieve_current_functorch_interpreter,
 )
 from torch._subclasses.functional_tensor import FunctorchFunctionalizeAPI
+from torch.autograd import forward_ad
 
 from compositor import triton
 from compositor.ops import forward_mode, reference, schemas
@@ -73,6 +74,20 @@ def _no_second_derivatives(ctx: Any, *grads: Any) -> Any:
     raise RuntimeError(
         "compositor.blend has no second derivatives: call backward without create_graph=True"
     )
+
+
+def recorded_if_needed(op: Any, record: Callable[..., Any]) -> Callable[..., Any]:
+    """An op's rule for autograd: ``record`` makes a call of it that can be differentiated."""
+
+    def rule(*args: Any) -> Any:
+        tangents = forward_ad._current_level >= 0  # there may be some
+        if tangents or (torch.is_grad_enabled() and torch._C._any_requires_grad(*args)):
+            return record(*args)
+        # To record nothing takes a third of a small picture's time (measured).
+        with torch._C._AutoDispatchBelowAutograd():
+            return op(*args)
+
+    return rule
 
 
 def _vmap_rule(op: Any) -> Callable[..., Any]:
@@ -138,7 +153,7 @@ def _register(
             outputs = op(*functional.unwrap_tensors(args))
         return functional.wrap_tensors(outputs)
 
-    _library.impl(name, Blend.apply, "Autograd")
+    _library.impl(name, recorded_if_needed(op, Blend.apply), "Autograd")
     _library.impl(name, under_transforms, "FuncTorchDynamicLayerFrontMode")
 
 
