@@ -81,8 +81,9 @@ class LayerList {
 
   // Waits for a device that has them: an index out of range must not go unseen.
   static Tensor on_host(const Tensor& tensor, ScalarType type) {
+    if (tensor.is_cpu()) return dense(tensor, type);
     const torch::stable::Device host(torch::headeronly::DeviceType::CPU);
-    return torch::stable::contiguous(torch::stable::to(torch::stable::to(tensor, type), host));
+    return dense(torch::stable::to(tensor, host), type);
   }
 
   std::vector<int64_t> indices(const Tensor& tensor, int64_t end, const char* name) const {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <vector>
 
 #include "affine_map.h"
 #include "view.h"
@@ -43,6 +44,24 @@ inline View view_of(const Tensor& tensor) {
 
 inline View view_of(const std::optional<Tensor>& tensor) {
   return tensor ? view_of(*tensor) : View{};
+}
+
+// A tensor's numbers of a type, contiguous; as they are if they can be, since a conversion costs a
+// microsecond even where it does nothing.
+inline Tensor dense(const Tensor& tensor, ScalarType type) {
+  const bool right = tensor.scalar_type() == type;
+  const Tensor converted = right ? tensor : torch::stable::to(tensor, type);
+  return converted.is_contiguous() ? converted : torch::stable::contiguous(converted);
+}
+
+// The numbers of a float32 or float64 tensor on the host; PyTorch takes longer to convert a few.
+inline std::vector<double> doubles(const Tensor& tensor) {
+  const Tensor from = dense(tensor, tensor.scalar_type());
+  const auto copy = [&](const auto* numbers) {
+    return std::vector<double>(numbers, numbers + from.numel());
+  };
+  return from.scalar_type() == ScalarType::Float ? copy(from.const_data_ptr<float>())
+                                                 : copy(from.const_data_ptr<double>());
 }
 
 // The sizes of one call; checks that its arguments fit together.

@@ -36,8 +36,7 @@ constexpr int64_t kCachedBytes = int64_t{8} << 20;
 struct Arguments {
   Shapes shapes;
   BlendParams params;
-  std::vector<double> taps;
-  Tensor theta;
+  std::vector<double> taps, theta;
 
   Arguments(const Tensor& foreground, const std::optional<Tensor>& mask, const Tensor& background,
             const Tensor& theta_given, double threshold, double sigma, int64_t radius,
@@ -45,13 +44,13 @@ struct Arguments {
       : shapes(foreground, mask, background, theta_given, radius) {
     const bool wide = scalar_of(foreground) == Scalar::kFloat64;
     taps = gaussian_taps(sigma, radius, wide ? 53 : 24);
-    theta = torch::stable::contiguous(torch::stable::to(theta_given, ScalarType::Double));
+    theta = doubles(theta_given);
     params.size = shapes.size;
     params.channels = shapes.channels;
     params.foreground = view_of(foreground);
     params.mask = view_of(mask);
     params.background = view_of(background);
-    params.theta = theta.const_data_ptr<double>();
+    params.theta = theta.data();
     params.taps = taps.data();
     params.radius = static_cast<int>(radius);
     params.threshold = threshold;

@@ -1,9 +1,8 @@
 // One image of a task: its planes, its map, and the row buffers. Included once per instruction set.
 
 struct Buffer {
-  explicit Buffer(size_t bytes)
-      : data(static_cast<char*>(::operator new(bytes, std::align_val_t(64)))) {}
-  ~Buffer() { ::operator delete(data, std::align_val_t(64)); }
+  explicit Buffer(size_t bytes) : data(static_cast<char*>(::operator new(bytes))) {}
+  ~Buffer() { ::operator delete(data); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   char* data;

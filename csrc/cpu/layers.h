@@ -26,6 +26,7 @@ class Layers {
       fill_tones(gain, background, 1.0, 1.0, 0, "gain");
       fill_tones(bias, background, 0.0, one, count() * channels_, "bias");
     }
+    layers_.reserve(count());
     for (int64_t l : list_.order()) {
       const CutOut& cut_out = list_.cut_outs()[list_.source()[l]];
       const std::vector<double>& taps = list_.taps()[list_.taps_of()[l]];
@@ -33,7 +34,7 @@ class Layers {
       layer.size = {cut_out.h, cut_out.w, background.size(2), background.size(3)};
       layer.foreground = cut_out.foreground;
       layer.mask = cut_out.mask;
-      layer.theta = theta_.const_data_ptr<double>() + 6 * l;
+      layer.theta = theta_.data() + 6 * l;
       layer.number = static_cast<int32_t>(l);
       layer.radius = static_cast<int>(
           reach_of(layer.theta, layer.size, static_cast<int64_t>(taps.size()) - 1));
@@ -102,10 +103,6 @@ class Layers {
   }
 
  private:
-  static Tensor doubles(const Tensor& tensor) {
-    return torch::stable::contiguous(torch::stable::to(tensor, ScalarType::Double));
-  }
-
   void fill_tones(const std::optional<Tensor>& given, const Tensor& background, double otherwise,
                   double unit, int64_t at, const char* name) {
     const int64_t numbers = count() * channels_;
@@ -114,14 +111,13 @@ class Layers {
       return;
     }
     LayerList::check_numbers(*given, {count(), channels_}, background, name);
-    const Tensor values = doubles(*given);
-    const double* from = values.const_data_ptr<double>();
-    for (int64_t k = 0; k < numbers; ++k) tones_[at + k] = from[k] * unit;
+    const std::vector<double> values = doubles(*given);
+    for (int64_t k = 0; k < numbers; ++k) tones_[at + k] = values[k] * unit;
   }
 
   const LayerList list_;
   const int64_t channels_;
-  const Tensor theta_;
+  const std::vector<double> theta_;
   RenderParams params_{};
   std::vector<double> tones_;  // gains, then biases
   std::vector<Layer> layers_;
