@@ -6,6 +6,7 @@ from pathlib import Path
 
 from compositor.data.cleanup import CleanUp
 from compositor.data.read import folder, joining, voc
+from compositor.data.read.voc_xml import read_objects
 from compositor.data.records import Cutout, Photograph, Records, Skip
 from trainers.config import ConfigError
 from trainers.detection import command
@@ -74,7 +75,7 @@ def _shown(root: Path, tested: Records[Photograph]) -> Iterator[tuple[str, list[
     for record in tested.records:
         image, annotation, *_ = record.files
         try:
-            _, objects = voc.read_objects(annotation, record.name)
+            _, objects = read_objects(annotation, record.name)
         except Skip:  # counted when it was loaded
             continue
         found = [(one.kind, one.box, one.difficult) for one in objects]

@@ -13,6 +13,7 @@ from torchvision.datasets import VOCDetection, VOCSegmentation
 from compositor.data.cleanup import CleanUp
 from compositor.data.labels import Instance, LabelledPicture, decode
 from compositor.data.read import voc as reader
+from compositor.data.read.voc_xml import read_objects
 from compositor.data.records import BACKGROUND, Skip
 from compositor.data.write import voc
 from compositor.files import DataError
@@ -138,7 +139,7 @@ def test_fractions_grow_to_whole_pixels(tmp_path: Path) -> None:
     first = labelled.pictures(tmp_path / "shard")[0]
     only = dataclasses.replace(first, instances=(Instance(1, (0.25, 3.0, 4.5, 39.5), None, 155),))
     voc.write(tmp_path / "voc", [only], labelled.CLASSES)
-    _, ((_, _, box, _),) = reader.read_objects(root(tmp_path) / "Annotations" / "000004.xml", "it")
+    _, ((_, _, box, _),) = read_objects(root(tmp_path) / "Annotations" / "000004.xml", "it")
     assert box == (0, 3, 5, 40)
 
 

@@ -5,20 +5,19 @@ SegmentationObject, ImageSets/{Main, Segmentation}}``. Boxes in the files are 1-
 the last pixel; here they are 0-based and exclude it.
 """
 
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compositor.data import images
 from compositor.data.cleanup import DEFAULT, CleanUp
+from compositor.data.read.voc_xml import read_objects
 from compositor.data.records import (
     BACKGROUND,
-    Box,
     Cutout,
     Found,
     Photograph,
@@ -26,29 +25,13 @@ from compositor.data.records import (
     Records,
     Skip,
 )
-from compositor.files import DataError, lines, number, there
+from compositor.files import DataError, lines, there
 
 WHERE = "unpack VOCtrainval and VOCtest there, from host.robots.ox.ac.uk/pascal/VOC"
 VOID = 255
 """The border between objects in ``SegmentationObject``, which belongs to neither."""
 Set = tuple[str, str]
 """A year and an image set, such as ("2007", "trainval")."""
-
-
-class Object(NamedTuple):
-    """An object in a VOC XML.
-
-    Attributes:
-        name: Its image's name, and its position in the XML.
-        kind: Its class.
-        box: 0-based and exclusive; None if the file has no valid box.
-        difficult: Whether it is neither right nor wrong to find.
-    """
-
-    name: str
-    kind: str
-    box: Box | None
-    difficult: bool
 
 
 def photographs(
@@ -198,37 +181,6 @@ def _numbered(segmentation: Path, name: str) -> tuple[NDArray[Any], list[int]]:
     if not numbers and (indices == VOID).any():
         numbers = [VOID]  # a mask of two levels, 0 and 255
     return indices, numbers
-
-
-def read_objects(path: Path, name: str) -> tuple[tuple[int, int] | None, list[Object]]:
-    """Read a VOC XML: the image's size (H, W), or None if not given, and the objects.
-
-    Raises:
-        Skip: The file is missing or is not such XML.
-    """
-    if not there(path):
-        raise Skip("missing .xml file", name)
-    try:
-        root = ElementTree.parse(path).getroot()
-    except PermissionError:
-        raise Skip(".xml file without permission to read it", name) from None
-    except (ElementTree.ParseError, ValueError, LookupError, OSError):
-        raise Skip("broken .xml file", name) from None
-    height, width = (number(root.findtext(f"size/{side}")) for side in ("height", "width"))
-    objects = []
-    for position, element in enumerate(root.iter("object"), 1):
-        x1, y1, x2, y2 = (
-            number(element.findtext(f"bndbox/{s}")) for s in ("xmin", "ymin", "xmax", "ymax")
-        )
-        box = None
-        if x1 is not None and y1 is not None and x2 is not None and y2 is not None:
-            box = (x1 - 1, y1 - 1, x2, y2)
-        kind = element.findtext("name", "").strip()
-        difficult = number(element.findtext("difficult")) == 1
-        objects.append(Object(f"{name}/object {position}", kind, box, difficult))
-    # Tools that do not know the size may write 0 or -1.
-    size = (int(height), int(width)) if height and width and min(height, width) > 0 else None
-    return size, objects
 
 
 def _load_cutouts(
