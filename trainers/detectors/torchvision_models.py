@@ -59,9 +59,12 @@ class TorchvisionTarget(TrainableDetector):
 
 
 class SSDTarget(TorchvisionTarget, TellingDetector):
-    """Any of torchvision's SSDs."""
+    """Any of torchvision's SSDs, with negatives from pictures without objects too."""
 
     network: SSD
+
+    def loss(self, images: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
+        return self.loss_by_object(images, targets)[0]
 
     def loss_by_object(
         self, images: Sequence[Tensor], targets: Sequence[Target]
@@ -72,12 +75,14 @@ class SSDTarget(TorchvisionTarget, TellingDetector):
         def compute_loss(targets: Any, outputs: Any, anchors: Any, matched: Any) -> Any:
             columns = (targets, outputs["bbox_regression"], outputs["cls_logits"], anchors, matched)
             parts.extend(_object_losses(network, *one) for one in zip(*columns, strict=True))
-            return SSD.compute_loss(network, targets, outputs, anchors, matched)
+            losses = SSD.compute_loss(network, targets, outputs, anchors, matched)
+            losses["negatives"] = _negatives(network, outputs["cls_logits"], torch.stack(matched))
+            return losses
 
         # torchvision's forward calls this with all that its losses are computed from.
         vars(network)["compute_loss"] = compute_loss
         try:
-            return self.loss(images, targets), parts
+            return super().loss(images, targets), parts
         finally:
             del vars(network)["compute_loss"]
 
@@ -141,6 +146,22 @@ def _object_losses(
     places = smooth_l1_loss(regression[own], wanted, reduction="none").sum(1)
     classes = cross_entropy(logits[own], target["labels"][objects], reduction="none")
     return mean_by_object(places + classes, objects, len(target["boxes"]))
+
+
+def _negatives(network: SSD, logits: Tensor, matches: Tensor) -> Tensor:
+    """SSD's loss () of pictures without objects, of which torchvision takes no negatives.
+
+    Each gives as many as there are to one positive.
+
+    Args:
+        network: The SSD.
+        logits: (N, n, C).
+        matches: (N, n) int64, the object that each default box matched; -1: none.
+    """
+    positive = matches >= 0
+    losses = -logits[~positive.any(1)].log_softmax(2)[..., 0]
+    hardest = losses.topk(int(network.neg_to_pos_ratio), 1).values
+    return hardest.sum() / positive.sum().clamp_min(1)
 
 
 def _plain(name: str, **options: Any) -> nn.Module:
