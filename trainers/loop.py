@@ -30,16 +30,20 @@ COLLAPSED = 0.3
 """Below this spread, relative to that of random placement, placements are hardly more than one."""
 
 
-def told_of_collapse(spread: float) -> str:
-    """What a summary ends with if S's placements have collapsed.
+def warnings(missing: int, spread: float) -> str:
+    """What the line on a cycle ends with if it went badly.
 
     Args:
-        spread: Standard deviation of the placements, relative to that of random ones.
+        missing: How many images the cycle lacks of those it was to add.
+        spread: Standard deviation of S's placements, relative to that of random ones.
     """
-    if spread >= COLLAPSED:
-        return ""
-    part = f"{100 * spread:.0f} % of random placement's spread"
-    return f"; warning: placements have collapsed ({part})"
+    told = ""
+    if missing:
+        told += f"; warning: {missing} fewer were found than wanted"
+    if spread < COLLAPSED:
+        part = f"{100 * spread:.0f} % of random placement's spread"
+        told += f"; warning: placements have collapsed ({part})"
+    return told
 
 
 class NonFiniteError(RuntimeError):

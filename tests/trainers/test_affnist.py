@@ -99,13 +99,23 @@ def test_a_collapse_is_told(
     tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """S starts at one placement, and stays there."""
-    still = ("--synthesizer.gain", "0", "--synthesizer.learning-rate", "0")
+    still = ("--synthesizer.gain", "0", "--synthesizer.learning-rate", "0", "--margin", "-1")
     command.main(arguments(tiny_mnist, tmp_path, "--ways", "synthesizer", "random", *still))
     printed = capsys.readouterr().out
     told = "images added; warning: placements have collapsed (0 % of random placement's spread)"
     assert re.findall(rf"^(\w+), seed 0, cycle 1/\d: .*{re.escape(told)}$", printed, re.M) == [
         "synthesizer"
     ]
+
+
+def test_what_a_cycle_lacks_is_told(
+    tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No image is hard by a margin of 1."""
+    command.main(arguments(tiny_mnist, tmp_path, "--ways", "random_hard", "--margin", "1"))
+    printed = capsys.readouterr().out
+    told = ", 0 images added; warning: 10 fewer were found than wanted\n"
+    assert printed.count(told) == 2
 
 
 def test_logs_hold_what_tells_a_collapse(tiny_mnist: Path, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def curve(path: Path, results: dict[str, Any]) -> None:
             if spread:
                 low, high = accuracy - np.array(spread), accuracy + np.array(spread)
                 panel.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
-    most = max(points[-1][0] for points in results["curve"].values())
+    most = max(1, *(points[-1][0] for points in results["curve"].values()))
     for way, points in results["paper"]["points"].items():
         near = [point for point in points if point[0] <= most * 1.1]
         far = [f"{y:.0f} % at {x}" for x, y in points if x > most * 1.1]

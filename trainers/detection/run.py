@@ -41,7 +41,7 @@ from trainers.detection.timing import Clock
 from trainers.detection.ways import RULES, Way
 from trainers.detectors.base import training_loss, training_loss_by_object
 from trainers.draws import seed_all
-from trainers.loop import Loop, told_of_collapse
+from trainers.loop import Loop, warnings
 
 
 class DetectionRun(Loop):
@@ -165,10 +165,11 @@ class DetectionRun(Loop):
     def summary(self) -> str:
         """One line on the last cycle."""
         last = self.history[-1]
+        missing = last.get("search", {}).get("shortfall", 0)
         return (
             f"{self.doing(len(self.history) - 1)}: {self.task.told(last[self.task.measure])}, "
             f"{last['added']} composites added"
-            f"{told_of_collapse(last.get('synthesizer', {}).get('spread', 1.0))}"
+            f"{warnings(missing, last.get('synthesizer', {}).get('spread', 1.0))}"
         )
 
     def _train_synthesizer(self) -> None:

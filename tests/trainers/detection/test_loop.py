@@ -202,8 +202,10 @@ def test_a_collapse_is_told(tmp_path: Path) -> None:
 
 
 def test_nothing_is_hard_for_a_target_that_is_sure(tmp_path: Path) -> None:
-    record = DetectionRun(config(tmp_path, hard=0.0), "random_hard", 0, data()).run(1)[1]
+    run = DetectionRun(config(tmp_path, hard=0.0), "random_hard", 0, data())
+    record = run.run(1)[1]
     assert record["added"] == 0
+    assert run.summary().endswith("0 composites added; warning: 5 fewer were found than wanted")
     assert record["search"]["shortfall"] == 5
     assert record["search"]["passes"] > 0
 
