@@ -51,7 +51,7 @@ class Config:
     """A picture, or a folder of them."""
     annotations: Path | None = None
     """A file in COCO's format that lists pictures in --images, or in a folder in it, such as the
-    test.json that trainers.voc and trainers.coco leave."""
+    test.json that trainers.train leaves."""
     against: Path | None = None
     """Another model.pt whose recall is told beside the model's; needs --annotations."""
     threshold: float = 0.5

@@ -9,13 +9,12 @@ from typing import Literal
 from tyro.conf import Suppress
 
 from compositor import _command
-from compositor.data.read import folder
-from compositor.data.read import voc as layout
-from trainers import voc
+from compositor.data.read import folder, voc
+from compositor.files import DataError
 from trainers.detection import command, experiment
 from trainers.detection.average_precision import Points
 from trainers.detection.config import ContextConfig, RenewalConfig, TargetConfig
-from trainers.detection.own import OwnConfig, held_out, part, under
+from trainers.detection.own import OwnConfig, hold_out, splits, under
 from trainers.detection.scales import clean_up, scales
 from trainers.detection.sources import Sources
 from trainers.segmentation import pictures
@@ -57,11 +56,6 @@ class SegmentationConfig(OwnConfig):
     output: Path = Path("runs/voc_segmentation")
     data: Path = Path("VOCdevkit")
     """Folder of the VOC20xx folders."""
-    learn: tuple[str, ...] = ("2012-train",)
-    """Sets to learn from and to cut objects out of: 2012-train is ImageSets/Segmentation/train.txt
-    of VOC2012."""
-    test: tuple[str, ...] = ()
-    """Sets to test on; none: hold out a fifth of the pictures to learn from."""
     ways: tuple[
         Literal[
             "baseline",
@@ -88,11 +82,6 @@ class SegmentationConfig(OwnConfig):
     context: Suppress[ContextConfig] = field(default_factory=ContextConfig)
     renewal: Suppress[RenewalConfig] = field(default_factory=RenewalConfig)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        voc.check_sets("learn", self.learn or ("",))
-        voc.check_sets("test", self.test)
-
 
 FULL = SegmentationConfig()
 SCALES = {"full": FULL} | {
@@ -116,21 +105,22 @@ class SegmentedSources(Sources):
 
 def read(config: SegmentationConfig) -> SegmentedSources:
     """List the data that a config names."""
-    root, learn = config.data, voc.sets(config.learn)
-    names = config.names or tuple(layout.kinds(root, learn))
+    root, sets = voc.listed(config.data, "Segmentation")
+    known = {"-".join(one): one for one in sets}
+    if not known:
+        raise DataError(f"{config.data}: has no VOC20xx with ImageSets/Segmentation in it")
+    learn, test = ([known[name] for name in each] for each in splits(config, list(known)))
+    names = config.names or tuple(voc.kinds(root, learn))
     learnt = pictures.photographs(root, learn, names)
     objects = (
-        voc.cut_out(root, learn, names, clean_up(config))
+        voc.cutouts(root, learn, names, clean_up(config))
         if config.cutouts is None
         else folder.cutouts(config.cutouts, names, clean_up(config))
     )
-    if config.test:
-        tested = pictures.photographs(root, voc.sets(config.test), names)
+    if test:
+        tested = pictures.photographs(root, test, names)
     else:
-        apart = held_out(learnt)
-        tested, learnt = part(learnt, apart, True), part(learnt, apart, False)
-        if config.cutouts is None:
-            objects = part(objects, apart, False)
+        learnt, objects, tested = hold_out(learnt, objects, config.cutouts is None)
     return SegmentedSources(learnt, objects, tested, under(config))
 
 

@@ -195,7 +195,7 @@ def test_masks_and_boxes_that_have_no_counterpart(tmp_path: Path) -> None:
     (found,) = cut(tmp_path, [("person", box, 0)], {})
     assert found.reason == "no instance in the mask"
     (found,) = cut(tmp_path, [("dog", box, 0)], {1: rectangle(*SIZE, box)})
-    assert found.reason == "no person annotated"
+    assert found.reason == "no object of the classes"
     (tmp_path / "VOC2007" / "SegmentationObject" / "1.png").unlink()
     (found,) = cut(tmp_path, [("person", box, 0)], None)
     assert found.reason == "missing .png file"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from compositor.selection import detector
 from tests.data import tiny_data
 from tests.trainers.detectors import own
-from trainers import coco, predict, voc
+from trainers import predict, train
 from trainers.detectors import TrainableDetector, TrainedDetector, build, load, model_file, onnx
 from trainers.detectors.model_file import Model
 
@@ -221,7 +221,7 @@ def test_what_a_run_left_has_the_ap_that_it_reported(
                     one["segmentation"] = [[2 * side for side in one["segmentation"][0]]]
     file.write_text(json.dumps(content))
     line = ("--ways", "baseline", "--target.network", f"{own.__name__}:detector")
-    coco.main(arguments(tmp_path / "data", tmp_path / "out", *line, "--names", "person"))
+    train.main(arguments(tmp_path / "data", tmp_path / "out", *line, "--names", "person"))
     same_ap(tmp_path, tmp_path / "data" / "images", capsys)
 
 
@@ -237,8 +237,17 @@ def test_so_it_has_on_a_voc_set(tmp_path: Path, capsys: pytest.CaptureFixture[st
     sets = {"Main_train": names[:6], "Segmentation_train": names[:6], "Main_val": names[6:]}
     tiny_data.voc_sets(root, **sets)
     line = ("--ways", "baseline", "--target.network", f"{own.__name__}:detector")
-    line += ("--learn", "2012-train", "--test", "2012-val", "--names", "dog", "--points", "101")
-    voc.main(arguments(tmp_path / "data", tmp_path / "out", *line))
+    line += (
+        "--split",
+        "2012-train",
+        "--test-split",
+        "2012-val",
+        "--names",
+        "dog",
+        "--points",
+        "101",
+    )
+    train.main(arguments(tmp_path / "data", tmp_path / "out", *line))
     same_ap(tmp_path, tmp_path / "data", capsys)
 
 
@@ -251,7 +260,7 @@ def test_so_it_has_on_a_set_of_yolo(tmp_path: Path, capsys: pytest.CaptureFixtur
     tiny_data.yolo(tmp_path / "data", pictures | {"images/val/empty.jpg": None})
     line = ("--ways", "baseline", "--target.network", f"{own.__name__}:detector")
     line += ("--split", "train", "--test-split", "val")
-    coco.main(arguments(tmp_path / "data", tmp_path / "out", *line, "--names", "dog"))
+    train.main(arguments(tmp_path / "data", tmp_path / "out", *line, "--names", "dog"))
     data = json.loads((tmp_path / "out" / "data.json").read_text())
     assert [data[part]["pictures"] for part in ("train", "cutouts", "test")] == [6, 2, 7]
     same_ap(tmp_path, tmp_path / "data", capsys)

@@ -1,6 +1,7 @@
 """What the trainers on a data set of one's own have in common."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 from compositor import files
 from compositor.data.read import folder
 from compositor.data.records import Box, Cutout, Photograph, Records
+from compositor.files import DataError
 from trainers.config import check_distinct
 from trainers.detection.config import Config, TargetConfig
 from trainers.detection.ways import Way
@@ -20,6 +22,14 @@ TARGET = TargetConfig(network="fasterrcnn_resnet50_fpn", learning_rate=1e-3, aug
 HELD_OUT = 5
 """Without a test set, one picture in so many is held out for the test."""
 Item = TypeVar("Item", Photograph, Cutout)
+SHOWN = 12
+"""Most splits that an error lists; VOC has one of each class."""
+PAIRS = (
+    (("trainval",), ("test",)),
+    (("train", "training"), ("val", "valid", "validation")),
+    (("train", "training"), ("test",)),
+)
+"""What splits to learn from and to test on are called, besides years; the first that are there."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,14 @@ class OwnConfig(Config):
     # What a detector of one's own takes, not the paper's comparison; Config explains both.
     ways: tuple[Way, ...] = ("baseline", "matched")
     seeds: tuple[int, ...] = (0,)
+    data: Path = Path("data")
+    """Folder in one of the layouts above."""
+    split: tuple[str, ...] = ()
+    """Splits to learn from; none: the only one, or the one called train, or trainval if there is a
+    test. VOC's are image sets of a year: 2007-trainval is ImageSets/*/trainval.txt of VOC2007."""
+    test_split: tuple[str, ...] = ()
+    """Splits to test on; none: the one called val or test, unless --split is given, or else a fifth
+    of the pictures, held out."""
     names: tuple[str, ...] | None = None
     """Names of the classes to detect; None: all that are annotated."""
     backgrounds: Path | None = None
@@ -43,17 +61,61 @@ class OwnConfig(Config):
             check_distinct("names", self.names)
 
 
+def splits(config: OwnConfig, found: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The splits to learn from and to test on; of the latter none: hold out a part of the first.
+
+    Args:
+        config: Names them, or leaves it to their names.
+        found: The data's.
+
+    Raises:
+        DataError: One that is named is not there, or it is not clear which to learn from.
+    """
+    learn, test = list(config.split), list(config.test_split)
+    for split in (*learn, *test):
+        if split not in found:
+            raise DataError(f"{config.data}: has no split {split!r}, only {_some(found)}")
+    if learn:
+        return learn, test
+    left = [split for split in found if split not in test]
+    if len(left) == 1:
+        return left, test
+    roles = {split: re.sub(r"[\d\W_]", "", split).lower() for split in left}
+    for pair in PAIRS:
+        learn, other = ([s for s, role in roles.items() if role in names] for names in pair)
+        if len(learn) == 1 and (test or len(other) == 1):
+            return learn, test or other
+    raise DataError(
+        f"{config.data}: has {_some(found)}; name those to learn from with --split, and those "
+        "to test on with --test-split"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if names[SHOWN:] else "")
+
+
 def under(config: OwnConfig) -> Records[Photograph] | None:
     """The pictures to paste on; None: the data's own."""
     return None if config.backgrounds is None else folder.backgrounds(config.backgrounds)
 
 
-def held_out(records: Records[Photograph]) -> set[str]:
-    """The names of the pictures that are held out for the test."""
-    return {record.name for record in records.records[HELD_OUT - 1 :: HELD_OUT]}
+def hold_out(
+    learnt: Records[Photograph], objects: Records[Cutout], own: bool
+) -> tuple[Records[Photograph], Records[Cutout], Records[Photograph]]:
+    """What is left to learn from and to cut out, and the pictures that are held out for the test.
+
+    Args:
+        learnt: All pictures.
+        objects: The cut-outs.
+        own: Whether these are cut out of the pictures.
+    """
+    names = {record.name for record in learnt.records[HELD_OUT - 1 :: HELD_OUT]}
+    left = _part(objects, names, False) if own else objects
+    return _part(learnt, names, False), left, _part(learnt, names, True)
 
 
-def part(records: Records[Item], tested: set[str], wanted: bool) -> Records[Item]:
+def _part(records: Records[Item], tested: set[str], wanted: bool) -> Records[Item]:
     """The records in ``tested`` if wanted, otherwise the others and what listing left out."""
     which = "one in" if wanted else "without one in"
     return replace(

@@ -28,8 +28,8 @@ def find(folder: Path, split: str | None = None) -> Listing:
     found = splits(folder)
     if not found:
         raise DataError(
-            f"{folder}: has none of {TRIED}; export your data as COCO or YOLO, or get COCO's from "
-            "cocodataset.org"
+            f"{folder}: has none of {TRIED}, and is no VOCdevkit; export your data as COCO or "
+            "YOLO, or get COCO's from cocodataset.org"
         )
     if split is None and len(found) > 1:
         raise DataError(f"{folder}: has {', '.join(found)}; name one of these splits")

@@ -57,12 +57,8 @@ def _cutouts(path: Path, clean_up: CleanUp) -> Records[Cutout]:
         return joining.joined(joining.distinct(listed, [file.path for file in files]))
     if sets := _voc(path, "Segmentation"):
         root, names = sets
-        return joining.joined(
-            [
-                joining.forgiving(voc.cutouts(root, names, kind, clean_up), f"no {kind} annotated")
-                for kind in voc.kinds(root, names)
-            ]
-        )
+        found = voc.cutouts(root, names, voc.kinds(root, names), clean_up)
+        return joining.forgiving(found, "empty annotation")
     _no_data_set(path)
     if bigbird.holds(path):
         return bigbird.cutouts(path, clean_up=clean_up)
@@ -143,21 +139,13 @@ def _annotated(path: Path) -> list[Listing]:
     return [layouts.find(path, split) for split in splits]
 
 
-def _voc(path: Path, task: str) -> tuple[Path, list[voc.Set]] | None:
-    """The VOCdevkit at a path and its image sets; None if there is none."""
-    root = path / "VOCdevkit" if (path / "VOCdevkit").is_dir() else path
-    if path.name.startswith("VOC") and (path / "ImageSets").is_dir():
-        root = path.parent
-    years = sorted(
-        place.name.removeprefix("VOC")
-        for place in (root.glob("VOC*") if root != path.parent else [path])
-        if (place / "ImageSets" / task).is_dir()
-    )
+def _voc(path: Path, task: voc.Task) -> tuple[Path, list[voc.Set]] | None:
+    """The VOCdevkit at a path and its image sets, each picture once; None if there is none."""
+    root, listed = voc.listed(path, task)
     sets: list[voc.Set] = []
-    for year in years:
-        names = {file.stem for file in (root / f"VOC{year}" / "ImageSets" / task).glob("*.txt")}
-        # Lists of one class, such as dog_train, repeat pictures of the whole ones.
-        whole = names & {"trainval", "train", "val", "test"}
+    for year in dict.fromkeys(year for year, _ in listed):
+        names = [name for each, name in listed if each == year]
+        whole = set(names).intersection(voc.WHOLE)
         if "trainval" in whole:
             whole -= {"train", "val"}
         sets += [(year, name) for name in sorted(whole or names)]

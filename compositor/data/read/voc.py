@@ -5,7 +5,7 @@ SegmentationObject, ImageSets/{Main, Segmentation}}``. Boxes in the files are 1-
 the last pixel; here they are 0-based and exclude it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +32,9 @@ VOID = 255
 """The border between objects in ``SegmentationObject``, which belongs to neither."""
 Set = tuple[str, str]
 """A year and an image set, such as ("2007", "trainval")."""
+Task = Literal["Main", "Segmentation"]
+WHOLE = ("trainval", "train", "val", "test")
+"""Sets of all classes; those of one, such as dog_train, repeat pictures of these."""
 
 
 def photographs(
@@ -40,7 +43,7 @@ def photographs(
     names: Sequence[str] = ("person",),
     keep_empty: bool = False,
     with_masks: bool = False,
-    task: Literal["Main", "Segmentation"] = "Main",
+    task: Task = "Main",
 ) -> Records[Photograph]:
     """List the photographs of image sets in ``ImageSets/Main``.
 
@@ -74,7 +77,7 @@ def photographs(
 def cutouts(
     folder: Path,
     sets: Sequence[Set],
-    name: str = "person",
+    names: Sequence[str] = ("person",),
     clean_up: CleanUp = DEFAULT,
 ) -> Records[Cutout]:
     """List the instance masks of image sets in ``ImageSets/Segmentation``, cleaned up.
@@ -85,12 +88,13 @@ def cutouts(
     Args:
         folder: ``VOCdevkit``.
         sets: Years and image sets, read in order.
-        name: The class to cut out, which gets label 1.
+        names: The classes to cut out, labelled from 1.
         clean_up: Decides which objects to leave out.
 
     Raises:
         DataError: A folder or an image set is missing or empty.
     """
+    labels = {known: label for label, known in enumerate(names, 1)}
     records = []
     needed = ("JPEGImages", "Annotations", "SegmentationObject")
     for year, identifier, root in _identifiers(folder, sets, "Segmentation", needed):
@@ -100,10 +104,28 @@ def cutouts(
             root / "SegmentationObject" / f"{identifier}.png",
         )
         title = f"VOC{year}/{identifier}"
-        load = partial(_load_cutouts, title, *files, name, clean_up)
+        load = partial(_load_cutouts, title, *files, labels, clean_up)
         records.append(Record(title, files, load))
-    source = f"VOC {_describe(sets)} in {folder}, instances of {name}, {clean_up}"
-    return Records(source, (BACKGROUND, name), records)
+    source = f"VOC {_describe(sets)} in {folder}, instances of {', '.join(names)}, {clean_up}"
+    return Records(source, (BACKGROUND, *names), records)
+
+
+def listed(path: Path, task: Task = "Main") -> tuple[Path, list[Set]]:
+    """Find the VOCdevkit at a path, and its image sets by year: first those of all classes.
+
+    Args:
+        path: ``VOCdevkit``, the folder that it is in, or a ``VOC20xx`` in it.
+        task: The folder in ``ImageSets``.
+    """
+    root = path / "VOCdevkit" if (path / "VOCdevkit").is_dir() else path
+    if path.name.startswith("VOC") and (path / "ImageSets").is_dir():
+        root = path.parent
+    sets: list[Set] = []
+    for place in [path] if root == path.parent else sorted(root.glob("VOC*")):
+        names = {file.stem for file in (place / "ImageSets" / task).glob("*.txt")}
+        first = sorted(names, key=lambda name: (name not in WHOLE, name))
+        sets += [(place.name.removeprefix("VOC"), name) for name in first]
+    return root, sets
 
 
 def kinds(folder: Path, sets: Sequence[Set]) -> list[str]:
@@ -149,7 +171,7 @@ def load_photograph(
         if kind in labels
     ]
     if not found and not keep_empty:
-        raise Skip("no object of the classes" if objects else "empty annotation", name)
+        raise _without_objects(objects, name)
     pixels = images.read_annotated(image, name, size, bool(found))
     if segmentation is not None:
         found = _with_masks(found, segmentation, (pixels.shape[0], pixels.shape[1]), name)
@@ -188,12 +210,12 @@ def _load_cutouts(
     image: Path,
     annotation: Path,
     segmentation: Path,
-    kind: str,
+    labels: Mapping[str, int],
     clean_up: CleanUp,
 ) -> Iterator[Cutout | Skip]:
     size, objects = read_objects(annotation, name)
-    if all(found.kind != kind for found in objects):
-        raise Skip(f"no {kind} annotated", name)
+    if all(found.kind not in labels for found in objects):
+        raise _without_objects(objects, name)
     indices, numbers = _numbered(segmentation, name)
     pixels = images.read_annotated(image, name, size or (indices.shape[0], indices.shape[1]))
     if indices.shape != pixels.shape[:2]:
@@ -206,7 +228,7 @@ def _load_cutouts(
             images.clipped(found.box, pixels, found.name)
             boxed.append(found)
         except Skip as skip:
-            if found.kind == kind:
+            if found.kind in labels:
                 yield skip
     tight = np.array([images.box_of(indices == n) for n in numbers], np.float32)
     boxes = np.array([found.box for found in boxed], np.float32).reshape(-1, 4)
@@ -215,12 +237,16 @@ def _load_cutouts(
         title = f"{name}/{n}"
         if index is None:
             yield Skip("mask without a box", title)
-        elif boxed[index].kind == kind:
+        elif (label := labels.get(boxed[index].kind)) is not None:
             mask, box = indices == n, boxed[index].box
-            yield clean_up.judge(Cutout(title, pixels, mask, 1, box))
+            yield clean_up.judge(Cutout(title, pixels, mask, label, box))
     for index, found in enumerate(boxed):
-        if found.kind == kind and index not in matches:
+        if found.kind in labels and index not in matches:
             yield Skip("no mask", found.name)
+
+
+def _without_objects(objects: Sequence[Any], name: str) -> Skip:
+    return Skip("no object of the classes" if objects else "empty annotation", name)
 
 
 def _match(tight: NDArray[np.float32], boxes: NDArray[np.float32]) -> list[int | None]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from compositor import affine
 from compositor.scenes.placement import Range, Visibility
-from detection.test_voc import animals
+from detection.test_train_voc import animals
 from detection.tiny_scenes import SIZE, Pictures, scenes
 from trainers.checkpoint import OtherRunError
 from trainers.detection import run as phases

@@ -9,7 +9,7 @@ import torch
 from compositor.files import DataError
 from detection.tiny_runs import arguments, people, person, prepared
 from tests.data import tiny_data
-from trainers import coco, voc_person
+from trainers import train, voc_person
 from trainers.detection import experiment
 from trainers.detection.sources import Data
 
@@ -59,7 +59,7 @@ def test_backgrounds_show_no_picture_that_is_left_out(tmp_path: Path) -> None:
     images: dict[str, Any] = {f"{n:02}.jpg": [person(10 + n)] for n in range(9)}
     tiny_data.coco(tmp_path / "data", images | {f"empty{n}.jpg": [] for n in range(3)})
     line = arguments(tmp_path / "data", tmp_path / "out")
-    data = prepared(coco, line).of(9, 0)
+    data = prepared(train, line).of(9, 0)
     scenes = data.scenes
     assert set(scenes.backgrounds.names) == set(scenes.real.names)
     assert len(scenes.real) == len(scenes.backgrounds) == 9

@@ -12,7 +12,7 @@ from checkpoints import same, state
 from PIL import Image
 
 from detection.tiny_runs import arguments, people, watch_tests
-from trainers import coco, gmu_kitchen, voc_person
+from trainers import gmu_kitchen, train, voc_person
 from trainers.detection import experiment
 from trainers.detection.paper import SWITCHES
 from trainers.detection.task import Task
@@ -265,5 +265,5 @@ def test_the_papers_settings_are_the_full_scales() -> None:
     assert "synthesizer_discriminator" not in kitchen.ways
     # torchvision's references: SSD's pictures are cropped and zoomed, Faster R-CNN's mirrored.
     assert full.target.augmentation == "ssd"
-    mirrored = (kitchen, coco.SCALES["full"], voc_person.SCALES["small"])
+    mirrored = (kitchen, train.SCALES["full"], voc_person.SCALES["small"])
     assert all(config.target.augmentation == "mirror" for config in mirrored)

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from detection.test_loop import TOGETHER, config, data
-from detection.test_voc import line
-from trainers import voc
+from detection.test_train_voc import line
+from trainers import train
 from trainers.detection.run import DetectionRun
 from trainers.detection.tones import Tones
 from trainers.detection.ways import Way
@@ -41,7 +41,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for way in TOGETHER:
         play(Path(sys.argv[1]), way)
-    voc.main(line(Path(sys.argv[1]) / "own"))
+    train.main(line(Path(sys.argv[1]) / "own"))
     assert not torch.distributed.is_initialized(), "left before Python ends"
 
 

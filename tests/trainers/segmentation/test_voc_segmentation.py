@@ -9,7 +9,7 @@ import pytest
 import torch
 import torchvision
 from checkpoints import same, state
-from detection.test_voc import animals
+from detection.test_train_voc import animals
 from detection.tiny_runs import arguments, watch_tests
 from PIL import Image
 
@@ -45,7 +45,7 @@ def line(tmp_path: Path, *more: str) -> list[str]:
     at = given.index("--context.steps")
     network = ("--target.network", NETWORK, "--target.weights", "none")
     del given[at : at + 6]  # T's task has no such way
-    return [*given, "--learn", "2012-train", "--test", "2012-val", *network, *more]
+    return [*given, "--split", "2012-train", "--test-split", "2012-val", *network, *more]
 
 
 def test_it_leaves_every_file_and_torchvision_tells_what_the_run_told(
@@ -119,8 +119,8 @@ def test_the_light_network_takes_its_own_weights_and_a_fifth_is_held_out(
         (listed / "train.txt").read_text() + (listed / "val.txt").read_text()
     )
     given = line(tmp_path, "--ways", "baseline", "--target.network", "lraspp_efficientnet_lite0")
-    at = given.index("--learn")
-    given[at : at + 4] = ["--learn", "2012-all"]
+    at = given.index("--split")
+    given[at : at + 4] = ["--split", "2012-all"]
     voc_segmentation.main([*given, "--target.weights", "default", "--check"])
     printed = capsys.readouterr().out
     assert "train: 4 pictures" in printed and "test: 1 pictures" in printed
@@ -139,24 +139,17 @@ def test_the_light_network_takes_its_own_weights_and_a_fifth_is_held_out(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("--data nowhere", "nowhere/VOC2012/ImageSets/Main/train.txt: is missing, as is Segm"),
+        ("--data nowhere", "nowhere: has no VOC20xx with ImageSets/Segmentation in it"),
         ("--names zebra", "has class 'zebra', wanted VOC's"),
         (
             "--target.network ssd300_vgg16",
             "target.network: got 'ssd300_vgg16', wanted one of lraspp",
         ),
         ("--target.weights no.pth", "--target.weights: got 'no.pth', wanted 'default', 'none'"),
-        ("--test 2012-none", "ImageSets/Segmentation/none.txt: is missing"),
+        ("--test-split 2012-none", "has no split '2012-none', only 2012-train, 2012-val"),
     ],
 )
 def test_what_a_user_can_put_right_is_one_line(tmp_path: Path, more: str, message: str) -> None:
     segmented(tmp_path)
     with pytest.raises(SystemExit, match=re.escape(message)):
         voc_segmentation.main(line(tmp_path, *more.split()))
-
-
-def test_a_set_is_a_year_and_a_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        voc_segmentation.main(line(tmp_path, "--test", "2012"))
-    told = " ".join(capsys.readouterr().err.replace("│", "").split())
-    assert "test: got '2012', wanted a set such as 2007-trainval" in told

@@ -11,8 +11,9 @@ from compositor.data.read import layouts
 from compositor.files import DataError
 from detection.tiny_runs import arguments, person, prepared
 from tests.data import tiny_data
-from trainers import coco as trainer
+from trainers import train
 from trainers.config import ConfigError
+from trainers.detection import own
 
 HERE = Path(".")
 
@@ -57,7 +58,7 @@ def test_the_names_that_are_tried_are_told(tmp_path: Path) -> None:
         found(tmp_path)
     assert str(caught.value).startswith(
         f"{tmp_path}: has none of annotations/instances_SPLIT.json, "
-        "SPLIT/_annotations.coco.json, result.json, data.yaml; "
+        "SPLIT/_annotations.coco.json, result.json, data.yaml, and is no VOCdevkit; "
     )
 
 
@@ -68,22 +69,23 @@ def test_a_yolo_set_of_one_split_needs_no_option(tmp_path: Path) -> None:
     content = "train: images/train\nval: images/train\nnames: [dog]\n"
     tiny_data.yolo(tmp_path / "data", pictures, content)
     line = arguments(tmp_path / "data", tmp_path / "out")
-    data = prepared(trainer, line)
+    data = prepared(train, line)
     assert data.test.names == ["images/train/4.jpg", "images/train/9.jpg"]
     assert (len(data.scenes.real), len(data.scenes.cutouts)) == (8, 8)
     assert "YOLO train instances of" in data.scenes.cutouts.source
 
 
-@pytest.mark.parametrize("where", ["split", "files", "beside"])
+@pytest.mark.parametrize("where", ["split", "neither", "files", "beside"])
 def test_the_trainer_reads_what_a_user_names(tmp_path: Path, where: str) -> None:
     folder = tmp_path / "data"
     made(folder, "train/_annotations.coco.json", "train", ("a.jpg", "b.jpg"))
     made(folder, "test/_annotations.coco.json", "test", ("c.jpg",))
-    train, test = (folder / split for split in ("train", "test"))
-    files = [train / "_annotations.coco.json", test / "_annotations.coco.json"]
+    learnt, test = (folder / split for split in ("train", "test"))
+    files = [learnt / "_annotations.coco.json", test / "_annotations.coco.json"]
     line = {
         "split": ["--split", "train", "--test-split", "test"],
-        "files": ["--annotations", files[0], "--images", train, "--test-annotations", files[1],
+        "neither": [],
+        "files": ["--annotations", files[0], "--images", learnt, "--test-annotations", files[1],
                   "--test-images", test],
         "beside": ["--annotations", files[0], "--test-annotations", files[1]],
     }[where]  # fmt: skip
@@ -92,11 +94,50 @@ def test_the_trainer_reads_what_a_user_names(tmp_path: Path, where: str) -> None
     pixels = np.dstack([tiny_data.picture(90, 120), alpha])
     tiny_data.save(tmp_path / "objects" / "person" / "x.png", pixels)
     line += ["--names", "person", "--cutouts", tmp_path / "objects"]
-    data = prepared(trainer, arguments(folder, tmp_path / "out", *map(str, line)))
+    data = prepared(train, arguments(folder, tmp_path / "out", *map(str, line)))
     assert data.scenes.real.names == ["a.jpg", "b.jpg"]
     assert data.test.names == ["c.jpg"]
     assert data.scenes.cutouts.names == ["person/x.png"]
     assert data.scenes.cutouts.classes == data.scenes.real.classes == data.test.classes
+
+
+@pytest.mark.parametrize(
+    ("found", "given", "wanted"),
+    [
+        ("instances", "", "instances /"),
+        ("train2017 val2017", "", "train2017 / val2017"),
+        ("test train valid", "", "train / valid"),
+        ("test train", "", "train / test"),
+        ("2007-test 2007-train 2007-trainval 2007-val", "", "2007-trainval / 2007-test"),
+        ("Train Validation extra", "", "Train / Validation"),
+        ("train val", "--split train", "train /"),
+        ("train val", "--test-split train", "val / train"),
+        ("extra test train val", "--test-split test", "train / test"),
+        ("a b c", "--split c a", "c a /"),
+        ("a b", "--split a --test-split b", "a / b"),
+        ("a b", "", "has a, b; name those to learn from with --split, and those to test on with"),
+        ("train1 train2 val", "", "has train1, train2, val; name those"),
+        ("train val1 val2", "", "has train, val1, val2; name those"),
+        ("a b c", "--test-split a", "has a, b, c; name those"),
+        ("a b", "--split c", "has no split 'c', only a, b"),
+        (" ".join(f"s{n}" for n in range(14)), "", ", s10, s11 and 2 more; name those"),
+    ],
+)
+def test_which_splits_are_which(found: str, given: str, wanted: str) -> None:
+    config = train.command.parse("train", "", train.SCALES, given.split())
+    try:
+        learn, test = own.splits(config, found.split())
+    except DataError as error:
+        assert str(error).startswith("data: has ") and wanted in str(error)
+    else:
+        assert f"{' '.join(learn)} / {' '.join(test)}".strip() == wanted
+
+
+def test_splits_of_listings_are_not_put_together(tmp_path: Path) -> None:
+    for split in ("a", "b"):
+        made(tmp_path, f"{split}/_annotations.coco.json", split, (f"{split}.jpg",))
+    with pytest.raises(SystemExit, match="split: got a b, wanted one, since only VOC's can be put"):
+        train.main(arguments(tmp_path, tmp_path / "out", "--split", "a", "b"))
 
 
 @pytest.mark.parametrize(
@@ -109,14 +150,17 @@ def test_the_trainer_reads_what_a_user_names(tmp_path: Path, where: str) -> None
             {"test_images": HERE},
             "test_images: got ., wanted it only together with test_annotations",
         ),
-        ({"annotations": HERE, "split": "x"}, "split: got x, wanted this or annotations, not both"),
         (
-            {"test_annotations": HERE, "test_split": "x"},
+            {"annotations": HERE, "split": ("x",)},
+            "split: got x, wanted this or annotations, not both",
+        ),
+        (
+            {"test_annotations": HERE, "test_split": ("x",)},
             "test_split: got x, wanted this or test_annotations, not both",
         ),
     ],
 )
 def test_options_that_exclude_each_other(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        replace(trainer.FULL, **options)
+        replace(train.FULL, **options)
     assert str(caught.value) == message

@@ -1,4 +1,4 @@
-"""``python -m trainers.voc`` on tiny data of two classes, in VOC's layout."""
+"""``python -m trainers.train`` on tiny data of two classes, in VOC's layout."""
 
 import json
 import re
@@ -11,8 +11,7 @@ from checkpoints import same, state
 
 from detection.tiny_runs import arguments, prepared
 from tests.data import tiny_data
-from trainers import voc
-from trainers.config import ConfigError
+from trainers import train
 from trainers.detection.sources import Data
 
 
@@ -40,19 +39,19 @@ def animals(folder: Path) -> None:
 
 
 def line(tmp_path: Path, *more: str) -> list[str]:
-    sets = ("--learn", "2012-train", "--test", "2012-val")
+    sets = ("--split", "2012-train", "--test-split", "2012-val")
     return [*arguments(tmp_path / "VOCdevkit", tmp_path / "out", *sets), *more]
 
 
 def read(tmp_path: Path, *more: str) -> Data:
-    return prepared(voc, line(tmp_path, *more))
+    return prepared(train, line(tmp_path, *more))
 
 
 def test_all_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     animals(tmp_path)
     given = line(tmp_path)
     at = given.index("--seeds")
-    voc.main([*given[:at], *given[at + 2 :]])
+    train.main([*given[:at], *given[at + 2 :]])
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert {way: list(runs) for way, runs in results["cycles"].items()} == {
         "baseline": ["0"],
@@ -70,7 +69,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path) -> No
     animals(tmp_path)
     given = line(tmp_path, "--ways", "matched", "--output")
     for name, cycles in (("whole", "2"), ("parts", "1"), ("parts", "2")):
-        voc.main([*given, str(tmp_path / name), "--cycles", cycles])
+        train.main([*given, str(tmp_path / name), "--cycles", cycles])
     name = "checkpoints/seed0/matched.pt"
     assert same(state(tmp_path / "whole" / name), state(tmp_path / "parts" / name))
 
@@ -104,7 +103,7 @@ def test_a_run_with_cutouts_from_elsewhere(tmp_path: Path) -> None:
     animals(tmp_path)
     folder = alpha(tmp_path / "objects", "dog", "cat")
     more = ("--cutouts", str(folder), "--pictures", "2", "--ways", "random")
-    voc.main(line(tmp_path, *more))
+    train.main(line(tmp_path, *more))
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["cycles"]["random"]["0"][1]["added"] == 3
 
@@ -134,9 +133,27 @@ def test_one_class_on_other_backgrounds(tmp_path: Path) -> None:
     assert data.scenes.cutouts.labels.tolist() == [1] * 3
 
 
-@pytest.mark.parametrize(("field", "given"), [("learn", "trainval"), ("test", "-val")])
-def test_sets_are_named_by_year_and_list(field: str, given: str) -> None:
-    with pytest.raises(
-        ConfigError, match=f"{field}: got '{given}', wanted a set such as 2007-trainval"
-    ):
-        voc.VOCConfig(**{field: (given,)})
+def test_of_a_set_alone_a_fifth_is_held_out(tmp_path: Path) -> None:
+    """The set is a user's own; what is held out gives no cut-out."""
+    animals(tmp_path)
+    sets = tmp_path / "VOCdevkit" / "VOC2012" / "ImageSets"
+    for task in ("Main", "Segmentation"):
+        (sets / task / "mine.txt").write_text("".join(f"2012_{n}\n" for n in range(5)))
+    given = arguments(tmp_path / "VOCdevkit", tmp_path / "out", "--split", "2012-mine")
+    data = prepared(train, given)
+    assert data.scenes.real.names == [f"VOC2012/2012_{n}" for n in range(4)]
+    assert data.test.names == ["VOC2012/2012_4"]
+    assert {name.rpartition("/")[0] for name in data.scenes.cutouts.names} == set(
+        data.scenes.real.names
+    )
+    listed = json.loads((tmp_path / "out" / "test.json").read_text())
+    assert [image["file_name"] for image in listed["images"]] == ["VOC2012/JPEGImages/2012_4.jpg"]
+
+
+@pytest.mark.parametrize("place", ["", "VOCdevkit", "VOCdevkit/VOC2012"])
+def test_sets_that_are_called_train_and_val_need_not_be_named(tmp_path: Path, place: str) -> None:
+    animals(tmp_path)
+    data = prepared(train, arguments(tmp_path / place, tmp_path / "out"))
+    named = read(tmp_path)
+    assert data.scenes.real.names == named.scenes.real.names
+    assert data.test.names == named.test.names

@@ -8,7 +8,7 @@ import pytest
 
 from detection.tiny_runs import arguments, person, prepared
 from tests.data import tiny_data
-from trainers import coco
+from trainers import train
 from trainers.detection.drawn import observed
 from trainers.detection.scenes import Scenes
 
@@ -22,7 +22,7 @@ def test_pictures_without_objects_are_learnt_from(
     tiny_data.coco(tmp_path / "data", images)
     line = arguments(tmp_path / "data", tmp_path / "out", "--names", "person")
     line += ["--ways", "matched", "context"]
-    data = prepared(coco, line)
+    data = prepared(train, line)
     shown = [len(target["labels"]) for target in data.scenes.real.targets]
     assert shown == [1, 0, 0, 1, 1, 0, 1, 1]
     assert data.test.names == ["04.jpg", "09.jpg"]
@@ -34,7 +34,7 @@ def test_pictures_without_objects_are_learnt_from(
     seen, wanted = vars(observed(scenes)), vars(observed(alone))
     assert all(seen[name].tolist() == wanted[name].tolist() for name in seen)
 
-    coco.main(line)
+    train.main(line)
     printed = capsys.readouterr().out
     assert "train: 8 pictures; objects: person 5; left out: 0\n" in printed
     assert "train: 3 of the pictures show no object\n" in printed
@@ -52,11 +52,11 @@ def test_coco(tmp_path: Path, own: bool) -> None:
     tiny_data.coco(tmp_path / "other", {f"{n}.jpg": [] for n in range(2)})
     more = () if own else ("--backgrounds", str(tmp_path / "other" / "images"))
     line = ("--ways", "random_hard", "--names", "dog", "person", *more)
-    coco.main(arguments(tmp_path / "data", tmp_path / "out", *line))
+    train.main(arguments(tmp_path / "data", tmp_path / "out", *line))
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert list(results["ap"]["random_hard"]["per_class"]) == ["dog", "person"]
     assert (results["config"]["points"], results["ignored"]) == (101, "crowd")
-    data = prepared(coco, arguments(tmp_path / "data", tmp_path / "out", *line))
+    data = prepared(train, arguments(tmp_path / "data", tmp_path / "out", *line))
     assert data.test.names == ["04.jpg", "09.jpg"]
     assert len(data.scenes.real) == 8
     assert not {name.split("/")[0] for name in data.scenes.cutouts.names} & set(data.test.names)
