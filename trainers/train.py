@@ -27,10 +27,11 @@ DESCRIPTION = """A detector for your own data, with composites and without.
 
 --data is a folder in the layout of COCO (annotations/instances_SPLIT.json and images/), Roboflow
 (SPLIT/_annotations.coco.json beside the pictures), Label Studio (result.json and images/), YOLO
-(data.yaml, which names the splits, images/ and labels/) or Pascal VOC (VOC2007/ and the like, each
-with JPEGImages/, Annotations/ and ImageSets/Main/), or YOLO's data file itself. Alternatively
---annotations and --images name a COCO file and its folder. Objects are cut out using their masks,
-or come from --cutouts, and are pasted on --backgrounds, or on the data's own pictures."""
+(data.yaml, which names the splits, images/ and labels/), Pascal VOC (VOC2007/ and the like, each
+with JPEGImages/, Annotations/ and ImageSets/Main/) or LabelImg (an XML file beside each picture,
+perhaps in a folder a split), or YOLO's data file itself. Alternatively --annotations and --images
+name a COCO file and its folder. Objects are cut out using their masks, or come from --cutouts, and
+are pasted on --backgrounds, or on the data's own pictures."""
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
-"""Finds the annotations of a data set, laid out as by COCO, Roboflow, Label Studio or YOLO."""
+"""Finds the annotations of a data set, as COCO, Roboflow, Label Studio, YOLO or LabelImg lay it
+out."""
 
 from pathlib import Path
 
-from compositor.data.read import coco_file, yolo
+from compositor.data.read import coco_file, xml_folder, yolo
 from compositor.data.read.listing import Listing
 from compositor.files import DataError
 
 ROBOFLOW = "_annotations.coco.json"
 LABEL_STUDIO = "result.json"
-TRIED = f"annotations/instances_SPLIT.json, SPLIT/{ROBOFLOW}, {LABEL_STUDIO}, data.yaml"
+TRIED = f"annotations/instances_SPLIT.json, SPLIT/{ROBOFLOW}, {LABEL_STUDIO}, data.yaml, .xml files"
 
 
 def find(folder: Path, split: str | None = None) -> Listing:
@@ -18,7 +19,8 @@ def find(folder: Path, split: str | None = None) -> Listing:
         folder: Holds ``annotations/instances_SPLIT.json`` with the pictures in ``images/SPLIT``,
             ``images`` or ``SPLIT`` (COCO); or ``SPLIT/_annotations.coco.json`` with the pictures
             beside it (Roboflow); or ``result.json`` and ``images``, the split "result" (Label
-            Studio); or ``data.yaml``, or is that file, by whatever name (YOLO).
+            Studio); or ``data.yaml``, or is that file, by whatever name (YOLO); or VOC's XML files
+            as :mod:`compositor.data.read.xml_folder` finds them (LabelImg, CVAT, Roboflow).
         split: Such as "val2017"; None if the folder has only one.
 
     Raises:
@@ -39,6 +41,8 @@ def find(folder: Path, split: str | None = None) -> Listing:
     path = found[split]
     if path == yolo.file(folder):
         return yolo.read(path, [split])
+    if path.is_dir():
+        return xml_folder.read(path)
     if path.name == ROBOFLOW:
         places = [path.parent]
     elif path.name == LABEL_STUDIO:
@@ -49,7 +53,7 @@ def find(folder: Path, split: str | None = None) -> Listing:
 
 
 def splits(folder: Path) -> dict[str, Path]:
-    """The annotation files in a folder, by their splits; YOLO's has several."""
+    """The annotation files in a folder, or folders of XML, by their splits; YOLO's has several."""
     found = {
         path.stem.removeprefix("instances_"): path
         for path in sorted((folder / "annotations").glob("instances_*.json"))
@@ -60,4 +64,4 @@ def splits(folder: Path) -> dict[str, Path]:
         found.setdefault("result", folder / LABEL_STUDIO)
     if not found and (data := yolo.file(folder)):
         found = dict.fromkeys(yolo.describe(data).splits, data)
-    return found
+    return found or xml_folder.splits(folder)

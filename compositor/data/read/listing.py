@@ -1,6 +1,6 @@
 """What an annotated data set lists, and the records made of it: photographs, backgrounds, cut-outs.
 
-Readers of COCO's and YOLO's formats give a :class:`Listing`; the rest is the same for both.
+Readers of COCO's, YOLO's and VOC's formats give a :class:`Listing`; the rest is the same for all.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +19,7 @@ from compositor.data.records import (
     Box,
     Cutout,
     Found,
+    Ignored,
     Photograph,
     Record,
     Records,
@@ -79,6 +80,7 @@ class Listing:
         pictures: The pictures, in the order of their ids.
         left_out: Names of whatever could not be matched, by reason.
         format: What descriptions call it.
+        ignored: What its crowds are.
     """
 
     path: Path
@@ -87,6 +89,7 @@ class Listing:
     pictures: list[Listed]
     left_out: Mapping[str, Sequence[str]]
     format: str = "COCO"
+    ignored: Ignored = "crowd"
 
 
 def photographs(
@@ -126,7 +129,7 @@ def photographs(
     ]
     kept = "with" if keep_empty else "without"
     source = f"{listing.format} {listing.path}, {kept} empty images"
-    return Records(source, classes, records, left_out, "crowd", listing.ids)
+    return Records(source, classes, records, left_out, listing.ignored, listing.ids)
 
 
 def backgrounds(listing: Listing, without: Sequence[str] = ("person",)) -> Records[Photograph]:

@@ -50,7 +50,7 @@ def cutouts(path: Path, clean_up: CleanUp = DEFAULT) -> Records[Cutout]:
 
 
 def _cutouts(path: Path, clean_up: CleanUp) -> Records[Cutout]:
-    if files := _annotated(path):
+    if files := _annotated(path, False):
         listed = [listing.cutouts(file, clean_up=clean_up) for file in files]
         # A picture without an object to cut out is no fault: it may be a background.
         listed = [joining.forgiving(records, "empty annotation") for records in listed]
@@ -81,15 +81,15 @@ def photographs(path: Path) -> Records[Photograph]:
     """List the backgrounds of a source, with the objects that it annotates.
 
     Args:
-        path: As for :func:`cutouts`, with ``Annotations`` enough for VOC; or any folder of
-            pictures, whose objects are then unknown.
+        path: As for :func:`cutouts`, with ``Annotations`` enough for VOC, whose XML may also lie
+            beside the pictures; or any folder of pictures, whose objects are then unknown.
 
     Raises:
         DataError: There is no such path, or it holds no picture.
     """
     _exists(path)
     path = path.absolute()  # pictures may lie beside it, and its name may count
-    if files := _annotated(path):
+    if files := _annotated(path, True):
         listed = [listing.photographs(file, keep_empty=True, with_masks=True) for file in files]
         return joining.joined(joining.distinct(listed, [file.path for file in files]))
     if sets := _voc(path, "Main"):
@@ -126,9 +126,11 @@ def _has_alpha(record: Record[Cutout]) -> bool:
         return True
 
 
-def _annotated(path: Path) -> list[Listing]:
-    """What a path lists in COCO's or YOLO's format; nothing if it is in another."""
-    splits, data = layouts.splits(path), yolo.file(path)
+def _annotated(path: Path, boxes: bool) -> list[Listing]:
+    """What a path lists in COCO's or YOLO's format or, if boxes will do, in VOC's without its kit;
+    nothing if it is in another."""
+    data = yolo.file(path)
+    splits = {k: place for k, place in layouts.splits(path).items() if boxes or not place.is_dir()}
     if data and data in splits.values():
         return [yolo.read(data)]  # all splits at once, since they may share pictures
     if path.is_file():

@@ -58,7 +58,7 @@ def test_the_names_that_are_tried_are_told(tmp_path: Path) -> None:
         found(tmp_path)
     assert str(caught.value).startswith(
         f"{tmp_path}: has none of annotations/instances_SPLIT.json, "
-        "SPLIT/_annotations.coco.json, result.json, data.yaml, and is no VOCdevkit; "
+        "SPLIT/_annotations.coco.json, result.json, data.yaml, .xml files, and is no VOCdevkit; "
     )
 
 
@@ -73,6 +73,28 @@ def test_a_yolo_set_of_one_split_needs_no_option(tmp_path: Path) -> None:
     assert data.test.names == ["images/train/4.jpg", "images/train/9.jpg"]
     assert (len(data.scenes.real), len(data.scenes.cutouts)) == (8, 8)
     assert "YOLO train instances of" in data.scenes.cutouts.source
+
+
+def test_labelimgs_layout_needs_cutouts_and_no_option(tmp_path: Path) -> None:
+    """Its files have boxes alone; what is difficult is ignored, as in VOC."""
+    for split, count in (("train", 3), ("valid", 2)):
+        for n in range(count):
+            tiny_data.save(tmp_path / "data" / split / f"{n}.jpg", tiny_data.picture(90, 120))
+            objects = [("cup", (10.0, 20, 50, 70), int(n == 1)), ("mug", (60.0, 20, 110, 80), 0)]
+            tiny_data.voc_xml(tmp_path / "data" / split / f"{n}.xml", objects[: 2 - n], (90, 120))
+    line = arguments(tmp_path / "data", tmp_path / "out")
+    with pytest.raises(SystemExit, match="no object of cup, mug has a mask .* as --cutouts"):
+        train.main(line)
+    pixels = tiny_data.picture(90, 120)
+    alpha = tiny_data.rectangle(90, 120, (20, 10, 80, 80)).astype(np.uint8) * 255
+    for name in ("cup", "mug"):
+        tiny_data.save(tmp_path / "objects" / name / "x.png", np.dstack([pixels, alpha]))
+    data = prepared(train, [*line, "--cutouts", str(tmp_path / "objects")])
+    assert data.scenes.classes == ("__background__", "cup", "mug")
+    assert [target["labels"].tolist() for target in data.scenes.real.targets] == [[1, 2], [1], []]
+    assert data.test.names == ["0.jpg", "1.jpg"]
+    assert [target["ignore"].tolist() for target in data.test.targets] == [[False] * 2, [True]]
+    assert data.test.ignored == "difficult"
 
 
 @pytest.mark.parametrize("where", ["split", "neither", "files", "beside"])
