@@ -1,6 +1,7 @@
 """What the command lines of the generator and of the trainers have in common."""
 
 import argparse
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -32,13 +33,18 @@ def parse(
     chooser.add_argument(option, dest="preset", choices=presets, default=next(iter(presets)))
     chosen, rest = chooser.parse_known_args(arguments)
     default = presets[chosen.preset]
-    return tyro.cli(
-        type(default),
-        prog=f"python -m {program}",
-        description=description,
-        default=default,
-        args=rest,
-    )
+    try:
+        return tyro.cli(
+            type(default),
+            prog=f"python -m {program}",
+            description=description,
+            default=default,
+            args=rest,
+        )
+    except BrokenPipeError:  # head, or a pager that was left, has read enough of the help
+        # Python flushes what is left when it ends, which would fail too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise SystemExit(0) from None
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The command: what it writes, read back; one line for what a user gets wrong."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -170,3 +171,12 @@ def test_without_the_extra_one_line_says_so() -> None:
     assert last == (
         "ModuleNotFoundError: compositor.data needs pycocotools: pip install 'compositor[data]'"
     )
+
+
+def test_a_pager_may_leave_before_the_help_ends() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "compositor.generate", "--help"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
