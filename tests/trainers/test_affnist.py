@@ -262,6 +262,8 @@ def test_presets() -> None:
     assert command.parse([]) == FIGURE7
     assert command.parse(["--preset", "table1", "--cycles", "3"]) == replace(TABLE1, cycles=3)
     assert TABLE1.target.network == "deep"
+    deep = command.parse(["--preset", "deep"])
+    assert (deep.ways, deep.data, deep.target.iterations) == (("renewed",), TABLE1.data, 10_000)
     assert TABLE1.data.validation_digits == 5000
 
 

@@ -257,6 +257,20 @@ TABLE1 = Config(
     data=DataConfig(validation_digits=5000),
     target=TargetConfig(network="deep", late_cycle=2, mnist_iterations=800, iterations=800),
 )
+DEEP = replace(
+    TABLE1,
+    output=Path("runs/affnist-deep"),
+    ways=("renewed",),
+    max_passes=400_000,
+    target=replace(
+        TABLE1.target,
+        learning_rate=0.05,
+        late_learning_rate=0.005,
+        late_cycle=1,
+        iterations=10_000,
+        averaged=5_000,
+    ),
+)
 TINY = replace(
     FIGURE7,
     output=Path("runs/affnist-tiny"),
@@ -277,4 +291,10 @@ ABLATION = replace(
     ways=("renewed", "renewed_at_random"),
     renewal=RenewalConfig(margins=(0.05, -0.5, 0.5), blocks=(20, 5, 100)),
 )
-PRESETS = {"figure7": FIGURE7, "table1": TABLE1, "ablation": ABLATION, "tiny": TINY}
+PRESETS = {
+    "figure7": FIGURE7,
+    "table1": TABLE1,
+    "deep": DEEP,
+    "ablation": ABLATION,
+    "tiny": TINY,
+}
