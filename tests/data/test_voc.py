@@ -252,3 +252,41 @@ def test_an_image_set_that_is_no_text_is_an_error(kit: Path) -> None:
     (kit / "VOC2007" / "ImageSets" / "Main" / "trainval.txt").write_bytes(b"\xff\xfe000005\n")
     with pytest.raises(DataError, match="trainval.txt: cannot be read as text"):
         voc.photographs(kit, SETS)
+
+
+def test_the_lists_of_a_class_are_no_sets(kit: Path) -> None:
+    """As CVAT leaves them beside a set of any name; my_default is a set of one's own."""
+    lists = kit / "VOC2007" / "ImageSets" / "Main"
+    (lists / "default.txt").write_text("000005\n")
+    (lists / "dog_default.txt").write_text("000005  1\n")
+    (lists / "my_default.txt").write_text("000005\n")
+    _, found = voc.listed(kit / "VOC2007")
+    assert [name for _, name in found] == ["test", "trainval", "default", "my_default"]
+
+
+def test_sets_that_overlap_give_each_picture_once(kit: Path) -> None:
+    both = [("2007", "test"), ("2007", "trainval")]
+    names = [record.name for record in voc.photographs(kit, both).records]
+    assert names == ["VOC2007/000005", "VOC2007/000007", "VOC2007/000009"]
+
+
+def test_names_with_spaces_are_quoted(kit: Path) -> None:
+    """By CVAT; and the pictures may have other suffixes than VOC's."""
+    old = kit / "VOC2007"
+    (old / "JPEGImages" / "000005.jpg").rename(old / "JPEGImages" / "a photo 1.png")
+    (old / "Annotations" / "000005.xml").rename(old / "Annotations" / "a photo 1.xml")
+    (old / "ImageSets" / "Main" / "default.txt").write_text('"a photo 1"\n')
+    (found,) = items(voc.photographs(kit, [("2007", "default")]))
+    assert isinstance(found, Photograph)
+    assert found.name == "VOC2007/a photo 1"
+
+
+@pytest.mark.parametrize("place", ["VOC2007", ""])
+def test_a_kit_that_is_the_working_folder(
+    kit: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(kit / place)
+    root, sets = voc.listed(Path("."))
+    assert root == kit
+    assert ("2007", "trainval") in sets
+    assert len(voc.photographs(root, sets[:1])) == 1

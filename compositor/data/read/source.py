@@ -8,6 +8,7 @@ from compositor.data.read import (
     bigbird,
     coco_file,
     folder,
+    image_sets,
     joining,
     layouts,
     listing,
@@ -15,6 +16,7 @@ from compositor.data.read import (
     voc,
     yolo,
 )
+from compositor.data.read.image_sets import Task
 from compositor.data.read.listing import Listing
 from compositor.data.records import Cutout, Photograph, Record, Records, Skip
 from compositor.data.write import checks
@@ -141,13 +143,13 @@ def _annotated(path: Path, boxes: bool) -> list[Listing]:
     return [layouts.find(path, split) for split in splits]
 
 
-def _voc(path: Path, task: voc.Task) -> tuple[Path, list[voc.Set]] | None:
+def _voc(path: Path, task: Task) -> tuple[Path, list[voc.Set]] | None:
     """The VOCdevkit at a path and its image sets, each picture once; None if there is none."""
     root, listed = voc.listed(path, task)
     sets: list[voc.Set] = []
     for year in dict.fromkeys(year for year, _ in listed):
         names = [name for each, name in listed if each == year]
-        whole = set(names).intersection(voc.WHOLE)
+        whole = set(names).intersection(image_sets.WHOLE)
         if "trainval" in whole:
             whole -= {"train", "val"}
         sets += [(year, name) for name in sorted(whole or names)]

@@ -5,16 +5,19 @@ SegmentationObject, ImageSets/{Main, Segmentation}}``. Boxes in the files are 1-
 the last pixel; here they are 0-based and exclude it.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compositor.data import images
 from compositor.data.cleanup import DEFAULT, CleanUp
+from compositor.data.read import image_sets
+from compositor.data.read.image_sets import Task
 from compositor.data.read.voc_xml import read_objects
 from compositor.data.records import (
     BACKGROUND,
@@ -25,16 +28,13 @@ from compositor.data.records import (
     Records,
     Skip,
 )
-from compositor.files import DataError, lines, there
+from compositor.files import DataError, there
 
 WHERE = "unpack VOCtrainval and VOCtest there, from host.robots.ox.ac.uk/pascal/VOC"
 VOID = 255
 """The border between objects in ``SegmentationObject``, which belongs to neither."""
 Set = tuple[str, str]
 """A year and an image set, such as ("2007", "trainval")."""
-Task = Literal["Main", "Segmentation"]
-WHOLE = ("trainval", "train", "val", "test")
-"""Sets of all classes; those of one, such as dog_train, repeat pictures of these."""
 
 
 def photographs(
@@ -61,7 +61,7 @@ def photographs(
     classes = (BACKGROUND, *names)
     records = []
     for year, identifier, root in _identifiers(folder, sets, task, ("JPEGImages", "Annotations")):
-        image = root / "JPEGImages" / f"{identifier}.jpg"
+        image = _picture(root, identifier)
         annotation = root / "Annotations" / f"{identifier}.xml"
         name = f"VOC{year}/{identifier}"
         segmentation = root / "SegmentationObject" / f"{identifier}.png"
@@ -99,7 +99,7 @@ def cutouts(
     needed = ("JPEGImages", "Annotations", "SegmentationObject")
     for year, identifier, root in _identifiers(folder, sets, "Segmentation", needed):
         files = (
-            root / "JPEGImages" / f"{identifier}.jpg",
+            _picture(root, identifier),
             root / "Annotations" / f"{identifier}.xml",
             root / "SegmentationObject" / f"{identifier}.png",
         )
@@ -111,20 +111,20 @@ def cutouts(
 
 
 def listed(path: Path, task: Task = "Main") -> tuple[Path, list[Set]]:
-    """Find the VOCdevkit at a path, and its image sets by year: first those of all classes.
+    """Find the VOCdevkit at a path, and its image sets by year, of all classes, the usual first.
 
     Args:
         path: ``VOCdevkit``, the folder that it is in, or a ``VOC20xx`` in it.
         task: The folder in ``ImageSets``.
     """
+    path = Path(os.path.abspath(path))  # its name counts, and . has none
     root = path / "VOCdevkit" if (path / "VOCdevkit").is_dir() else path
     if path.name.startswith("VOC") and (path / "ImageSets").is_dir():
         root = path.parent
     sets: list[Set] = []
     for place in [path] if root == path.parent else sorted(root.glob("VOC*")):
-        names = {file.stem for file in (place / "ImageSets" / task).glob("*.txt")}
-        first = sorted(names, key=lambda name: (name not in WHOLE, name))
-        sets += [(place.name.removeprefix("VOC"), name) for name in first]
+        year = place.name.removeprefix("VOC")
+        sets += [(year, name) for name in image_sets.names(place, task)]
     return root, sets
 
 
@@ -136,13 +136,13 @@ def kinds(folder: Path, sets: Sequence[Set]) -> list[str]:
     """
     found = set()
     for year, name in sets:
-        lists = folder / f"VOC{year}" / "ImageSets"
-        both = [lists / kind / f"{name}.txt" for kind in ("Main", "Segmentation")]
+        root = folder / f"VOC{year}"
+        both = [image_sets.file(root, task, name) for task in ("Main", "Segmentation")]
         listed = [file for file in both if file.is_file()]
         if not listed:
             raise DataError(f"{both[0]}: is missing, as is Segmentation/{name}.txt; {WHERE}")
-        for line in {line for file in listed for line in lines(file)}:
-            file = folder / f"VOC{year}" / "Annotations" / f"{line.split()[0]}.xml"
+        for each in {each for file in listed for each in image_sets.identifiers(file)}:
+            file = root / "Annotations" / f"{each}.xml"
             try:
                 found |= {one.kind for one in read_objects(file, file.stem)[1]}
             except Skip:  # counted when the picture is loaded
@@ -263,20 +263,29 @@ def _match(tight: NDArray[np.float32], boxes: NDArray[np.float32]) -> list[int |
 def _identifiers(
     folder: Path, sets: Sequence[Set], task: str, needed: Sequence[str]
 ) -> Iterator[tuple[str, str, Path]]:
+    """Years, identifiers and years' folders of what sets list, each picture once."""
+    seen: set[tuple[str, str]] = set()
     for year, image_set in sets:
         root = folder / f"VOC{year}"
         for name in needed:
             if not (root / name).is_dir():
                 raise DataError(f"{root / name}: is not a folder; {WHERE}")
-        path = root / "ImageSets" / task / f"{image_set}.txt"
+        path = image_sets.file(root, task, image_set)
         if not path.is_file():
             raise DataError(f"{path}: is missing; {WHERE}")
-        # Some lists have a second column, which says whether a class is present.
-        identifiers = dict.fromkeys(line.split()[0] for line in lines(path))
+        identifiers = image_sets.identifiers(path)
         if not identifiers:
             raise DataError(f"{path}: lists no image")
         for identifier in identifiers:
-            yield year, identifier, root
+            if (year, identifier) not in seen:
+                seen.add((year, identifier))
+                yield year, identifier, root
+
+
+def _picture(root: Path, identifier: str) -> Path:
+    """A JPEG, as VOC's are, or else a file with another suffix, as of sets in its layout."""
+    places = [root / "JPEGImages" / f"{identifier}{suffix}" for suffix in images.SUFFIXES]
+    return next(filter(there, places), places[0])
 
 
 def _describe(sets: Sequence[Set]) -> str:
