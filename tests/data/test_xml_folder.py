@@ -91,3 +91,53 @@ def test_a_folder_of_no_use(
     annotated(tmp_path / picture, tmp_path / "a.xml", *objects)
     with pytest.raises(DataError, match=f"{tmp_path}: {message}"):
         layouts.find(tmp_path)
+
+
+def names(folder: Path, split: str | None = None) -> list[str]:
+    return [picture.name for picture in layouts.find(folder, split).pictures]
+
+
+@pytest.mark.parametrize("files", ["Annotations", "annotations", "xml"])
+@pytest.mark.parametrize("pictures", ["images", "."])
+def test_a_folder_of_files_by_any_name(tmp_path: Path, files: str, pictures: str) -> None:
+    """Beside one of pictures, or beside these themselves, as LabelImg saves where it is told to."""
+    annotated(tmp_path / pictures / "a b.JPG", tmp_path / files / "a b.XML", CUP)
+    assert names(tmp_path) == [str(Path(pictures) / "a b.JPG")]
+
+
+def test_image_sets_are_splits(tmp_path: Path) -> None:
+    """As CVAT leaves them, which keeps sub-folders, and lists each class again."""
+    for name in ("a", "sub/b 1", "c"):
+        pair = tmp_path / "JPEGImages" / f"{name}.png", tmp_path / "Annotations" / f"{name}.xml"
+        annotated(*pair, CUP)
+    sets = {"Train": ['"sub/b 1"', "a", "lost"], "cup_Train": ["a  1"], "Validation": ["c"]}
+    tiny_data.voc_sets(tmp_path, **{f"Main_{name}": lines for name, lines in sets.items()})
+    assert list(layouts.splits(tmp_path)) == ["Train", "Validation"]
+    assert names(tmp_path, "Train") == ["JPEGImages/sub/b 1.png", "JPEGImages/a.png"]
+    assert names(tmp_path, "Validation") == ["JPEGImages/c.png"]
+    assert layouts.find(tmp_path, "Train").left_out == {"missing .xml file": ["lost"]}
+    # The generator takes what is annotated, once.
+    records = source.photographs(tmp_path).records
+    assert [one.name for one in records] == [f"JPEGImages/{n}.png" for n in ("a", "c", "sub/b 1")]
+
+
+def test_xml_of_other_programs_makes_no_data_set(tmp_path: Path) -> None:
+    tiny_data.save(tmp_path / "a.jpg", tiny_data.picture(90, 120))
+    (tmp_path / "annotations.xml").write_text("<?xml version='1.0'?>\n<annotations/>")
+    assert layouts.splits(tmp_path) == {}
+    assert [one.name for one in source.photographs(tmp_path).records] == ["a.jpg"]
+    annotated(tmp_path / "train" / "b.jpg", tmp_path / "train" / "b.xml", CUP)
+    assert list(layouts.splits(tmp_path)) == ["train"]
+
+
+def test_the_generator_counts_the_pictures_that_no_file_annotates(tmp_path: Path) -> None:
+    annotated(tmp_path / "some" / "a.jpg", tmp_path / "some" / "a.xml", CUP)
+    for place in ("some/b.jpg", "others/c.jpg", "others/deep/d.jpg", "e.jpg"):
+        tiny_data.save(tmp_path / place, tiny_data.picture(90, 120))
+    lost = source.photographs(tmp_path).left_out["picture without an .xml file"]
+    assert lost == ["b.jpg", "e.jpg", "others/c.jpg", "others/deep/d.jpg"]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="data: is not there$"):
+        layouts.find(tmp_path / "data")

@@ -96,7 +96,7 @@ def voc_image(
 def voc_sets(root: Path, **sets: Sequence[str]) -> None:
     """Write image sets: ``Main_trainval=["1"]`` is ``ImageSets/Main/trainval.txt``."""
     for name, identifiers in sets.items():
-        task, image_set = name.split("_")
+        task, image_set = name.split("_", 1)
         path = root / "ImageSets" / task / f"{image_set}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"{identifier}\n" for identifier in identifiers))

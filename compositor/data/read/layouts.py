@@ -9,7 +9,10 @@ from compositor.files import DataError
 
 ROBOFLOW = "_annotations.coco.json"
 LABEL_STUDIO = "result.json"
-TRIED = f"annotations/instances_SPLIT.json, SPLIT/{ROBOFLOW}, {LABEL_STUDIO}, data.yaml, .xml files"
+TRIED = (
+    f"annotations/instances_SPLIT.json, SPLIT/{ROBOFLOW}, {LABEL_STUDIO}, data.yaml, VOC's .xml "
+    "files"
+)
 
 
 def find(folder: Path, split: str | None = None) -> Listing:
@@ -27,6 +30,8 @@ def find(folder: Path, split: str | None = None) -> Listing:
         DataError: There is no such file or split, a file is not in its format, or none of its
             pictures is there.
     """
+    if not folder.exists():
+        raise DataError(f"{folder}: is not there")
     found = splits(folder)
     if not found:
         raise DataError(
@@ -42,7 +47,7 @@ def find(folder: Path, split: str | None = None) -> Listing:
     if path == yolo.file(folder):
         return yolo.read(path, [split])
     if path.is_dir():
-        return xml_folder.read(path)
+        return xml_folder.read(path, split)
     if path.name == ROBOFLOW:
         places = [path.parent]
     elif path.name == LABEL_STUDIO:
@@ -53,7 +58,8 @@ def find(folder: Path, split: str | None = None) -> Listing:
 
 
 def splits(folder: Path) -> dict[str, Path]:
-    """The annotation files in a folder, or folders of XML, by their splits; YOLO's has several."""
+    """The annotation files in a folder, or folders of XML, by their splits; YOLO's and a
+    folder of XML may have several."""
     found = {
         path.stem.removeprefix("instances_"): path
         for path in sorted((folder / "annotations").glob("instances_*.json"))

@@ -1,5 +1,6 @@
 """Finds out in which layout a path holds cut-outs or backgrounds, and reads it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from compositor.data import images
@@ -14,6 +15,8 @@ from compositor.data.read import (
     listing,
     masked,
     voc,
+    walk,
+    xml_folder,
     yolo,
 )
 from compositor.data.read.image_sets import Task
@@ -135,12 +138,32 @@ def _annotated(path: Path, boxes: bool) -> list[Listing]:
     splits = {k: place for k, place in layouts.splits(path).items() if boxes or not place.is_dir()}
     if data and data in splits.values():
         return [yolo.read(data)]  # all splits at once, since they may share pictures
+    if folders := [place for place in dict.fromkeys(splits.values()) if place.is_dir()]:
+        listings = [xml_folder.read(place) for place in folders]  # so may these
+        # Beside Annotations there may be masks.
+        annotations = folders[0].name == xml_folder.ANNOTATIONS
+        return listings if annotations else _with_unread(path, listings)
     if path.is_file():
         places = [path.parent, path.parent / "images", path.parents[1] / "images"]
         split = path.stem.removeprefix("instances_")
         places += [path.parents[1] / "images" / split, path.parents[1] / split]
         return [coco_file.read(path, places)]
     return [layouts.find(path, split) for split in splits]
+
+
+def _with_unread(path: Path, listings: list[Listing]) -> list[Listing]:
+    """The same, with the pictures elsewhere below a path as left out."""
+    read = {picture.path.parent for each in listings for picture in each.pictures}
+    unread = [
+        str(file.relative_to(path))
+        for file in walk.files(path)[0]
+        if file.suffix.lower() in images.SUFFIXES and file.parent not in read
+    ]
+    if not unread:
+        return listings
+    first, reason = listings[0], xml_folder.UNANNOTATED
+    left_out = {**first.left_out, reason: sorted({*first.left_out.get(reason, ()), *unread})}
+    return [replace(first, left_out=left_out), *listings[1:]]
 
 
 def _voc(path: Path, task: Task) -> tuple[Path, list[voc.Set]] | None:

@@ -58,7 +58,8 @@ def test_the_names_that_are_tried_are_told(tmp_path: Path) -> None:
         found(tmp_path)
     assert str(caught.value).startswith(
         f"{tmp_path}: has none of annotations/instances_SPLIT.json, "
-        "SPLIT/_annotations.coco.json, result.json, data.yaml, .xml files, and is no VOCdevkit; "
+        "SPLIT/_annotations.coco.json, result.json, data.yaml, VOC's .xml files, and is no "
+        "VOCdevkit; "
     )
 
 
