@@ -121,6 +121,17 @@ def test_image_sets_are_splits(tmp_path: Path) -> None:
     assert [one.name for one in records] == [f"JPEGImages/{n}.png" for n in ("a", "c", "sub/b 1")]
 
 
+def test_sets_without_a_list(tmp_path: Path) -> None:
+    root = tmp_path / "VOC2007"
+    annotated(root / "JPEGImages" / "a.jpg", root / "Annotations" / "a.xml", CUP)
+    (root / "ImageSets" / "Main").mkdir(parents=True)
+    assert list(layouts.splits(root)) == ["Annotations"]
+    other = root.rename(tmp_path / "other")
+    tiny_data.voc_sets(other, Main_test=[])
+    with pytest.raises(DataError, match="Main/test.txt: lists no image$"):
+        layouts.find(other)
+
+
 def test_xml_of_other_programs_makes_no_data_set(tmp_path: Path) -> None:
     tiny_data.save(tmp_path / "a.jpg", tiny_data.picture(90, 120))
     (tmp_path / "annotations.xml").write_text("<?xml version='1.0'?>\n<annotations/>")

@@ -31,7 +31,7 @@ def splits(folder: Path) -> dict[str, Path]:
     """Folders of XML by the splits that they hold: a folder, its ``Annotations``, which may hold
     several, or its sub-folders."""
     name = _name(folder)
-    if name.startswith("VOC") and (folder / "ImageSets").is_dir():
+    if name.startswith("VOC") and any(folder.glob("ImageSets/*/*.txt")):
         return {}  # of the development kit, whose image sets say what is what
     within = folder / ANNOTATIONS
     if (sets := _sets(within)) and _annotates(within, f"**/{XML}"):
@@ -70,7 +70,8 @@ def read(folder: Path, split: str | None = None) -> Listing:
     source, names = folder, list(files)
     if split in sets:
         source = image_sets.file(folder.parent, "Main", split)
-        names = image_sets.identifiers(source)
+        if not (names := image_sets.identifiers(source)):
+            raise DataError(f"{source}: lists no image")
     used: set[Path] = set()
     listed, kinds = [], set()
     for each in names:
