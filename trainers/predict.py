@@ -18,7 +18,7 @@ from torchvision.utils import draw_bounding_boxes
 
 from compositor import files
 from compositor.data.read import listing
-from compositor.files import DataError, check_writable
+from compositor.files import DataError, check_writable, there
 from trainers import detectors, inputs, segmentation
 from trainers.command import one_line
 from trainers.config import ConfigError, check_limits
@@ -175,6 +175,12 @@ def _listed(config: Config, place: Path, truth: COCO | None) -> list[Listed]:
     if truth is not None and config.annotations is not None:
         names = [image["file_name"] for image in truth.imgs.values()]
         inside = sorted(path for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
+        whole = [each for each in (place, *inside) if all(there(each / name) for name in names)]
+        if place not in whole and len(whole) > 1:  # as splits whose pictures are numbered
+            raise DataError(
+                f"images: got {place}, but {names[0]} and all others are in both {whole[0]} and "
+                f"{whole[1]}; wanted one of these"
+            )
         folder = listing.place(config.annotations, names, [place, *inside])
         return [
             Listed(image["file_name"], folder / image["file_name"], number)

@@ -199,6 +199,19 @@ def test_the_folder_with_most_of_the_names_is_taken(model: Path, tmp_path: Path)
     assert {one["image_id"] for one in found} == {1, 2}
 
 
+def test_of_two_folders_with_all_names_neither_is_taken(model: Path, tmp_path: Path) -> None:
+    """As of splits whose pictures are numbered; unless the folder above has them, too."""
+    for place in ("train", "valid"):
+        tiny_data.save(tmp_path / "in" / place / "1.jpg", tiny_data.picture(60, 80))
+    given = ("--images", tmp_path / "in", "--annotations", listing(tmp_path / "a.json", ["1.jpg"]))
+    with pytest.raises(
+        SystemExit, match=r"images: got \S*in, but 1.jpg .* in both \S*in/train and"
+    ):
+        run(model, tmp_path / "out", *given)
+    tiny_data.save(tmp_path / "in" / "1.jpg", tiny_data.picture(60, 80))
+    assert {one["image_id"] for one in run(model, tmp_path / "out", *given)} == {1}
+
+
 def test_what_a_run_left_has_the_ap_that_it_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
