@@ -1,5 +1,6 @@
 """``python -m trainers.train``: any detector on any data set."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from compositor.data.read import coco_file, folder, layouts, listing, voc
 from compositor.data.read.listing import Listing
 from compositor.data.read.voc_xml import read_objects
 from compositor.data.records import Cutout, Photograph, Records, Skip
+from compositor.files import DataError
 from trainers.config import ConfigError
 from trainers.detection import command
 from trainers.detection.average_precision import Points
@@ -15,10 +17,10 @@ from trainers.detection.own import (
     TARGET,
     OwnConfig,
     Shown,
+    apart,
     hold_out,
     list_test,
     splits,
-    under,
 )
 from trainers.detection.scales import clean_up, scales
 from trainers.detection.sources import Sources
@@ -28,9 +30,10 @@ DESCRIPTION = """A detector for your own data, with composites and without.
 --data is a folder in the layout of COCO (annotations/instances_SPLIT.json and images/), Roboflow
 (SPLIT/_annotations.coco.json beside the pictures), Label Studio (result.json and images/), YOLO
 (data.yaml, which names the splits, images/ and labels/), Pascal VOC (VOC2007/ and the like, each
-with JPEGImages/, Annotations/ and ImageSets/Main/) or LabelImg (an XML file beside each picture,
-perhaps in a folder a split), or YOLO's data file itself. Alternatively --annotations and --images
-name a COCO file and its folder. Objects are cut out using their masks, or come from --cutouts, and
+with JPEGImages/, Annotations/ and ImageSets/Main/) or LabelImg and CVAT (an XML file beside each
+picture, perhaps in a folder a split, or all in a folder beside theirs, perhaps with
+ImageSets/Main/), or YOLO's data file itself. Alternatively --annotations and --images name a COCO
+file and its folder. Objects are cut out using their masks, or come from --cutouts, and
 are pasted on --backgrounds, or on the data's own pictures."""
 
 
@@ -98,14 +101,33 @@ def read(config: TrainConfig) -> Sources:
     assert objects is not None
     if test is None:
         learnt, objects, test = hold_out(learnt, objects, config.cutouts is None)
+    sources = Sources(*apart(config, learnt, objects, test))
     list_test(config.output, test.classes, found.shown(test))
-    return Sources(learnt, objects, test, under(config))
+    return sources
 
 
 def _read_voc(config: TrainConfig, root: Path, sets: Sequence[voc.Set]) -> Annotated:
+    if config.test_annotations is not None:
+        raise ConfigError(
+            f"test_annotations: got {config.test_annotations}, wanted --test-split, since "
+            f"{config.data} is in VOC's layout"
+        )
     known = {"-".join(one): one for one in sets}
     learn, test = ([known[name] for name in names] for names in splits(config, list(known)))
-    names = config.names or tuple(voc.kinds(root, learn))
+    kinds = voc.kinds(root, learn)
+    names = config.names or tuple(kinds)
+    if missing := [name for name in names if name not in kinds]:
+        raise DataError(f"{root}: has no class {', '.join(missing)}, only {', '.join(kinds)}")
+    objects = None
+    if config.cutouts is None:
+        try:
+            objects = voc.cutouts(root, learn, names, clean_up(config))
+        except DataError as error:
+            raise DataError(f"{error}; or name a folder of cut-outs as --cutouts") from None
+
+    data = Path(os.path.abspath(config.data))
+    # The names in test.json lead from --data, or from the VOCdevkit in it.
+    place = data if data.parent == root else root
 
     def shown(records: Records[Photograph]) -> Iterable[tuple[str, Sequence[Shown]]]:
         for record in records.records:
@@ -115,11 +137,11 @@ def _read_voc(config: TrainConfig, root: Path, sets: Sequence[voc.Set]) -> Annot
             except Skip:  # counted when it is loaded
                 continue
             found = [(one.kind, one.box, one.difficult) for one in objects]
-            yield str(image.relative_to(root)), found
+            yield str(image.relative_to(place)), found
 
     return Annotated(
         voc.photographs(root, learn, names, keep_empty=True),
-        voc.cutouts(root, learn, names, clean_up(config)) if config.cutouts is None else None,
+        objects,
         voc.photographs(root, test, names, keep_empty=True) if test else None,
         shown,
     )

@@ -14,7 +14,7 @@ from compositor.files import DataError
 from trainers.detection import command, experiment
 from trainers.detection.average_precision import Points
 from trainers.detection.config import ContextConfig, RenewalConfig, TargetConfig
-from trainers.detection.own import OwnConfig, hold_out, splits, under
+from trainers.detection.own import OwnConfig, apart, hold_out, splits
 from trainers.detection.scales import clean_up, scales
 from trainers.detection.sources import Sources
 from trainers.segmentation import pictures
@@ -121,7 +121,7 @@ def read(config: SegmentationConfig) -> SegmentedSources:
         tested = pictures.photographs(root, test, names)
     else:
         learnt, objects, tested = hold_out(learnt, objects, config.cutouts is None)
-    return SegmentedSources(learnt, objects, tested, under(config))
+    return SegmentedSources(*apart(config, learnt, objects, tested))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

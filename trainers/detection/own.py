@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from compositor import files
 from compositor.data.read import folder
-from compositor.data.records import Box, Cutout, Photograph, Records
+from compositor.data.records import Box, Cutout, Photograph, Record, Records
 from compositor.files import DataError
 from trainers.config import check_distinct
 from trainers.detection.config import Config, TargetConfig
@@ -23,7 +23,7 @@ HELD_OUT = 5
 """Without a test set, one picture in so many is held out for the test."""
 Item = TypeVar("Item", Photograph, Cutout)
 SHOWN = 12
-"""Most splits that an error lists; VOC has one of each class."""
+"""Most splits that an error lists."""
 PAIRS = (
     (("trainval",), ("test",)),
     (("train", "training"), ("val", "valid", "validation")),
@@ -95,11 +95,6 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if names[SHOWN:] else "")
 
 
-def under(config: OwnConfig) -> Records[Photograph] | None:
-    """The pictures to paste on; None: the data's own."""
-    return None if config.backgrounds is None else folder.backgrounds(config.backgrounds)
-
-
 def hold_out(
     learnt: Records[Photograph], objects: Records[Cutout], own: bool
 ) -> tuple[Records[Photograph], Records[Cutout], Records[Photograph]]:
@@ -109,7 +104,15 @@ def hold_out(
         learnt: All pictures.
         objects: The cut-outs.
         own: Whether these are cut out of the pictures.
+
+    Raises:
+        DataError: There are too few pictures.
     """
+    if len(learnt) < HELD_OUT:
+        raise DataError(
+            f"{learnt.source}: has {len(learnt)} pictures, wanted {HELD_OUT} or more to hold out "
+            f"one in {HELD_OUT} for the test, or --test-split"
+        )
     names = {record.name for record in learnt.records[HELD_OUT - 1 :: HELD_OUT]}
     left = _part(objects, names, False) if own else objects
     return _part(learnt, names, False), left, _part(learnt, names, True)
@@ -126,6 +129,48 @@ def _part(records: Records[Item], tested: set[str], wanted: bool) -> Records[Ite
     )
 
 
+def apart(
+    config: OwnConfig,
+    learnt: Records[Photograph],
+    objects: Records[Cutout],
+    test: Records[Photograph],
+) -> tuple[Records[Photograph], Records[Cutout], Records[Photograph], Records[Photograph] | None]:
+    """What to learn from, to cut out, to test on and to paste on (None: what to learn from), the
+    others without the pictures that are tested on, since splits may overlap.
+
+    Raises:
+        DataError: All of one is tested on, or the config's backgrounds cannot be listed.
+    """
+    tested = {_picture(record) for record in test.records}
+    under = config.backgrounds
+    return (
+        _untested(learnt, tested),
+        _untested(objects, tested),
+        test,
+        None if under is None else _untested(folder.backgrounds(under), tested),
+    )
+
+
+def _picture(record: Record[Any]) -> Path:
+    path = record.files[0]
+    return path.resolve() if files.there(path) else path
+
+
+def _untested(records: Records[Item], tested: set[Path]) -> Records[Item]:
+    lost = [each.name for each in records.records if _picture(each) in tested]
+    if not lost:
+        return records
+    if len(lost) == len(records):
+        raise DataError(f"{records.source}: all its pictures are tested on, too; wanted others")
+    names = set(lost)
+    return replace(
+        records,
+        source=f"{records.source}, without what is tested on",
+        records=[each for each in records.records if each.name not in names],
+        left_out={**records.left_out, "picture that is tested on": lost},
+    )
+
+
 def list_test(
     output: Path,
     classes: Sequence[str],
@@ -136,8 +181,8 @@ def list_test(
     Args:
         output: The folder to write to.
         classes: Names by label, the background's first.
-        pictures: The name of each picture's file, and its objects. What has no box or is of another
-            class is left out.
+        pictures: The name of each picture's file, and its objects. What has no box with an area or
+            is of another class is left out.
     """
     labels = {name: label for label, name in enumerate(classes) if label}
     images: list[dict[str, Any]] = []
@@ -148,6 +193,8 @@ def list_test(
             if box is None or name not in labels:
                 continue
             x1, y1, x2, y2 = box
+            if not (x1 < x2 and y1 < y2):
+                continue
             annotations.append(
                 {
                     "id": len(annotations) + 1,

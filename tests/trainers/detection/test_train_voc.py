@@ -12,6 +12,7 @@ from checkpoints import same, state
 from detection.tiny_runs import arguments, prepared
 from tests.data import tiny_data
 from trainers import train
+from trainers.detection import own
 from trainers.detection.sources import Data
 
 
@@ -157,3 +158,60 @@ def test_sets_that_are_called_train_and_val_need_not_be_named(tmp_path: Path, pl
     named = read(tmp_path)
     assert data.scenes.real.names == named.scenes.real.names
     assert data.test.names == named.test.names
+
+
+def test_what_is_tested_on_is_neither_learnt_from_nor_pasted(tmp_path: Path) -> None:
+    """Where sets overlap, and where the backgrounds are the data's own pictures."""
+    animals(tmp_path)
+    root = tmp_path / "VOCdevkit" / "VOC2012"
+    every = [f"2012_{n}" for n in range(5)]
+    tiny_data.voc_sets(root, Main_trainval=every, Segmentation_trainval=every)
+    sets = ("--split", "2012-train", "2012-trainval", "--test-split", "2012-val")
+    more = (*sets, "--backgrounds", str(root / "JPEGImages"))
+    given = arguments(tmp_path / "VOCdevkit", tmp_path / "out", *more)
+    data = prepared(train, given)
+    learnt = ["2012_0", "2012_1", "2012_2", "2012_7", "2012_8"]
+    assert data.scenes.real.names == [f"VOC2012/{name}" for name in learnt]
+    assert data.test.names == ["VOC2012/2012_3", "VOC2012/2012_4"]
+    assert {name.split("/")[1] for name in data.scenes.cutouts.names} == {*learnt[:3]}
+    assert data.scenes.backgrounds.names == [f"{name}.jpg" for name in learnt]
+    lost = {"picture that is tested on": data.test.names}
+    assert data.scenes.real.left_out == data.scenes.cutouts.left_out == lost
+
+
+def test_the_names_in_test_json_lead_from_the_data(tmp_path: Path) -> None:
+    """Or from a folder in it, which predict looks into."""
+    animals(tmp_path)
+    for place in ("", "VOCdevkit", "VOCdevkit/VOC2012"):
+        train.read(train.command.parse("", "", train.SCALES, arguments(tmp_path / place, tmp_path)))
+        listed = json.loads((tmp_path / "test.json").read_text())
+        (name, _) = (image["file_name"] for image in listed["images"])
+        places = [tmp_path / place, *(tmp_path / place).iterdir()]
+        assert any((folder / name).is_file() for folder in places), place
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("--names dog mug", "VOCdevkit: has no class mug, only cat, dog$"),
+        ("--test-annotations x.json", "test_annotations: got x.json, wanted --test-split, since "),
+        ("--split 2012-val", r"val.txt: is missing; .*; or name a folder of cut-outs as --cutouts"),
+        ("--split 2012-train --test-split 2012-train", "all its pictures are tested on, too"),
+        ("--split 2012-few", "has 4 pictures, wanted 5 or more to hold out one in 5"),
+    ],
+)
+def test_what_a_user_can_put_right_is_one_line(tmp_path: Path, more: str, message: str) -> None:
+    animals(tmp_path)
+    few = [f"2012_{n}" for n in range(4)]
+    root = tmp_path / "VOCdevkit" / "VOC2012"
+    tiny_data.voc_sets(root, Main_few=few, Segmentation_few=few)
+    with pytest.raises(SystemExit, match=message):
+        train.main(arguments(tmp_path / "VOCdevkit", tmp_path / "out", *more.split()))
+    assert not (tmp_path / "out" / "test.json").exists()
+
+
+def test_boxes_without_area_are_not_in_test_json(tmp_path: Path) -> None:
+    found = [("dog", (50.0, 10.0, 20.0, 75.0), False), ("dog", (5.0, 6.0, 8.0, 10.0), False)]
+    own.list_test(tmp_path, ("__background__", "dog"), [("a.jpg", found)])
+    listed = json.loads((tmp_path / "test.json").read_text())
+    assert [one["bbox"] for one in listed["annotations"]] == [[5, 6, 3, 4]]
