@@ -149,10 +149,14 @@ def _read_voc(config: TrainConfig, root: Path, sets: Sequence[voc.Set]) -> Annot
 
 def _read_listing(config: TrainConfig) -> Annotated:
     listed, tested = _listings(config)
-    learnt = listing.photographs(listed, config.names, keep_empty=True)
+    annotated = {each.category for one in listed.pictures for each in one.instances}
+    # Roboflow's first category, for one, groups the others and is no object's.
+    kinds = tuple(name for name in listed.categories if name in annotated)
+    names = config.names or kinds or None
+    learnt = listing.photographs(listed, names, keep_empty=True)
     objects = None
     if config.cutouts is None:
-        objects = listing.cutouts(listed, config.names, clean_up(config))
+        objects = listing.cutouts(listed, names, clean_up(config))
     test = None
     if tested is not None:
         test = listing.photographs(tested, learnt.classes[1:], keep_empty=True, absent=True)

@@ -59,7 +59,10 @@ def test_a_check_reads_everything_and_trains_nothing(
 ) -> None:
     people(tmp_path)
     (tmp_path / "VOCdevkit" / "VOC2007" / "JPEGImages" / "000003.jpg").write_bytes(b"broken")
-    tiny_data.coco(tmp_path / "own", {f"{n:02}.jpg": [person(10 + n)] for n in range(5)})
+    images = {f"{n:02}.jpg": [person(10 + n)] for n in range(5)}
+    images["00.jpg"].append(person(60) | {"category_id": 6})
+    # Roboflow's first category is no object's.
+    tiny_data.coco(tmp_path / "own", images, ("person", "dog", "animals"))
     kitchen = tmp_path / "kitchen"
     tiny_data.gmu(kitchen, pictures=1)
     tiny_data.bigbird(kitchen / "bigbird", ("hunts_sauce", "red_bull"))
@@ -90,7 +93,7 @@ def test_a_check_reads_everything_and_trains_nothing(
     for part, pictures in (("train", 5), ("backgrounds", 5), ("cutouts", 3)):
         assert found["own"][part] == {"pictures": pictures, "objects": each, "left_out": {}}
     assert found["own"]["test"]["objects"] == {"cat": 2, "dog": 2}
-    assert found["coco"]["train"]["objects"] == {"person": 4, "dog": 0}
+    assert found["coco"]["train"]["objects"] == {"person": 4, "dog": 1}
     assert found["gmu"]["test"]["objects"] == {"hunts_sauce": 3, "red_bull": 3}
     printed = capsys.readouterr().out
     assert "train: 3 pictures; objects: person 3; left out: 1\n" in printed
