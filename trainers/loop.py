@@ -30,7 +30,7 @@ COLLAPSED = 0.3
 """Below this spread, relative to that of random placement, placements are hardly more than one."""
 
 
-def warnings(missing: int, spread: float) -> str:
+def cautions(missing: int, spread: float) -> str:
     """What the line on a cycle ends with if it went badly.
 
     Args:

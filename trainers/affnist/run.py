@@ -21,7 +21,7 @@ from trainers.affnist.tasks import TASKS
 from trainers.cache import HardExampleCache
 from trainers.checkpoint import run_path
 from trainers.draws import seed_all
-from trainers.loop import Loop, warnings
+from trainers.loop import Loop, cautions
 from trainers.player import Player
 from trainers.renewal import CHOICES
 
@@ -149,7 +149,7 @@ class AffNISTRun(Loop):
         doing = self.doing(len(self.history) - 1)
         told = f"{task.measure} {last[task.measure]:.{task.digits}f} {task.unit}"
         line = f"{doing}: {told}, {last['added']} images added"
-        return line + warnings(last.get("shortfall", 0), last.get("mean_spread", 1.0))
+        return line + cautions(last.get("shortfall", 0), last.get("mean_spread", 1.0))
 
     def _likeness(self) -> dict[str, Any]:
         """How varied the images added in this cycle are."""

@@ -22,7 +22,7 @@ TARGET = TargetConfig(network="fasterrcnn_resnet50_fpn", learning_rate=1e-3, aug
 HELD_OUT = 5
 """Without a test set, one picture in so many is held out for the test."""
 Item = TypeVar("Item", Photograph, Cutout)
-SHOWN = 12
+MOST = 12
 """Most splits that an error lists."""
 PAIRS = (
     (("trainval",), ("test",)),
@@ -92,7 +92,7 @@ def splits(config: OwnConfig, found: Sequence[str]) -> tuple[list[str], list[str
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if names[SHOWN:] else "")
+    return ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more" if names[MOST:] else "")
 
 
 def hold_out(

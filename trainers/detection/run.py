@@ -41,7 +41,7 @@ from trainers.detection.timing import Clock
 from trainers.detection.ways import RULES, Way
 from trainers.detectors.base import training_loss, training_loss_by_object
 from trainers.draws import seed_all
-from trainers.loop import Loop, warnings
+from trainers.loop import Loop, cautions
 
 
 class DetectionRun(Loop):
@@ -169,7 +169,7 @@ class DetectionRun(Loop):
         return (
             f"{self.doing(len(self.history) - 1)}: {self.task.told(last[self.task.measure])}, "
             f"{last['added']} composites added"
-            f"{warnings(missing, last.get('synthesizer', {}).get('spread', 1.0))}"
+            f"{cautions(missing, last.get('synthesizer', {}).get('spread', 1.0))}"
         )
 
     def _train_synthesizer(self) -> None:

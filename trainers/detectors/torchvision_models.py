@@ -64,25 +64,33 @@ class SSDTarget(TorchvisionTarget, TellingDetector):
     network: SSD
 
     def loss(self, images: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
-        return self.loss_by_object(images, targets)[0]
+        return self._loss(images, targets, None)
 
     def loss_by_object(
         self, images: Sequence[Tensor], targets: Sequence[Target]
     ) -> tuple[Tensor, list[Tensor]]:
-        network = self.network
         parts: list[Tensor] = []
+        return self._loss(images, targets, parts), parts
+
+    def _loss(
+        self, images: Sequence[Tensor], targets: Sequence[Target], parts: list[Tensor] | None
+    ) -> Tensor:
+        """The loss; adds each image's losses of its objects to ``parts``, if wanted."""
+        network = self.network
 
         def compute_loss(targets: Any, outputs: Any, anchors: Any, matched: Any) -> Any:
-            columns = (targets, outputs["bbox_regression"], outputs["cls_logits"], anchors, matched)
-            parts.extend(_object_losses(network, *one) for one in zip(*columns, strict=True))
+            places, logits = outputs["bbox_regression"], outputs["cls_logits"]
+            if parts is not None:
+                columns = zip(targets, places, logits, anchors, matched, strict=True)
+                parts.extend(_object_losses(network, *one) for one in columns)
             losses = SSD.compute_loss(network, targets, outputs, anchors, matched)
-            losses["negatives"] = _negatives(network, outputs["cls_logits"], torch.stack(matched))
+            losses["negatives"] = _negatives(network, logits, torch.stack(matched))
             return losses
 
         # torchvision's forward calls this with all that its losses are computed from.
         vars(network)["compute_loss"] = compute_loss
         try:
-            return super().loss(images, targets), parts
+            return super().loss(images, targets)
         finally:
             del vars(network)["compute_loss"]
 

@@ -55,7 +55,7 @@ def cutouts(path: Path, clean_up: CleanUp = DEFAULT) -> Records[Cutout]:
 
 
 def _cutouts(path: Path, clean_up: CleanUp) -> Records[Cutout]:
-    if files := _annotated(path, False):
+    if files := _annotated(path, boxes=False):
         listed = [listing.cutouts(file, clean_up=clean_up) for file in files]
         # A picture without an object to cut out is no fault: it may be a background.
         listed = [joining.forgiving(records, "empty annotation") for records in listed]
@@ -94,7 +94,7 @@ def photographs(path: Path) -> Records[Photograph]:
     """
     _exists(path)
     path = path.absolute()  # pictures may lie beside it, and its name may count
-    if files := _annotated(path, True):
+    if files := _annotated(path, boxes=True):
         listed = [listing.photographs(file, keep_empty=True, with_masks=True) for file in files]
         return joining.joined(joining.distinct(listed, [file.path for file in files]))
     if sets := _voc(path, "Main"):
@@ -131,7 +131,7 @@ def _has_alpha(record: Record[Cutout]) -> bool:
         return True
 
 
-def _annotated(path: Path, boxes: bool) -> list[Listing]:
+def _annotated(path: Path, *, boxes: bool) -> list[Listing]:
     """What a path lists in COCO's or YOLO's format or, if boxes will do, in VOC's without its kit;
     nothing if it is in another."""
     data = yolo.file(path)
