@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from compositor._threads import threads
 from compositor.data.records import Ignored, Item, Record, Records, Skip
 from compositor.files import DataError, locked, replacing, roomy
 
@@ -165,7 +165,7 @@ class _Writer:
             roomy(self.cache),
             (self.cache / "images.u8").open("ab") as pixels,
             (self.cache / "items.jsonl").open("ab") as lines,
-            ThreadPoolExecutor(workers) as pool,
+            threads(workers) as pool,
             tqdm(
                 desc="preparing",
                 total=total,

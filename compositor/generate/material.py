@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
@@ -11,6 +10,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from compositor._threads import threads
 from compositor.data.read import joining, source
 from compositor.data.records import (
     Cutout,
@@ -195,7 +195,7 @@ def _banked(
         return [banked(item, largest) for item in items], skips
 
     kept: list[tuple[Path, BankedCutout]] = []
-    with ThreadPoolExecutor(2) as pool:
+    with threads(2) as pool:
         loaded = zip(records.records, pool.map(load, records.records), strict=True)
         for record, (items, skips) in tqdm(loaded, title, len(records), unit="file", disable=None):
             kept += [(_file(record), item) for item in items]
