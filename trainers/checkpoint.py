@@ -132,7 +132,10 @@ def restore(
         OtherRunError: The checkpoint holds other parts or comes from another number of processes.
     """
     if content["parts"].keys() != parts.keys():
-        raise OtherRunError(f"{path}: holds {sorted(content['parts'])}, wanted {sorted(parts)}")
+        raise OtherRunError(
+            f"{path}: holds {sorted(content['parts'])}, wanted {sorted(parts)}; restart "
+            "(--restart), or write to another folder (--output)"
+        )
     if len(content["rng"]) != accelerator.num_processes:
         raise OtherRunError(
             f"{path}: written by {len(content['rng'])} processes, resumed by "

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compositor.data.read import bigbird, folder, gmu
-from trainers.config import AT_LEAST_1, check_distinct, check_limits
+from trainers.config import AT_LEAST_1, ConfigError, check_distinct, check_limits
 from trainers.detection import command, experiment, folds, stand_in
 from trainers.detection.config import Config, TargetConfig
 from trainers.detection.experiment import Read
@@ -49,6 +49,9 @@ class GMUConfig(Config):
         super().__post_init__()
         check_limits(self, {"folds": AT_LEAST_1})
         check_distinct("folds", self.folds)
+        if self.stand_in and self.folds != (1,):
+            got = " ".join(map(str, self.folds))
+            raise ConfigError(f"folds: got {got}, wanted 1 alone, the stand-in's only one")
 
 
 FULL = GMUConfig(

@@ -167,7 +167,9 @@ class Loop(ABC):
             {name: known[name] for name in depends if name in known}
             for known in (self.identity, self.fingerprints)
         )
-        if path.exists():
+        there = path.exists()
+        self.accelerator.wait_for_everyone()  # or one could already see what another writes
+        if there:
             content = checkpoint.load(path)
             check_identity(path, content.get("identity", {}), identity)
             check_data(path, content.get("data", {}), data)

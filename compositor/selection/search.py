@@ -36,7 +36,7 @@ class Proposals:
         labels: (N,) int64, their classes.
         theta: (N, 2, 3), their placements.
         valid: (N,) bool: False where too little of the object shows for its label to be right.
-        background: (N,) int64, the background each is pasted on, whose own boxes count too.
+        background: (N,) int64, the background each is pasted on.
     """
 
     composites: Tensor

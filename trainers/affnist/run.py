@@ -120,7 +120,8 @@ class AffNISTRun(Loop):
             told, truth = self.target.model(shown), self.task.truth(labels, shown)
             self.update(self.target, self.task.loss(told, truth), "target")
             added = index - len(self.data.train)
-            self._way.after_update(self.cache, added, told.detach(), labels)
+            if cycle:  # before, nothing is added
+                self._way.after_update(self.cache, added, told.detach(), labels)
             if iteration > len(self._sampler) - config.averaged:
                 self.average.update_parameters(self.target.network)
 

@@ -202,8 +202,8 @@ class Config:
     """
 
     output: Path = Path("runs/detection")
-    """Folder for results.json, pictures, checkpoints and TensorBoard logs. A run that is already
-    there is resumed."""
+    """Folder for results.json, tables, pictures, checkpoints, TensorBoard logs and, of each run's
+    best cycle, model.pt. A run that is already there is resumed."""
     cache: Path = Path("runs/prepared")
     """Folder for decoded pictures, so that each is decoded only once."""
     restart: bool = False
@@ -218,13 +218,14 @@ class Config:
     these alone, with nothing pasted; random: placed by Cut-Paste-Learn's rules; cut_paste_learn:
     whole scenes by the generator's preset of that name; context: where a network finds that the
     object fits in (Context-DA); matched: whole scenes by the preset of that name, like the real
-    pictures; matched_hard: matched scenes, kept only if T misses the object pasted last; renewed:
+    pictures; layout: whole layouts by the preset of that name, each scene's from one real picture;
+    matched_hard: matched scenes, kept only if T misses the object pasted last; renewed:
     scenes of matched, of which those that T knows are replaced by new ones while it learns (an SSD,
     NanoDet or a TellingDetector of your own only); renewed_all: all that T has seen are replaced;
     renewed_at_random: the same number, chosen at random; random_hard: those of random that are
     hard; foreground_hard: for each object, the first of up to `tries` random placements that is
-    hard; synthesizer: S without D; synthesizer_discriminator: S and D. matched_hard and the three
-    renewed ways run only if named."""
+    hard; synthesizer: S without D; synthesizer_discriminator: S and D. matched_hard, layout and the
+    three renewed ways run only if named."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Each way runs once per seed."""
     cycles: int = 5
@@ -256,8 +257,8 @@ class Config:
     size: tuple[int, int] = (300, 300)
     """Height and width in pixels to which all pictures are stretched."""
     artefacts: float = 0.5
-    """Share of the backgrounds and real pictures that get a blending artefact (section 3.1); 0:
-    none (table 2)."""
+    """Share of the real pictures, and of the backgrounds on which single objects are placed, that
+    get a blending artefact, or D could know composites by theirs (section 3.1); 0: none."""
     clean_up: bool = True
     """Leave out objects whose mask and box disagree, small objects and fragments (table 2)."""
     points: Points = 11

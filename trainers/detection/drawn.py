@@ -27,8 +27,9 @@ NUMBERS = 2**31
 class DrawnScenes(Scenes):
     """Draws whole scenes of a law where :class:`Scenes` draws an object and its background.
 
-    A scene is rendered when it is loaded, always to the same bits, and takes the background's place
-    in the batch. Targets say which objects are ``pasted``, (n,) bool.
+    A scene has no blending artefact; real pictures are drawn as there. It is rendered when it is
+    loaded, always to the same bits, and takes the background's place in the batch. Targets say
+    which objects are ``pasted``, (n,) bool.
 
     Args:
         scenes: What they are made of.
@@ -40,7 +41,7 @@ class DrawnScenes(Scenes):
     """
 
     def __init__(self, scenes: Scenes, law: Law, seed: int) -> None:
-        super().__init__(scenes.real, scenes.backgrounds, scenes.cutouts, artefacts=0.0)
+        super().__init__(scenes.real, scenes.backgrounds, scenes.cutouts, scenes.artefacts)
         self.law, self.seed = law, seed
         self._observed = observed(scenes) if law.placement.matched else None
 

@@ -148,6 +148,8 @@ def _run(worker: _Worker[Any], job: Job) -> History:
     way, config = worker.columns[name]
     run = DetectionRun(config, way, seed, worker.data(name, seed), name, worker.line, worker.task)
     history = run.run(cycles)
+    if 0 < cycles < (done := len(history) - 1):
+        raise ConfigError(f"cycles: got {cycles}, wanted {done} or more, which {run.path} has done")
     if cycles:  # otherwise T has only started
         leave(run, name)
     return history
@@ -199,8 +201,11 @@ def timing_table(seconds: dict[str, Any]) -> str:
 
 
 def draw(config: Config, data: Data, histories: Histories, task: Task) -> None:
-    """Draw figures 8, 11, 9 and 3 with this experiment's results, and figure 5 with its data."""
+    """Draw T's curve, figures 8, 11, 9 and 3 of this experiment, and figure 5 with its data."""
     seed = config.seeds[0]
+    tested, count = data.sources["test"], len(config.seeds)
+    title = f"{tested}, mean of {count} seed{'s' * (count > 1)}"
+    pictures.curve(config.output / "curve.png", histories, task.measure, title)
     judged: dict[str, dict[str, list[torch.Tensor]]] = {}
     shown, answer = task.hardness
     panels = {"T before": 1}
@@ -214,7 +219,8 @@ def draw(config: Config, data: Data, histories: Histories, task: Task) -> None:
                 judged.setdefault(panel, {})[name] = values
     if judged:
         title = f"Proposals on {data.sources['backgrounds']}"
-        pictures.hardness(config.output / "hardness.png", judged, config.hard, title, answer)
+        limit = config.hard if config.hard_share is None else None
+        pictures.hardness(config.output / "hardness.png", judged, limit, title, answer)
     if config.artefacts:
         artefacts(config.output / "artefacts.png", data.scenes)
     last = []

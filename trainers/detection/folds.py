@@ -29,18 +29,15 @@ def run(
     files = [fold.output / "results.json" for fold in folds]
     if PartialState().is_main_process and not config.check:
         found = [json.loads(file.read_text()) for file in files]
-        report.write(config.output, combined(found, plain(config), layout))
+        report.write(config.output, combined(found, plain(config)))
 
 
-def combined(
-    found: Sequence[Mapping[str, Any]], config: Mapping[str, Any], layout: Layout
-) -> dict[str, Any]:
+def combined(found: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> dict[str, Any]:
     """The results of all folds as one: each run's AP is its mean over the folds.
 
     Args:
         found: Of each fold, what its results.json holds.
         config: The experiment's config.
-        layout: The layout of the tables.
     """
     first = found[0]
     data = {name: "; ".join(each["data"][name] for each in found) for name in first["data"]}
@@ -48,7 +45,8 @@ def combined(
         way: {int(seed): _ends([each["cycles"][way][seed] for each in found]) for seed in runs}
         for way, runs in first["cycles"].items()
     }
-    return report.summarise(layout, config, data, first["ignored"], histories)
+    results = report.summarise(first["layout"], config, data, first["ignored"], histories)
+    return results | {"best": {}}  # each fold has its own
 
 
 def _ends(histories: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:

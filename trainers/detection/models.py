@@ -1,10 +1,10 @@
 """Writes the detector that a run leaves."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from trainers.detection.best import History, best_run, over
 from trainers.detection.config import Config
 from trainers.detection.report import MEASURES, Measure
 from trainers.detection.run import DetectionRun
@@ -19,27 +19,27 @@ def model_path(config: Config, name: str, seed: int) -> Path:
 
 
 def leave(run: DetectionRun, name: str) -> None:
-    """Write T with its averaged weights, on the main process; ``name`` is the run's."""
-    detector, last = run.average.module, run.history[-1]
+    """Write T as it was after its best cycle, on the main process; ``name`` is the run's."""
+    detector, kept = run.average.module, run.best
     assert isinstance(detector, TrainableDetector)
-    state, frozen_norms = detector.weights()
+    record = run.history[kept.cycle]
     trained_on = {
         "data": run.data.sources,
         "pictures": len(run.data.scenes.real),
         "way": run.way,
         "seed": run.seed,
-        "cycles": len(run.history) - 1,
-        "added": last["added"],
-        run.task.measure: last[run.task.measure]["mean"],
+        "cycles": kept.cycle,
+        "added": record["added"],
+        run.task.measure: record[run.task.measure]["mean"],
     }
     model = Model(
         run.config.target.network,
         dict(detector.options),
         run.data.scenes.classes,
         run.config.size,
-        frozen_norms,
+        kept.frozen_norms,
         trained_on,
-        {key: value.cpu() for key, value in state.items()},
+        kept.weights,
     )
     if run.accelerator.is_main_process:
         path = model_path(run.config, name, run.seed)
@@ -49,13 +49,12 @@ def leave(run: DetectionRun, name: str) -> None:
 
 def best(
     config: Config,
-    histories: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]],
+    histories: Mapping[str, Mapping[int, History]],
     measure: Measure = "ap",
 ) -> str | None:
     """A line on the detector to take: of the best way's runs, by the mean of the seeds, the best.
 
-    By the mean AP over the IoUs that were measured: at the least of them alone, T may have nothing
-    left to gain.
+    Each run counts as it was after its best cycle.
 
     Args:
         config: The experiment's config.
@@ -66,21 +65,25 @@ def best(
         The line; None if there is no figure, or nothing to choose from.
     """
     ap: dict[str, dict[int, float]] = {}
+    cycles: dict[str, dict[int, int]] = {}
     for name, runs in histories.items():
         for seed, history in runs.items():
-            figures = history[-1][measure]["mean"]
-            if None in figures.values():
+            run = best_run(history, measure, name)
+            if run["score"] is None:
                 return None
-            ap.setdefault(name, {})[seed] = 100 * statistics.mean(figures.values())
+            ap.setdefault(name, {})[seed] = run["score"]
+            cycles.setdefault(name, {})[seed] = run["cycle"]
     if len(ap) < 2 or "baseline" not in ap:
         return None
     mean = {name: statistics.mean(runs.values()) for name, runs in ap.items()}
     # Of equals, the one that needs no composites.
     name = max(mean, key=lambda name: (mean[name], name == "baseline"))
     seed = max(ap[name], key=lambda seed: ap[name][seed])
-    what = "" if measure == "iou" else f" (mean of IoU {min(figures):g} to {max(figures):g})"
-    score = f"{MEASURES[measure]} {ap[name][seed]:.1f}{what}"
-    line = f"best: {model_path(config, name, seed)} ({name}, seed {seed}), {score}"
+    cycle = cycles[name][seed]
+    what = "".join(f" ({mean})" for mean in over(histories[name], measure))
+    which = f"{name}, seed {seed}, {f'cycle {cycle}' if cycle else 'the start'}"
+    figure = f"{MEASURES[measure]} {ap[name][seed]:.1f}{what}"
+    line = f"best: {model_path(config, name, seed)} ({which}), {figure}"
     if name == "baseline":
         return f"{line}: composites did not help"
     gain = f"{line}, {mean[name] - mean['baseline']:+.1f} over real pictures alone"

@@ -1,4 +1,4 @@
-"""Draws a detection experiment's pictures: the paper's figures 8, 9, 11 and 14 for our results."""
+"""Draws a detection experiment's pictures: T's curve, and the paper's figures 8, 9, 11, 14."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from compositor.data.figures import plt, save
-from trainers.detection.report import NAMES
+from trainers.detection.best import History, best_run, best_told, over, score
+from trainers.detection.report import MEASURES, NAMES, Measure
 
 FOUND, MISSED, FALSE = "limegreen", "red", "gold"
 PASTED, EXISTING = "cyan", "limegreen"
@@ -22,10 +23,45 @@ BINS = 10
 Detections = Mapping[str, Tensor]
 
 
+def curve(
+    path: Path, histories: Mapping[str, Mapping[int, History]], measure: Measure, title: str
+) -> None:
+    """Draw how good T was after each cycle: each way's mean over the seeds, and their spread.
+
+    Args:
+        path: Where to write the picture.
+        histories: Each run's records, by its way and seed.
+        measure: The name of T's figures in these.
+        title: The picture's title.
+    """
+    figure, axes = plt.subplots(figsize=(7, 4.6), layout="constrained")
+    for way, runs in histories.items():
+        scores = np.array(
+            [[score(record, measure) for record in history] for history in runs.values()], float
+        )  # NaN where there is none
+        best = best_told([best_run(history, measure, way) for history in runs.values()])
+        cycles, mean = np.arange(scores.shape[1]), scores.mean(0)
+        (line,) = axes.plot(cycles, mean, marker=".", label=f"{NAMES.get(way, way)}, best {best}")
+        if len(scores) > 1:
+            spread = scores.std(0, ddof=1)
+            axes.fill_between(
+                cycles, mean - spread, mean + spread, color=line.get_color(), alpha=0.15, lw=0
+            )
+    axes.set(
+        xlabel="cycle (0: before any composite)",
+        ylabel=", ".join((f"{MEASURES[measure]} (%)", *over(runs, measure))),
+        xticks=cycles if len(cycles) < 20 else cycles[:: len(cycles) // 10],
+    )
+    axes.set_title(fill(title, 80), fontsize="medium")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    save(figure, path)
+
+
 def hardness(
     path: Path,
     answers: Mapping[str, Mapping[str, Sequence[Tensor]]],
-    limit: float,
+    limit: float | None,
     title: str,
     answer: str,
 ) -> None:
@@ -39,7 +75,7 @@ def hardness(
         path: Where to write the picture.
         answers: For each panel (such as before and after T learnt) and each way, one tensor (n,)
             per seed: T's answer about each composite, in [0, 1]. All ways have the same number.
-        limit: The legend gives the share below this.
+        limit: The legend gives the share below this; None: it gives none.
         title: The picture's title.
         answer: What the answers are.
     """
@@ -56,7 +92,10 @@ def hardness(
         width = 0.9 / (BINS * len(ways))
         for number, (way, seeds) in enumerate(ways.items()):
             shares = np.stack([_shares(values, edges) for values in seeds])
-            hard = 100 * np.mean([float((values < limit).float().mean()) for values in seeds])
+            label = NAMES.get(way, way)
+            if limit is not None:
+                hard = np.mean([float((values < limit).float().mean()) for values in seeds])
+                label += f": {100 * hard:.0f} % below {limit:g}"
             left = edges[:-1] + 0.05 / BINS + number * width
             axes.bar(
                 left,
@@ -65,9 +104,10 @@ def hardness(
                 align="edge",
                 yerr=shares.std(0, ddof=1) if len(shares) > 1 else None,
                 error_kw={"elinewidth": 0.8},
-                label=f"{NAMES.get(way, way)}: {hard:.0f} % below {limit:g}",
+                label=label,
             )
-        axes.axvline(limit, color="black", lw=0.8, ls=":")
+        if limit is not None:
+            axes.axvline(limit, color="black", lw=0.8, ls=":")
         axes.set(xlabel=answer, title=panel, xlim=(0, 1))
         axes.set_xticks(edges)
         axes.grid(axis="y", alpha=0.3)

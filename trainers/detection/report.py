@@ -3,7 +3,7 @@
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +12,10 @@ import torch
 from compositor import files
 from compositor.data.records import Ignored
 from trainers.detection import ways
+from trainers.detection.best import History, best_run, best_told
 from trainers.detection.paper import GMU_CLASSES, SWITCHES, TABLE_2, TABLE_3, TABLE_4
 from trainers.provenance import provenance
 
-History = Sequence[Mapping[str, Any]]
-"""A run's records, one per cycle; the first predates any synthetic image."""
 Layout = Literal["table 2", "table 3", "table 4", "plain", "segmentation"]
 """Layout of the tables: the paper's, with its figures beside ours; plain: table 4's, ours only;
 segmentation: the same of IoU."""
@@ -79,6 +78,10 @@ def summarise(
         | {way: _average(ends[way], starts[way]) for way in runs},
         "search": {way: _search(list(histories.values())) for way, histories in runs.items()},
         "spent": {way: _spent(list(histories.values())) for way, histories in runs.items()},
+        "best": {
+            way: [best_run(history, of, way) for history in histories.values()]
+            for way, histories in runs.items()
+        },
         "cycles": runs,
     }
     plain = _plain(summary)
@@ -180,6 +183,10 @@ def _per_iou(results: Mapping[str, Any]) -> list[list[str]]:
     for iou in ap[BEFORE]["mean"]:
         ours = [_cell(ap[way]["mean"][iou], gain=way != BEFORE) for way in ap]
         rows.append([iou, *ours, *(_number(column.get(iou), 2) for column in theirs.values())])
+    best = results.get("best", {})  # folds have none
+    if any(run["cycle"] < run["cycles"] for runs in best.values() for run in runs):
+        ours = [best_told(best.get(way, ())) for way in ap]
+        rows.append(["mean, best cycle", *ours, *("-" for _ in theirs)])
     spent = results.get("spent", {})  # older results have none
     trained = {way: _for_synthesizer(search[way], cost, seeds) for way, cost in spent.items()}
     minutes = {way: _number(cost["cpu_seconds"] / 60, 1) for way, cost in spent.items() if cost}

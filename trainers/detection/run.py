@@ -12,9 +12,10 @@ from torch.optim.swa_utils import AveragedModel
 from compositor.selection.search import Tally
 from trainers.cache import HardExampleCache
 from trainers.checkpoint import run_path
-from trainers.detection import players
+from trainers.detection import players, steps
 from trainers.detection.augmentation import mirror, vary
 from trainers.detection.batches import Batches, Lessons, Pairs, loaded
+from trainers.detection.best import BestWeights
 from trainers.detection.composites import staged
 from trainers.detection.config import STARTS_FROM, Config
 from trainers.detection.context import Contexts, context_loss
@@ -24,7 +25,6 @@ from trainers.detection.renewal import renewal
 from trainers.detection.scenes import NOTHING, Recipes
 from trainers.detection.sources import Data
 from trainers.detection.spent import Spent
-from trainers.detection.steps import discriminator_loss, shown, step_record, synthesizer_step
 from trainers.detection.synthesis import (
     Found,
     gathered,
@@ -92,6 +92,7 @@ class DetectionRun(Loop):
         self.cache = HardExampleCache(1)
         self.gallery = Gallery()
         self.parts |= {"cache": self.cache, "average": self.average, "gallery": self.gallery}
+        self.parts["best"] = self.best = BestWeights()
         self.renewal = renewal(accelerator, config.renewal, self.scenes, rules, seed)
         self.clock = Clock(accelerator.device, config.profile)
         self._process = (accelerator.process_index, accelerator.num_processes)
@@ -106,9 +107,7 @@ class DetectionRun(Loop):
             STARTS_FROM,
             lambda: self._teach(self.config.target.start_iterations),
         )
-        # Which of a seed's runs trained T is chance.
-        self._record.clear()
-        self._spent = Spent()
+        self._record, self._spent = {}, Spent()  # which of a seed's runs trained T is chance
         if self.rules.places == "context":
             self._learn_context()
 
@@ -121,8 +120,8 @@ class DetectionRun(Loop):
             self._train_synthesizer()
         counts = config.synthesizer.batch, config.judged, config.images_per_cycle, config.max_passes
         batch, judged, share, passes = (-(-count // self._process[1]) for count in counts)
-        ask = self._ask
         placer = None if self.synthesizer is None else self.synthesizer.network
+        ask = self._ask
         found = search(rules, config, self.scenes, placer, ask, self.clock.device, batch, judged)
         self._record["hard"] = found.hard
         if rules.proposes and rules.places != "nobody":
@@ -152,14 +151,14 @@ class DetectionRun(Loop):
         found = detect_all(network, test, self.clock.device, self._process, self.bar)
         figures = self.task.figures(found, test, self.config)
         self.gallery.tested(self.task.kept(found), first=not self.history)
-        record = {"added": len(self.cache), measure: figures, **self._record}
-        record["spent"] = self._spent.total()
-        self._record.clear()
-        self._spent = Spent()
+        spent = self._spent.total()
+        record = {"added": len(self.cache), measure: figures, "spent": spent, **self._record}
+        self.best.update([*self.history, record], measure, self.way, network.module)
+        self._record, self._spent = {}, Spent()
         means = [(at, value) for at, value in figures["mean"].items() if value is not None]
         scores = {f"cycle/{measure}{'' if at == 'mean' else at}": value for at, value in means}
         self.log({"cycle/added": len(self.cache), **scores})
-        self.log({f"spent/{name}": value for name, value in record["spent"].items()})
+        self.log({f"spent/{name}": value for name, value in spent.items()})
         return record
 
     def summary(self) -> str:
@@ -184,8 +183,8 @@ class DetectionRun(Loop):
             with clock.part("scene"):
                 stage = staged(batch.first(layers), place, config.visibility)
             with clock.part("S"):
-                position = self.synthesizer.model(shown(stage.batch), stage.images)
-            composites, stakes = synthesizer_step(
+                position = self.synthesizer.model(steps.shown(stage.batch), stage.images)
+            composites, stakes = steps.synthesizer_step(
                 stage,
                 position,
                 self.target.network,
@@ -199,7 +198,7 @@ class DetectionRun(Loop):
             self._spent.synthesizer += len(batch)
             self._spent.placing += len(batch) * (layers - 1)
             self._spent.discriminator += len(batch) * (self.discriminator is not None)
-            values = step_record(composites, stakes)
+            values = steps.step_record(composites, stakes)
             means = {name: mean + values[name] / config.steps for name, mean in means.items()}
             self.log({f"synthesizer/{name}": value for name, value in values.items()})
             # Norms of T and D are taken at the composites, those of limits and blend at S's theta.
@@ -225,8 +224,7 @@ class DetectionRun(Loop):
         total, everything = gathered(tally, recipes)
         before = len(self.cache)
         if everything is not None:
-            labels = torch.zeros(len(everything), dtype=torch.int64)
-            self.cache.add(labels, **vars(everything))
+            self.cache.add(torch.zeros(len(everything), dtype=torch.int64), **vars(everything))
         total.taken = len(self.cache) - before
         total.shortfall = self.config.images_per_cycle - total.taken
         self._record["search"] = vars(total)
@@ -240,7 +238,8 @@ class DetectionRun(Loop):
         last, labels = last_objects(made.targets)
         found = Found.of(batch, replace(made, boxes=last), batch.recipes.last, made.valid)
         scores = self._ask(replace(found, labels=labels))["object"]
-        boxes = [target["boxes"].cpu() for target in made.targets]
+        pasted = None if self.rules.places != "nobody" else 0  # the last box is not of a paste
+        boxes = [target["boxes"][:pasted].cpu() for target in made.targets]
         sheet = self.gallery.add(f"cycle {len(self.history)}", made.images, boxes, scores)
         self.picture("composites", sheet)
 
@@ -256,8 +255,8 @@ class DetectionRun(Loop):
             config.batch, self._process,
         )  # fmt: skip
         self.average.n_averaged.zero_()
-        block = None if self.renewal is None else self.renewal.block
-        batches = self._loaded(lessons, "T", block)
+        renewing = self.renewal if cycle else None
+        batches = self._loaded(lessons, "T", renewing.block if renewing else None)
         for number, (batch, mirrored, seeds, place) in enumerate(batches, 1):
             for group in self.target.optimizer.param_groups:
                 group["lr"] = players.learning_rate(config, cycle, number)
@@ -268,20 +267,20 @@ class DetectionRun(Loop):
                 # For T alone, since D compares pictures of one size.
                 seen, targets = vary(images, targets, seeds, config.augmentation)
             with clock.part("T"):
-                if self.renewal is None:
+                if renewing is None:
                     loss = training_loss(self.target.model, seen, targets)
                     self.update(self.target, loss, "target")
                 else:
                     loss, parts = training_loss_by_object(self.target.model, seen, targets)
                     self.update(self.target, loss, "target")
-                    self.renewal.after_update(self.cache, place, parts, targets)
+                    renewing.after_update(self.cache, place, parts, targets)
                 if number > iterations - config.averaged:
                     self.average.update_parameters(self.target.network)
             self._spent.trained += len(batch)
             real = batch.recipes.foreground[:, -1] == NOTHING
-            if self.discriminator is not None and bool(real.any()) and not bool(real.all()):
+            if self.discriminator is not None and steps.teaches(self.accelerator, real):
                 with clock.part("D"):
-                    loss = discriminator_loss(self.discriminator.model, images, real)
+                    loss = steps.discriminator_loss(self.discriminator.model, images, real)
                     self.update(self.discriminator, loss, "discriminator")
                 self._spent.discriminated += len(batch)
         if not iterations:

@@ -73,7 +73,9 @@ class Recipes:
         return type(self)(**{name: value[index] for name, value in vars(self).items()})
 
     def to(self, device: torch.device) -> Self:
-        return type(self)(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
+        # To the CPU a copy that does not block could be read before it is there.
+        ahead = device.type != "cpu"
+        return type(self)(**{k: v.to(device, non_blocking=ahead) for k, v in vars(self).items()})
 
     @property
     def last(self) -> Paste:

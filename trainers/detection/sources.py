@@ -112,7 +112,8 @@ class Data:
         ours = [i for i, item in enumerate(cutouts.items) if item["record"] in names]
         if not {item["record"] for item in cutouts.items} & (names | others):
             ours = list(range(len(cutouts)))
-        under = [i for i, item in enumerate(backgrounds.items) if item["record"] not in others]
+        lost = {item["sha256"] for item in real.items} - {item["sha256"] for item in chosen.items}
+        under = [i for i, item in enumerate(backgrounds.items) if item["sha256"] not in lost]
         if not ours:
             raise DataError(
                 f"pictures: got {pictures}, seed {seed}, but no cut-out of {cutouts.source} is out"

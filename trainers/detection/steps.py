@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -113,6 +114,17 @@ def chosen(position: Tensor, config: Config) -> Paste:
     """What S's positions mean, six numbers of a pose and those of a tone."""
     theta = config.placement.theta(position[:, :6], config.size)
     return Paste(theta, config.tones.tone(position[:, 6:]))
+
+
+def teaches(accelerator: Accelerator, real: Tensor) -> bool:
+    """Whether D learns from a batch: every process's part has real pictures and composites.
+
+    Args:
+        accelerator: Its processes must all say the same, or some would wait for the others.
+        real: (n,) bool, which of this process's part are real.
+    """
+    both = (real.any() & ~real.all()).float()
+    return bool(accelerator.reduce(both, "mean") == 1)
 
 
 def step_record(composites: Composites, stakes: Stakes) -> dict[str, float]:

@@ -50,8 +50,6 @@ def draw(
         title: The picture's title.
         columns: The number of pictures.
     """
-    if not before:  # as of a run that an earlier version began
-        return
     every = [[_iou(told, test, n) for n, told in enumerate(each)] for each in (before, after)]
     change = np.subtract(every[1], every[0])
     chosen = np.argsort(-np.abs(change), kind="stable")[:columns].tolist()

@@ -8,6 +8,7 @@ import torch
 from compositor.files import DataError
 from compositor.scenes.law import MATCHED, PLAIN, Law
 from detection.tiny_scenes import SIZE, Objects, Pictures, scenes
+from trainers.detection.composites import with_artefacts
 from trainers.detection.drawn import DrawnScenes
 from trainers.detection.scenes import NOTHING, Scenes
 
@@ -32,6 +33,18 @@ def test_real_pictures_stay_what_they_are() -> None:
     recipes = made.draw_real(torch.tensor([2, 0]), plain=True)
     assert torch.equal(made.load(recipes).backgrounds, plain.load(recipes).backgrounds)
     assert torch.equal(made.load(recipes).backgrounds[0], plain.real.image(2))
+
+
+def test_real_pictures_get_artefacts_as_for_any_way_and_scenes_none() -> None:
+    """Otherwise a gain over real pictures alone could be that of learning from plain ones."""
+    made, others = DrawnScenes(scenes(artefacts=1), PLAIN, 0), scenes(artefacts=1)
+    index = torch.tensor([2, 0, 1])
+    ours, theirs = (
+        each.draw_real(index, torch.Generator().manual_seed(3)) for each in (made, others)
+    )
+    assert torch.equal(ours.shape, theirs.shape) and (ours.shape != NOTHING).any()
+    assert torch.equal(with_artefacts(made.load(ours)), with_artefacts(others.load(theirs)))
+    assert (made.draw(6).shape == NOTHING).all()
 
 
 def test_the_labels_are_where_the_pictures_changed() -> None:

@@ -18,7 +18,8 @@ def result(*ends: dict[str, Any]) -> dict[str, Any]:
     start = {"mean": {"0.5": 0.1}, "per_class": {"1": {"0.5": 0.2}, "b": {"0.5": None}}}
     before = {"ap": start, "spent": {"cpu_seconds": 1}}
     cycles = {str(seed): [before, end] for seed, end in enumerate(ends)}
-    return {"cycles": {"random": cycles}, "data": {"test": "scenes"}, "ignored": "difficult"}
+    data = {"data": {"test": "scenes"}, "ignored": "difficult"}
+    return {"layout": "table 3", "cycles": {"random": cycles}, **data}
 
 
 def record(one: float, other: float | None, taken: int) -> dict[str, Any]:
@@ -35,7 +36,8 @@ def test_means_by_hand() -> None:
         result(record(0.2, None, 3), record(0.4, 0.6, 3)),
         result(record(0.6, 0.8, 4), record(0.0, 0.2, 5)),
     ]
-    results = folds.combined(found, {"points": 11}, "table 3")
+    results = folds.combined(found, {"points": 11})
+    assert results["layout"] == "table 3"  # as the folds', which --table2 changes
     ap = results["ap"]["random"]
     # Seed 0: (20 + 70) / 2 and seed 1: (50 + 10) / 2, in percent.
     assert ap["mean"]["0.5"]["per_seed"] == pytest.approx([45, 30])
@@ -69,6 +71,11 @@ def test_folds_of_gmu_kitchen(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     values = [one["ap"]["random"]["mean"]["0.5"]["mean"] for one in ones]
     assert values[2] == pytest.approx((values[0] + values[1]) / 2)
     assert capsys.readouterr().out.count("the paper's table 3") == 3
+
+
+def test_the_stand_in_has_one_fold() -> None:
+    with pytest.raises(ConfigError, match="folds: got 1 2, wanted 1 alone, the stand-in's only"):
+        gmu_kitchen.GMUConfig(folds=(1, 2), stand_in=True)
 
 
 @pytest.mark.parametrize("given", [(), (1, 1)])

@@ -13,7 +13,7 @@ from compositor.scenes.placement import Range, Visibility
 from compositor.scenes.random_placement import PlacementRules
 from detection.test_loop import config, data
 from detection.tiny_scenes import SIZE, scenes
-from trainers.detection import run as phases
+from trainers.detection import steps
 from trainers.detection.composites import Stage, staged
 from trainers.detection.run import DetectionRun
 from trainers.detection.scenes import NOTHING, Batch, Paste, Target
@@ -178,7 +178,7 @@ def test_s_learns_to_place_each_of_the_objects(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Stage] = []
-    step = phases.synthesizer_step
+    step = steps.synthesizer_step
 
     def watched(stage: Stage, position: Tensor, *others: Any) -> Any:
         assert position.requires_grad
@@ -186,7 +186,7 @@ def test_s_learns_to_place_each_of_the_objects(
         seen.append(stage)
         return step(stage, position, *others)
 
-    monkeypatch.setattr(phases, "synthesizer_step", watched)
+    monkeypatch.setattr(steps, "synthesizer_step", watched)
     ours = config(tmp_path, layers=LAYERS)
     ours = replace(ours, synthesizer=replace(ours.synthesizer, steps=4))
     DetectionRun(ours, "synthesizer", 0, data(LAYERS)).run(1)

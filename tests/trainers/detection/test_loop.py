@@ -20,7 +20,7 @@ from detection.test_train_voc import animals
 from detection.tiny_scenes import SIZE, Pictures, scenes
 from trainers.checkpoint import OtherRunError
 from trainers.detection import run as phases
-from trainers.detection import spent, synthesis, task
+from trainers.detection import spent, steps, synthesis, task
 from trainers.detection.config import Config, ContextConfig, DiscriminatorConfig, RenewalConfig
 from trainers.detection.run import DetectionRun
 from trainers.detection.scales import small
@@ -156,13 +156,17 @@ def test_time_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_backgrounds_alone_are_added_as_they_are(tmp_path: Path) -> None:
-    run = DetectionRun(config(tmp_path), "backgrounds", 0, data())
+    there = [20.0, 10, 60, 90]
+    some = Data(scenes(existing=[there]), data().test)
+    run = DetectionRun(config(tmp_path), "backgrounds", 0, some)
     record = run.run(1)[1]
     assert (record["added"], record["search"]["passes"]) == (5, 0)
     batch = run.scenes.load(run._added())
     made = synthesis.rendered(batch, run.config.synthesizer.visibility)
     assert torch.equal((made.images * 255).round().byte(), batch.backgrounds)
-    assert [len(target["boxes"]) for target in made.targets] == [0] * 5
+    assert [target["boxes"].tolist() for target in made.targets] == [[there]] * 5
+    # The last box shown would be called the pasted object's.
+    assert [len(boxes) for boxes in run.gallery.sheets[0].boxes] == [0] * 5
 
 
 @pytest.mark.parametrize("way", ["random", "synthesizer"])
@@ -308,19 +312,19 @@ def test_only_the_target_learns_from_distorted_crops(
 ) -> None:
     seen: dict[str, set[Any]] = {"target": set(), "discriminator": set()}
 
-    def watch(who: str) -> None:
-        loss = getattr(phases, f"{who}_loss")
+    def watch(module: Any, who: str) -> None:
+        loss = getattr(module, f"{who}_loss")
 
         def watched(network: nn.Module, images: Any, *others: Any) -> Tensor:
             seen[names[who]] |= {image.shape[1:] for image in images}
             result: Tensor = loss(network, images, *others)
             return result
 
-        monkeypatch.setattr(phases, f"{who}_loss", watched)
+        monkeypatch.setattr(module, f"{who}_loss", watched)
 
     names = {"training": "target", "discriminator": "discriminator"}
-    for who in names:
-        watch(who)
+    watch(phases, "training")
+    watch(steps, "discriminator")
     ours = config(tmp_path)
     ours = replace(ours, target=replace(ours.target, augmentation="ssd"))
     DetectionRun(ours, "synthesizer_discriminator", 0, data()).run(1)

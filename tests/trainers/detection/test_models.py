@@ -12,11 +12,13 @@ Runs = dict[str, dict[int, float | None]]
 
 
 def told(runs: Runs) -> str | None:
-    """The line on runs whose APs at IoU 0.5 and 0.8 have these means; at 0.5 all end alike."""
+    """The line on runs whose APs at IoU 0.5 and 0.8 had these means after the cycle before the
+    last; at 0.5 all are alike there, and in the last the best."""
 
-    def history(end: float | None) -> list[dict[str, Any]]:
-        last = {0.5: 0.6, 0.8: None if end is None else 2 * end - 0.6}
-        return [{"ap": {"mean": {0.5: 0.99, 0.8: 0.99}}}, {"ap": {"mean": last}}]
+    def history(best: float | None) -> list[dict[str, Any]]:
+        pairs = ((0.2, 0.2), (0.6, None if best is None else 2 * best - 0.6), (0.61, -0.1))
+        wanted = [(low, None if best is None else high) for low, high in pairs]
+        return [{"ap": {"mean": dict(zip((0.5, 0.8), pair, strict=True))}} for pair in wanted]
 
     seeds = tuple(next(iter(runs.values())))
     histories = {
@@ -25,9 +27,20 @@ def told(runs: Runs) -> str | None:
     return best(Config(output=Path("out"), seeds=seeds), histories)
 
 
+def test_real_pictures_alone_count_from_the_start() -> None:
+    histories = {
+        "baseline": {0: [{"ap": {"mean": {0.5: score}}} for score in (0.7, 0.5)]},
+        "matched": {0: [{"ap": {"mean": {0.5: score}}} for score in (0.7, 0.6)]},
+    }
+    assert best(Config(output=Path("out"), seeds=(0,)), histories) == (
+        "best: out/models/baseline-seed0/model.pt (baseline, seed 0, the start), AP 70.0: "
+        "composites did not help"
+    )
+
+
 def test_one_seed() -> None:
     assert told({"baseline": {0: 0.5}, "matched": {0: 0.613}, "random": {0: 0.6}}) == (
-        "best: out/models/matched-seed0/model.pt (matched, seed 0), AP 61.3 "
+        "best: out/models/matched-seed0/model.pt (matched, seed 0, cycle 1), AP 61.3 "
         "(mean of IoU 0.5 to 0.8), +11.3 over real pictures alone"
     )
 
@@ -37,7 +50,7 @@ def test_the_best_way_is_the_best_on_average() -> None:
     runs: Runs = {"random": {3: 0.7, 4: 0.3}, "baseline": {3: 0.5, 4: 0.4}}
     runs["matched"] = {3: 0.5, 4: 0.6}
     assert told(runs) == (
-        "best: out/models/matched-seed4/model.pt (matched, seed 4), AP 60.0 "
+        "best: out/models/matched-seed4/model.pt (matched, seed 4, cycle 1), AP 60.0 "
         "(mean of IoU 0.5 to 0.8), +10.0 over real pictures alone, mean of 2 seeds"
     )
 
@@ -45,7 +58,7 @@ def test_the_best_way_is_the_best_on_average() -> None:
 @pytest.mark.parametrize("matched", [0.4, 0.5])
 def test_composites_that_do_not_help(matched: float) -> None:
     assert told({"matched": {0: matched}, "baseline": {0: 0.5}}) == (
-        "best: out/models/baseline-seed0/model.pt (baseline, seed 0), AP 50.0 "
+        "best: out/models/baseline-seed0/model.pt (baseline, seed 0, cycle 1), AP 50.0 "
         "(mean of IoU 0.5 to 0.8): composites did not help"
     )
 

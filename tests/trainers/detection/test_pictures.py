@@ -79,6 +79,11 @@ def test_hardness_bars_are_shares_over_the_seeds(tmp_path: Path, drawn: list[Any
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert legend == ["random: 38 % below 0.5", "S: 100 % below 0.5"]
     assert Image.open(tmp_path / "hardness.png").width > 800
+    # Where hard is a share of the answers, no limit can be drawn.
+    pictures.hardness(tmp_path / "hardness.png", {"before": ways}, None, "title", "p")
+    (axes,) = drawn[1].axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["random", "S"]
+    assert not axes.lines
 
 
 def test_composites_show_the_first_of_each_row(tmp_path: Path, drawn: list[Any]) -> None:

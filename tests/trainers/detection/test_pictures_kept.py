@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from compositor.files import DataError
 from detection.tiny_runs import arguments, people, person, prepared
@@ -65,6 +66,17 @@ def test_backgrounds_show_no_picture_that_is_left_out(tmp_path: Path) -> None:
     assert len(scenes.real) == len(scenes.backgrounds) == 9
     shown = [len(target["labels"]) for target in scenes.real.targets]
     assert min(shown) == 0 < sum(shown) == len(scenes.cutouts)
+
+
+def test_backgrounds_of_the_same_names_stay(tmp_path: Path) -> None:
+    tiny_data.coco(tmp_path / "data", {f"{n}.jpg": [person(10 + n)] for n in range(8)})
+    (tmp_path / "grounds").mkdir()
+    for n in range(8):
+        Image.effect_noise((160, 120), 50 + n).save(tmp_path / "grounds" / f"{n}.jpg")
+    line = arguments(
+        tmp_path / "data", tmp_path / "out", "--backgrounds", str(tmp_path / "grounds")
+    )
+    assert len(prepared(train, line).of(2, 0).scenes.backgrounds) == 8
 
 
 def test_a_run_learns_from_these_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

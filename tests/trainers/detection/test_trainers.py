@@ -60,7 +60,14 @@ def test_voc_person_leaves_every_file(
     synthesis = results["seconds"]["synthesis"]
     assert synthesis.keys() == {"data", "scene", "S", "blend", "limits", "T", "D"}
     assert sum(synthesis.values()) == pytest.approx(100)
-    drawn = ["hardness.png", "cutouts.png", "clean_up.png", "artefacts.png", "discriminator.png"]
+    drawn = [
+        "curve.png",
+        "hardness.png",
+        "cutouts.png",
+        "clean_up.png",
+        "artefacts.png",
+        "discriminator.png",
+    ]
     drawn += [f"composites_{way}.png" for way in WAYS if way != "baseline"]
     for name in (*drawn, "detections_synthesizer.png"):
         assert min(Image.open(output / name).size) > 60, name

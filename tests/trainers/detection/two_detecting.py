@@ -16,7 +16,9 @@ from trainers.detection.ways import Way
 
 def play(folder: Path, way: Way) -> None:
     ours = config(folder, layers=2, tones=Tones(1.5, 0.1))
-    ours = replace(ours, target=replace(ours.target, augmentation="ssd"))
+    # Where batches are drawn from both sets, a process's part may have no real picture for D.
+    target = replace(ours.target, augmentation="ssd", mix="concatenate", iterations=8)
+    ours = replace(ours, target=target)
     run = DetectionRun(ours, way, 0, data(2))
     first = run.run(1)
     added = run._added()

@@ -72,7 +72,7 @@ def test_it_leaves_every_file_and_torchvision_tells_what_the_run_told(
     assert results["search"]["random_hard"]["passes"] >= 3
     assert "IoU (%) on VOC 2012 val" in printed and "AP" not in printed
     assert re.search(
-        r"^best: \S*/models/(\w+)-seed0/model.pt \(\1, seed 0\), mean IoU ", printed, re.M
+        r"^best: \S*/models/(\w+)-seed0/model.pt \(\1, seed 0, [^)]*\), mean IoU ", printed, re.M
     )
     drawn = ["hardness.png", "cutouts.png", *(f"composites_{way}.png" for way in WAYS[1:])]
     drawn += [f"masks_{way}.png" for way in WAYS]
