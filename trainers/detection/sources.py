@@ -108,12 +108,12 @@ class Data:
         order = torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))
         chosen = real.only(sorted(order[:pictures].tolist()))
         names = {item["record"] for item in chosen.items}
-        others = {item["record"] for item in real.items} - names
         ours = [i for i, item in enumerate(cutouts.items) if item["record"] in names]
-        if not {item["record"] for item in cutouts.items} & (names | others):
+        every = {item["record"] for item in real.items}
+        if not {item["record"] for item in cutouts.items} & every:
             ours = list(range(len(cutouts)))
-        lost = {item["sha256"] for item in real.items} - {item["sha256"] for item in chosen.items}
-        under = [i for i, item in enumerate(backgrounds.items) if item["sha256"] not in lost]
+        lost = {*_pictures(real)} - {*_pictures(chosen)}
+        under = [i for i, one in enumerate(_pictures(backgrounds)) if one not in lost]
         if not ours:
             raise DataError(
                 f"pictures: got {pictures}, seed {seed}, but no cut-out of {cutouts.source} is out"
@@ -148,3 +148,8 @@ class Data:
             for label in target["labels"][~target["ignore"]].tolist()
         }
         return [n for label, n in enumerate(self.test.classes) if label and label not in tested]
+
+
+def _pictures(photographs: Photographs) -> list[tuple[str, str]]:
+    """Names and digests of pixels: those of two folders may have one name."""
+    return [(item["record"], item["sha256"]) for item in photographs.items]
