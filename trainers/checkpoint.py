@@ -95,15 +95,20 @@ def save(
 ) -> None:
     """Write ``parts``, the random number generators of all processes and ``header`` to ``path``.
 
-    Call it on all processes; the main one writes. The old file stays until the new one is complete.
+    Call it on all processes; the main one writes.
     """
     rng = gather_object([rng_state()])
     if accelerator.is_main_process:
         state = {name: part.state_dict() for name, part in parts.items()}
-        # An open file: given a path, torch.save would store its (temporary) name in the archive.
-        with replacing(path) as partial, partial.open("wb") as file:
-            torch.save({"header": header, "parts": state, "rng": rng}, file)
+        write(path, {"header": header, "parts": state, "rng": rng})
     accelerator.wait_for_everyone()
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write what :func:`load` reads; the old file stays until the new one is complete."""
+    # An open file: given a path, torch.save would store its (temporary) name in the archive.
+    with replacing(path) as partial, partial.open("wb") as file:
+        torch.save(content, file)
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from compositor.files import replacing
 from trainers import checkpoint
 from trainers.checkpoint import Stateful, check_data, check_identity
 from trainers.draws import seed_all
@@ -181,8 +180,7 @@ class Loop(ABC):
         if self.accelerator.is_main_process:
             states = {name: part.state_dict() for name, part in parts.items()}
             content = {"identity": identity, "data": data, "updates": self.updates, "parts": states}
-            with replacing(path) as partial:
-                torch.save(content, partial)
+            checkpoint.write(path, content)
         self.accelerator.wait_for_everyone()
 
     def update(self, player: Player, loss: Tensor, name: str) -> float:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import compositor
-from compositor.files import DataError, replacing
+from compositor.files import DataError
 from trainers import checkpoint
 from trainers.affnist import mnist
 from trainers.affnist.config import DataConfig
@@ -177,8 +177,7 @@ def _cached(path: Path, digits: Digits, versions: int) -> Labelled:
     if path.exists():
         return Labelled(**checkpoint.load(path))
     made = regenerate(digits, versions, SEED)
-    with replacing(path) as partial:
-        torch.save({"images": made.images, "labels": made.labels}, partial)
+    checkpoint.write(path, {"images": made.images, "labels": made.labels})
     return made
 
 

@@ -65,6 +65,36 @@ def test_found_by_hand() -> None:
     assert false.tolist() == [True]
 
 
+def test_the_curve_shows_means_spreads_and_best_cycles(tmp_path: Path, drawn: list[Any]) -> None:
+    def history(*scores: float | None) -> list[dict[str, Any]]:
+        # At the two IoUs 10 more and 10 less.
+        pairs = [(None, None) if one is None else (one + 0.1, one - 0.1) for one in scores]
+        return [{"ap": {"mean": dict(zip((0.5, 0.75), pair, strict=True))}} for pair in pairs]
+
+    runs = {
+        "baseline": {0: history(0.3, 0.2, 0.1), 1: history(0.5, 0.4, 0.1)},
+        "matched": {0: history(0.3, 0.6, 0.5), 1: history(0.5, 0.6, 0.7)},
+        "random": {0: history(0.3, None, 0.4)},
+    }
+    pictures.curve(tmp_path / "curve.png", runs, "ap", "title")
+    (axes,) = drawn[0].axes
+    means = [line.get_ydata() for line in axes.lines]
+    assert means[0] == pytest.approx([40, 30, 10]) and means[1] == pytest.approx([40, 60, 60])
+    assert means[2] == pytest.approx([30, float("nan"), 40], nan_ok=True)
+    band = axes.collections[0].get_paths()[0].vertices
+    at_start = band[band[:, 0] == 0][:, 1]  # 30 and 50
+    assert (at_start.min(), at_start.max()) == pytest.approx((40 - 200**0.5, 40 + 200**0.5))
+    assert len(axes.collections) == 2  # one seed has no spread
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == [
+        "real images only, best 40.0 ±14.1 (cycles 0, 0)",
+        "matched, best 65.0 ±7.1 (cycles 1, 2)",
+        "random, best 40.0 (cycle 2)",
+    ]
+    assert axes.get_ylabel() == "AP (%), mean of IoU 0.5 to 0.75"
+    assert Image.open(tmp_path / "curve.png").width > 600
+
+
 def test_hardness_bars_are_shares_over_the_seeds(tmp_path: Path, drawn: list[Any]) -> None:
     # The last bin holds 1; a p of exactly 0.5 is not below it.
     seeds = [torch.tensor([0, 0.05, 0.5, 1]), torch.tensor([0, 0.95, 0.5, 1])]

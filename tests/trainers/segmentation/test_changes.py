@@ -63,9 +63,3 @@ def test_pictures_whose_iou_changed_most_are_shown(
     assert [text.get_text() for text in legend.get_texts()] == ["dog"]
     (patch,) = legend.get_patches()
     assert np.allclose(patch.get_facecolor()[:3], COLOURS[1] / 255)
-
-
-def test_nothing_kept_leaves_no_file(test_set: Segmentations, tmp_path: Path) -> None:
-    """As of runs of before there was this figure."""
-    changes.draw(tmp_path / "a.png", test_set, [], [told(1)] * 4, "title")
-    assert not (tmp_path / "a.png").exists()
