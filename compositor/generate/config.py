@@ -3,13 +3,15 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from compositor.data.cleanup import CleanUp
 from compositor.scenes.law import Law
 from compositor.scenes.poisson import available
 
 Format = Literal["coco", "coco-polygons", "yolo", "yolo-seg", "voc"]
+REPLACED = ("shards", *get_args(Format))
+"""Folders in the output folder that a run may replace."""
 LARGEST_SEED = 2**31 - 1
 
 
@@ -92,9 +94,12 @@ class Config:
         if self.size != "native" and not all(16 <= side <= 8192 for side in self.size):
             raise ValueError(f"size: got {self.size}, wanted 16 to 8192 pixels a side, or native")
         output = self.output.resolve()
+        replaced = {(output / name).resolve() for name in REPLACED}
         for path in (*self.cutouts, *self.backgrounds, *self.distractors, *self.match):
             if path.resolve() in (output, *output.parents):
                 raise ValueError(f"output: got {self.output}, which lies in {path}, a source")
+            if not replaced.isdisjoint((path.resolve(), *path.resolve().parents)):
+                raise ValueError(f"output: got {self.output}, which would replace {path}, a source")
         if not self.formats:
             raise ValueError("formats: got none, wanted coco, coco-polygons, yolo, yolo-seg or voc")
         if "poisson" in self.law.look.blends and not available():

@@ -16,6 +16,7 @@ from typing import Any
 from compositor.data.frames import pillow
 from compositor.data.labels import LabelledPicture
 from compositor.files import DataError, check_writable, locked, roomy, write
+from compositor.generate.config import REPLACED
 from compositor.generate.scenes import TOO_EASY, Maker, Tally
 
 SCENES = 50
@@ -23,6 +24,8 @@ SCENES = 50
 SUMMARY, PICTURES, SETTINGS = "summary.json", "pictures.json", "settings.json"
 DIGESTS = ("content of the sources", "detector's file", "weights' file")
 """Settings that can only be said to have changed."""
+WRITTEN = (*REPLACED, SETTINGS, "report.json", "report.html", "preview.png", "statistics.png")
+"""All that a run leaves in a data set's folder."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +152,11 @@ def settle(folder: Path, settings: Mapping[str, str]) -> None:
         settings: By name; those whose values say nothing to a reader are :data:`DIGESTS`.
 
     Raises:
-        DataError: The folder holds pictures made of something else, or cannot be written to.
+        DataError: The folder holds pictures made of something else, or what a run would replace but
+            none has left, or cannot be written to.
     """
     check_writable(folder)
+    _check_left_by_run(folder)
     path, shards, text = folder / SETTINGS, folder / "shards", json.dumps(settings, indent=1)
     with locked(folder / ".settings.lock", wait=True):  # launches begin at once
         if not any(shards.glob("*/*.jpg")):
@@ -169,6 +174,27 @@ def settle(folder: Path, settings: Mapping[str, str]) -> None:
                 f"{folder}: holds pictures {how}; write to another folder (--output), or delete "
                 "this one"
             )
+
+
+def _check_left_by_run(folder: Path) -> None:
+    # A launch that begins meanwhile writes the settings first, so what it leaves is looked for
+    # before them.
+    here = [name for name in WRITTEN if _holds(folder / name)]
+    if not here or any(folder.glob("shards/*/*.jpg")):  # of pictures the settings must be the same
+        return
+    try:
+        known = DIGESTS[0] in _settings(folder / SETTINGS)
+    except DataError:
+        known = False
+    if not known:
+        raise DataError(
+            f"{folder}: holds {here[0]}, which no run has left; write to another folder (--output)"
+        )
+
+
+def _holds(path: Path) -> bool:
+    """Whether there is anything to lose: a file, or a folder that is not empty."""
+    return any(path.iterdir()) if path.is_dir() else path.exists()
 
 
 def _settings(path: Path) -> dict[str, Any]:

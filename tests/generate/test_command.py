@@ -123,6 +123,11 @@ def test_presets_come_first_and_options_override_them() -> None:
         (["--val", "0.95"], "val: got 0.95"),
         (["--weights", "x.pt"], "weights: got x.pt without a detector, wanted --detector too"),
         (["--output", "{cutouts}/out"], "cutouts/out, which lies in"),
+        (
+            ["--match", "a/shards/00000", "--output", "a"],
+            "output: got a, which would replace a/shards/00000, a source",
+        ),
+        (["--match", "a/b/../voc", "--output", "a"], "which would replace a/b/../voc, a source"),
         (["--law.placement.scale", "0.001", "0.001"], "no object is in any scene"),
         (["--detector", "yolo"], "detector: got 'yolo', wanted torchvision:NAME"),
         (["--detector", "yolo", "--workers", "2"], "detector: got 'yolo', wanted torchvision:NAME"),

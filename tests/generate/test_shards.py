@@ -130,6 +130,35 @@ def test_a_folder_of_something_else_is_refused(made: Path, tmp_path: Path) -> No
     assert content(tmp_path, "out") == before
 
 
+def test_what_no_run_has_left_is_not_replaced(made: Path, tmp_path: Path) -> None:
+    names = {path.name for path in made.iterdir() if not path.name.startswith(".")} | {"voc"}
+    assert {"shards", "coco", "settings.json", "report.html"} < names
+    for name in names:
+        options = config(tmp_path / f"of {name}", "out", count=1)
+        path = options.output / name
+        path = path if "." in name else path / "mine.txt"
+        path.parent.mkdir(parents=True)
+        path.write_text('{"mine": 1}')
+        with pytest.raises(
+            DataError, match=f"out: holds {name}, which no run has left; write to another folder"
+        ):
+            generate(options)
+        assert path.read_text() == '{"mine": 1}'
+        assert [each.name for each in options.output.iterdir()] == [name]
+
+
+def test_a_run_may_begin_in_a_folder_with_other_things(tmp_path: Path) -> None:
+    options = config(tmp_path, "out", count=1)
+    (options.output / "coco").mkdir(parents=True)  # empty
+    (options.output / "objects").mkdir()
+    (options.output / "objects" / "mine.txt").write_text("years of work")
+    generate(options)
+    assert (options.output / "objects" / "mine.txt").read_text() == "years of work"
+    # As killed before its first picture, and called with other options.
+    shutil.rmtree(options.output / "shards")
+    generate(replace(options, seed=5))
+
+
 def test_what_cannot_be_used_is_counted_wherever_it_is_met(tmp_path: Path) -> None:
     options = config(tmp_path, "out", workers=2)
     (tmp_path / "grounds" / "2.jpg").write_bytes(b"no picture")
