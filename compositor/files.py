@@ -96,6 +96,18 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
         yield
 
 
+def held(path: Path) -> bool:
+    """Whether another process holds the lock that a file is.
+
+    To ask is to take it for a moment: a lock that this process holds is given back.
+    """
+    try:
+        with locked(path):
+            return False
+    except DataError:
+        return True
+
+
 @contextmanager
 def roomy(folder: Path) -> Iterator[None]:
     """Explain the error if writing to ``folder`` fails because its disk is full.

@@ -14,7 +14,7 @@ from compositor.generate.config import Config
 from compositor.generate.material import Sources, read
 from compositor.generate.processes import Job, Workers
 from compositor.generate.scenes import Tally
-from compositor.generate.shards import DIGESTS, Shards, settle
+from compositor.generate.shards import DIGESTS, Shards, settled
 
 MakeShards = Callable[[Config, list[int]], object]
 SOURCES = ("cutouts", "backgrounds", "distractors", "match")
@@ -51,13 +51,12 @@ def generate(
     first, launches = config.part()
     sources = sources or read(config)
     finish.check(config, sources)
-    settle(config.output, settings(config, sources))
     launch = f"{first}-of-{launches}"
     shards = Shards(config.output, config.count, launch)
-    before = finish.written(config.output)
     here = replace(config, workers=1) if make_shards else config
     with Workers(Job(here, sources, shards)) as workers:
-        with locked(config.output / f".shard-{launch}.lock"):
+        with settled(config.output, settings(config, sources), launch):
+            before = finish.written(config.output)
             missing = shards.missing(first, launches)
             if make_shards is None:
                 make(workers, missing)

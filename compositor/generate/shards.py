@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from compositor.data.frames import pillow
 from compositor.data.labels import LabelledPicture
-from compositor.files import DataError, check_writable, locked, roomy, write
+from compositor.files import DataError, check_writable, held, locked, roomy, write
 from compositor.generate.config import REPLACED
 from compositor.generate.scenes import TOO_EASY, Maker, Tally
 
@@ -26,6 +27,8 @@ DIGESTS = ("content of the sources", "detector's file", "weights' file")
 """Settings that can only be said to have changed."""
 WRITTEN = (*REPLACED, SETTINGS, "report.json", "report.html", "preview.png", "statistics.png")
 """All that a run leaves in a data set's folder."""
+MADE = "shards/*/*.jpg"
+"""Pictures in a data set's folder, those of shards that are half made too."""
 
 
 @dataclass(frozen=True)
@@ -144,29 +147,59 @@ class Shards:
         return chain.from_iterable(map(self.of, range(len(self))))
 
 
-def settle(folder: Path, settings: Mapping[str, str]) -> None:
-    """Write down what a folder's pictures are made of, or compare it with what it says.
+@contextmanager
+def settled(folder: Path, settings: Mapping[str, str], launch: str) -> Iterator[None]:
+    """Hold a folder for a launch, with its pictures made of what the settings say, or none there.
 
     Args:
         folder: The data set's.
         settings: By name; those whose values say nothing to a reader are :data:`DIGESTS`.
+        launch: As for :class:`Shards`.
 
     Raises:
         DataError: The folder holds pictures made of something else, or what a run would replace but
-            none has left, or cannot be written to.
+            none has left, or cannot be written to; or this launch is running already.
     """
     check_writable(folder)
     _check_left_by_run(folder)
+    with ExitStack() as kept:
+        with locked(folder / ".settings.lock", wait=True):  # launches begin at once
+            _settle(folder, settings)
+            # Before the other lock is given back, so that its next holder sees who is at work.
+            kept.enter_context(locked(folder / f".shard-{launch}.lock"))
+        yield
+
+
+def _check_left_by_run(folder: Path) -> None:
+    # A launch that begins meanwhile writes the settings first, so what it leaves is looked for
+    # before them.
+    here = [name for name in WRITTEN if _holds(folder / name)]
+    try:
+        ours = not here or DIGESTS[0] in _settings(folder / SETTINGS)
+    except DataError:
+        if any(folder.glob(MADE)):
+            raise
+        ours = False
+    if not ours:
+        raise DataError(
+            f"{folder}: holds {here[0]}, which no run has left; write to another folder (--output)"
+        )
+
+
+def _settle(folder: Path, settings: Mapping[str, str]) -> None:
+    """Write down what a folder's pictures are made of, or compare it with what it says."""
     path, shards, text = folder / SETTINGS, folder / "shards", json.dumps(settings, indent=1)
-    with locked(folder / ".settings.lock", wait=True):  # launches begin at once
-        if not any(shards.glob("*/*.jpg")):
+    if not any(map(held, folder.glob(".shard-*.lock"))):
+        for half_made in shards.glob(".*"):
+            shutil.rmtree(half_made, ignore_errors=True)
+        if not any(folder.glob(MADE)):
             if not path.is_file() or path.read_bytes() != text.encode():
                 # Shards may be whole without a picture: all their scenes were too easy for others.
                 shutil.rmtree(shards, ignore_errors=True)
             write(path, text)
-        held = _settings(path)
+    known = _settings(path)
     for name, wanted in settings.items():
-        if (found := held.get(name)) != wanted:
+        if (found := known.get(name)) != wanted:
             how = f"with {name} {found}, not {wanted}"
             if name in DIGESTS:
                 how = f"made before the {name} changed"
@@ -176,22 +209,6 @@ def settle(folder: Path, settings: Mapping[str, str]) -> None:
             )
 
 
-def _check_left_by_run(folder: Path) -> None:
-    # A launch that begins meanwhile writes the settings first, so what it leaves is looked for
-    # before them.
-    here = [name for name in WRITTEN if _holds(folder / name)]
-    if not here or any(folder.glob("shards/*/*.jpg")):  # of pictures the settings must be the same
-        return
-    try:
-        known = DIGESTS[0] in _settings(folder / SETTINGS)
-    except DataError:
-        known = False
-    if not known:
-        raise DataError(
-            f"{folder}: holds {here[0]}, which no run has left; write to another folder (--output)"
-        )
-
-
 def _holds(path: Path) -> bool:
     """Whether there is anything to lose: a file, or a folder that is not empty."""
     return any(path.iterdir()) if path.is_dir() else path.exists()
@@ -199,12 +216,12 @@ def _holds(path: Path) -> bool:
 
 def _settings(path: Path) -> dict[str, Any]:
     try:
-        held = json.loads(path.read_text())
-        if not isinstance(held, dict):
+        known = json.loads(path.read_text())
+        if not isinstance(known, dict):
             raise ValueError("not a dictionary")
     except (OSError, ValueError) as error:
         raise DataError(
             f"{path}: is missing or damaged ({error}), so what the pictures beside it are made of "
             "is unknown; write to another folder (--output), or delete this one"
         ) from None
-    return held
+    return known

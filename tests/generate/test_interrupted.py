@@ -7,7 +7,9 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,11 +119,53 @@ def killed(*_: object) -> None:
 def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
     options = config(tmp_path, "out", count=3)
     generate(options)
+    with (
+        held_by_another(options.output / ".shard-0-of-1.lock"),
+        pytest.raises(DataError, match="another process is writing there"),
+    ):
+        generate(options)
+
+
+def test_what_killed_runs_have_half_made_goes_once_nobody_is_at_work(tmp_path: Path) -> None:
+    options = config(tmp_path, "out", count=3)
+    killed = replace(options, shard="0/2")
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=generate_until, args=(killed, "open", "/000002.jpg"))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    half_made = options.output / "shards" / ".00000.0-of-2"
+    assert (half_made / "000001.jpg").exists()
+    other = replace(options, seed=5)
+    with (
+        held_by_another(options.output / ".shard-1-of-2.lock"),
+        pytest.raises(DataError, match="holds pictures with seed 3, not 5"),
+    ):
+        generate(other)
+    assert half_made.exists()
+    generate(other)
+    assert [path.name for path in half_made.parent.iterdir()] == ["00000"]
+
+
+def test_no_run_takes_a_folder_where_another_has_not_made_a_picture_yet(tmp_path: Path) -> None:
+    options = config(tmp_path, "out", count=3)
+    generate(options)
+    shutil.rmtree(options.output / "shards")
+    with (
+        held_by_another(options.output / ".shard-0-of-2.lock"),
+        pytest.raises(DataError, match="holds pictures with seed 3, not 5"),
+    ):
+        generate(replace(options, seed=5))
+
+
+@contextmanager
+def held_by_another(lock: Path) -> Iterator[None]:
+    """Have another process hold a lock."""
     context = multiprocessing.get_context("fork")
     held, leave = context.Event(), context.Event()
 
     def hold() -> None:
-        with locked(options.output / ".shard-0-of-1.lock"):
+        with locked(lock):
             held.set()
             leave.wait(60)
 
@@ -129,8 +173,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
     other.start()
     try:
         assert held.wait(60)
-        with pytest.raises(DataError, match="another process is writing there"):
-            generate(options)
+        yield
     finally:
         leave.set()
         other.join()
