@@ -168,8 +168,10 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``folder`` to fill; on success it takes the place of ``folder``.
 
     Killed at any moment, the old folder or the new one is there, never a part; between two renames
-    the old one has another name, which the next call takes back. One process at a time.
+    the old one has another name, which the next call takes back. One process at a time. Of a link
+    the folder that it leads to is replaced.
     """
+    folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial, old = (folder.parent / f".{folder.name}.{kind}" for kind in ("partial", "old"))
     if old.exists() and not folder.exists():

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from compositor.files import DataError, locked, replacing
+from compositor.files import DataError, locked, replacing, replacing_folder
 
 
 def test_a_file_takes_its_place_whole(tmp_path: Path) -> None:
@@ -76,3 +76,14 @@ def test_a_lock_is_one_process_s_until_that_ends(tmp_path: Path) -> None:
     with locked(path, wait=True):
         assert killed
     other.join()
+
+
+def test_of_a_link_the_folder_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "coco").mkdir(parents=True)
+    (tmp_path / "coco").symlink_to(tmp_path / "disk" / "coco")
+    for name in ("first", "second"):
+        with replacing_folder(tmp_path / "coco") as place:
+            (place / name).touch()
+        left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+        assert left == ["coco", "disk", "disk/coco", f"disk/coco/{name}"]
+        assert (tmp_path / "coco").is_symlink()
