@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and checks of what others wrote."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -113,15 +114,16 @@ def roomy(folder: Path) -> Iterator[None]:
     """Explain the error if writing to ``folder`` fails because its disk is full.
 
     Raises:
-        DataError: The disk is full.
+        DataError: The disk, or what the user may take of it, is full.
     """
     try:
         yield
     except DataError:
         raise
     except (OSError, RuntimeError) as error:
+        told = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
         # torch.save says "unexpected pos", without a word about the disk.
-        if shutil.disk_usage(folder).free >= FULL:
+        if not told and shutil.disk_usage(folder).free >= FULL:
             raise
         raise DataError(
             f"{folder}: the disk is full ({error}); make room and run the same command again: "

@@ -32,23 +32,29 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "error",
-    [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("unexpected pos 704 vs 598")],
+    ("error", "free", "full"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 0, True),
+        (OSError(errno.ENOSPC, "No space left on device"), 2**30, True),  # but no inodes
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), 2**30, True),
+        (RuntimeError("unexpected pos 704 vs 598"), 0, True),
+        (RuntimeError("unexpected pos 704 vs 598"), 2**30, False),
+        (OSError(errno.EIO, "Input/output error"), 2**30, False),
+    ],
 )
-@pytest.mark.parametrize("free", [0, 2**30])
 def test_a_full_disk_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, free: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, free: int, full: bool
 ) -> None:
     """Whatever writing raised, torch.save's puzzle included; on a disk with room it stays."""
     path = tmp_path / "a.pt"
     path.write_text("old")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
-    with pytest.raises(type(error) if free else DataError) as raised, replacing(path):
+    with pytest.raises(DataError if full else type(error)) as raised, replacing(path):
         raise error
-    if free:
-        assert raised.value is error
+    if full:
+        assert str(raised.value).startswith(f"{tmp_path}: the disk is full ({error}); make room")
     else:
-        assert str(raised.value).startswith(f"{tmp_path}: the disk is full")
+        assert raised.value is error
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
