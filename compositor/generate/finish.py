@@ -149,14 +149,14 @@ def _shown(
     classes = sources.classes
     if config.preview:
         sheet.write(shards.pictures(), classes, config.output / "preview.png", config.preview)
-    counted = Statistics.of(shards.pictures(), classes)
-    statistics.write(counted, config.output / "statistics.png", sources.real)
     judged = None
     if config.detector is not None:
         judged = f"{tally.scenes:,} of {config.count:,} scenes kept, {tally.passes:,} passes of the"
         judged += " detector"
     page = config.output / "report.html"
-    gallery.write(shards.pictures(), classes, left_out, page, judged=judged, real=sources.real)
+    pictures = shards.pictures()
+    counted = gallery.write(pictures, classes, left_out, page, judged=judged, real=sources.real)
+    statistics.write(counted, config.output / "statistics.png", sources.real)
     return counted
 
 

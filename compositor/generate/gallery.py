@@ -60,8 +60,8 @@ def write(
     count: int = 300,
     judged: str | None = None,
     real: Measured | None = None,
-) -> None:
-    """Write the report of a data set.
+) -> Statistics:
+    """Write the report of a data set; return what it counts.
 
     Args:
         pictures: All of them, taken one by one: the first are shown, all are counted.
@@ -102,6 +102,7 @@ def write(
     )
     with replacing(path) as partial:
         partial.write_text(page, encoding="utf-8")
+    return statistics
 
 
 def _own(name: str) -> str:

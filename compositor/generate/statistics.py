@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,14 +56,6 @@ class Statistics:
     cutouts: Counter[str] = field(default_factory=Counter)
     places: NDArray[np.float64] = field(default_factory=lambda: np.zeros((PLACES, PLACES)))
     measured: Measured = field(default_factory=Measured)
-
-    @classmethod
-    def of(cls, pictures: Iterable[LabelledPicture], classes: Sequence[str]) -> "Statistics":
-        """Count all pictures."""
-        found = cls(classes)
-        for picture in pictures:
-            found.add(picture)
-        return found
 
     def add(self, picture: LabelledPicture) -> None:
         """Count a picture."""

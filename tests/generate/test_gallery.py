@@ -159,7 +159,8 @@ def luminance(colour: str) -> float:
 
 def test_what_is_not_shown_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     four = labelled.pictures(tmp_path / "shard")
-    gallery.write(four, labelled.CLASSES, {}, tmp_path / "report.html", count=1)
+    told = gallery.write(four, labelled.CLASSES, {}, tmp_path / "report.html", count=1)
+    assert (told.pictures, told.objects) == (4, 10)
     page = (tmp_path / "report.html").read_text("utf-8")
     assert page.count("data:image/jpeg") == 1
     assert "3 more pictures are counted below and not shown" in page

@@ -15,10 +15,9 @@ from compositor.generate import generate, likeness, material, statistics
 from compositor.generate.config import Config
 from compositor.generate.likeness import Measured, distance, distances
 from compositor.generate.shards import Shards
-from compositor.generate.statistics import Statistics
 from compositor.scenes.law import MATCHED
 from tests.data import labelled, tiny_data
-from tests.generate.tiny import LAW, config
+from tests.generate.tiny import LAW, config, counted
 
 
 def only(counts: np.ndarray) -> dict[tuple[int, ...], int]:
@@ -156,7 +155,7 @@ def test_the_backgrounds_annotations_are_real_ones_too(
 @pytest.mark.filterwarnings("error")
 def test_both_are_drawn(tmp_path: Path) -> None:
     """The real ones are where the generated are not: each panel holds both."""
-    made = Statistics.of(labelled.pictures(tmp_path / "shard"), labelled.CLASSES)
+    made = counted(labelled.pictures(tmp_path / "shard"), labelled.CLASSES)
     real = Measured.of([(Annotation.of([((0, 0, 40, 10), 1, False)] * 9), (40, 56))])
     statistics.write(made, tmp_path / "both.png", real)
     statistics.write(made, tmp_path / "same.png", made.measured)

@@ -40,7 +40,7 @@ def test_memory_does_not_grow_with_the_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # By the process's pages, which count what every library holds: of each pass over the shards,
-    # the first that makes them, then one a format and one for each of what there is to look at.
+    # the first that makes them, then one a format and one for what there is to look at.
     passes: list[list[int]] = []
     make, of = Shards.make, Shards.of
 
@@ -62,7 +62,7 @@ def test_memory_does_not_grow_with_the_pictures(
     formats = ("coco", "yolo", "voc")
     options = config(tmp_path, "out", count=SHARDS * SCENES, formats=formats, preview=0)
     generate(options)
-    assert [len(sampled) for sampled in passes] == [SHARDS] * (1 + len(formats) + 2)
+    assert [len(sampled) for sampled in passes] == [SHARDS] * (1 + len(formats) + 1)
     assert max(map(growth, passes)) < KEPT * SCENES
 
 

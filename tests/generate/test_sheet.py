@@ -12,6 +12,7 @@ from compositor.generate import sheet, statistics
 from compositor.generate.drawing import COLOURS, FONT, GREY, shown
 from compositor.generate.statistics import PLACES, Statistics
 from tests.data import labelled
+from tests.generate.tiny import counted
 
 
 def test_masks_are_tinted_and_boxes_drawn_where_they_are(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_no_picture(tmp_path: Path) -> None:
 
 
 def test_counts_by_hand(tmp_path: Path) -> None:
-    found = Statistics.of(iter(labelled.pictures(tmp_path / "shard")), labelled.CLASSES)
+    found = counted(labelled.pictures(tmp_path / "shard"), labelled.CLASSES)
     assert (found.pictures, found.objects, found.ignored) == (4, 10, 1)
     assert found.labels == {1: 5, 2: 3, 3: 2}
     assert found.per_picture == {6: 1, 0: 1, 2: 2}
@@ -124,7 +125,7 @@ def test_drawn_with_names_that_matplotlib_would_read_as_mathematics(tmp_path: Pa
         dataclasses.replace(first.instances[3], label=1 + n, confidence=None) for n in range(42)
     )
     pictures = [dataclasses.replace(first, instances=many), *others]
-    found = Statistics.of(pictures, classes)
+    found = counted(pictures, classes)
     assert len(found.figures()["Objects by class"]) == statistics.SHOWN + 1
     assert sum(found.figures()["Objects by class"].values()) == found.objects
     statistics.write(found, tmp_path / "statistics.png")
@@ -132,5 +133,5 @@ def test_drawn_with_names_that_matplotlib_would_read_as_mathematics(tmp_path: Pa
 
 
 def test_of_nothing(tmp_path: Path) -> None:
-    statistics.write(Statistics.of([], labelled.CLASSES), tmp_path / "statistics.png")
+    statistics.write(counted([], labelled.CLASSES), tmp_path / "statistics.png")
     assert (tmp_path / "statistics.png").exists()

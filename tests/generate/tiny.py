@@ -1,11 +1,14 @@
 """Tiny sources, and what a data set's folder holds."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from compositor.data.labels import LabelledPicture
 from compositor.generate import Config
+from compositor.generate.statistics import Statistics
 from compositor.scenes.law import Law, Look, Placement
 from tests.data import tiny_data
 
@@ -41,3 +44,11 @@ def content(folder: Path, below: str = "shards") -> dict[str, bytes]:
     return {
         str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()
     }
+
+
+def counted(pictures: Iterable[LabelledPicture], classes: Sequence[str]) -> Statistics:
+    """What there is to tell of the pictures."""
+    found = Statistics(classes)
+    for picture in pictures:
+        found.add(picture)
+    return found
