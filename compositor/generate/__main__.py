@@ -18,8 +18,8 @@ DESCRIPTION = """Generate a labelled data set: cut-outs pasted on backgrounds.
 
 Installed, it is compositor-generate, too. Repeat the command to resume what was stopped. --preset
 NAME comes first and sets the law below: plain (the default), matched (sizes, aspects and numbers of
-annotated pictures), cut_paste_learn (the rules of Cut, Paste and Learn) or paper (one object a
-picture, artefacts)."""
+annotated pictures), layout (whole layouts, each scene's from one annotated picture),
+cut_paste_learn (the rules of Cut, Paste and Learn) or paper (one object a picture, artefacts)."""
 
 
 def parse(arguments: Sequence[str] | None = None) -> Config:

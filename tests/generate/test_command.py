@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 
 from compositor.data.labels import decode
 from compositor.generate import Config, generate
-from compositor.generate.__main__ import main, parse
+from compositor.generate.__main__ import DESCRIPTION, main, parse
 from compositor.generate.shards import Shards
 from compositor.scenes.law import CUT_PASTE_LEARN, PRESETS
 from tests.data import tiny_data
@@ -176,6 +176,11 @@ def test_without_the_extra_one_line_says_so() -> None:
     assert last == (
         "ModuleNotFoundError: compositor.data needs pycocotools: pip install 'compositor[data]'"
     )
+
+
+def test_the_help_says_what_each_preset_is() -> None:
+    told = " ".join(DESCRIPTION.split())
+    assert all(f"{name} (" in told for name in PRESETS)
 
 
 def test_a_pager_may_leave_before_the_help_ends() -> None:
