@@ -61,7 +61,7 @@ class Measured:
         found = observe([picture])
         if found is None:
             return
-        annotation, (height, width) = picture
+        _, (height, width) = picture
         values = {
             "number": found.numbers,
             "size": found.sizes * sqrt(min(height, width) / max(height, width)),
@@ -71,9 +71,7 @@ class Measured:
         self.pictures += 1
         for name, edges in PARTS.items():
             self.counts[name] += np.histogram(values[name].clip(edges[0], edges[-1]), edges)[0]
-        boxes = annotation.boxes[~annotation.ignore].astype(np.float64)
-        centres = (boxes[:, :2] + boxes[:, 2:]) / (2 * width, 2 * height)
-        column, row = (centres * PLACES).astype(np.int64).clip(0, PLACES - 1).T
+        column, row = (found.places * PLACES).astype(np.int64).clip(0, PLACES - 1).T
         np.add.at(self.counts["place"], (row, column), 1)
 
     @property
