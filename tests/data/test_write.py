@@ -5,7 +5,7 @@ import functools
 import gc
 import os
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,27 @@ from compositor import files
 from compositor.data.labels import Instance, LabelledPicture, encode
 from compositor.data.records import BACKGROUND
 from compositor.data.write import coco, voc, yolo
+from compositor.data.write.parts import Writer
 from compositor.files import DataError
 from tests.data import labelled
 
-FORMATS: dict[str, Callable[..., None]] = {
-    "coco": coco.write,
-    "coco polygons": functools.partial(coco.write, polygons=True),
-    "yolo": yolo.write,
-    "yolo-seg": functools.partial(yolo.write, segments=True),
-    "voc": voc.write,
+FORMATS: dict[str, Callable[[Sequence[str]], Writer[Any]]] = {
+    "coco": coco.Writer,
+    "coco polygons": functools.partial(coco.Writer, polygons=True),
+    "yolo": yolo.Writer,
+    "yolo-seg": functools.partial(yolo.Writer, segments=True),
+    "voc": voc.Writer,
 }
 
 
 @pytest.fixture(params=FORMATS)
 def write(request: pytest.FixtureRequest) -> Callable[..., None]:
-    return FORMATS[request.param]
+    writer = FORMATS[request.param]
+
+    def write(folder: Path, pictures: Iterable[LabelledPicture], classes: Sequence[str]) -> None:
+        writer(classes).write(folder, pictures)
+
+    return write
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -133,7 +139,7 @@ def test_memory_does_not_grow_with_the_pictures(tmp_path: Path, kind: str) -> No
     def peak(count: int) -> int:
         tracemalloc.start()
         # A folder of its own, or removing the old one would list its files.
-        FORMATS[kind](tmp_path / f"data{count}", many(count), labelled.CLASSES)
+        FORMATS[kind](labelled.CLASSES).write(tmp_path / f"data{count}", many(count))
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found

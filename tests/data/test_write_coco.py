@@ -28,7 +28,7 @@ def polygons(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture
 def written(tmp_path: Path, polygons: bool) -> tuple[Path, list[LabelledPicture]]:
     pictures = labelled.pictures(tmp_path / "shard")
-    coco.write(tmp_path / "coco", iter(pictures), labelled.CLASSES, IDS, polygons)
+    coco.Writer(labelled.CLASSES, IDS, polygons).write(tmp_path / "coco", iter(pictures))
     return tmp_path / "coco", pictures
 
 
@@ -163,7 +163,7 @@ def test_our_own_reader(written: tuple[Path, list[LabelledPicture]], split: str)
 
 def test_a_split_without_pictures_has_no_files(tmp_path: Path) -> None:
     pictures = of(labelled.pictures(tmp_path / "shard"), "train")
-    coco.write(tmp_path / "coco", pictures, labelled.CLASSES)
+    coco.Writer(labelled.CLASSES).write(tmp_path / "coco", pictures)
     files = sorted(
         str(path.relative_to(tmp_path / "coco")) for path in (tmp_path / "coco").rglob("*")
     )
@@ -181,7 +181,7 @@ def test_a_split_without_pictures_has_no_files(tmp_path: Path) -> None:
 
 
 def test_no_picture_at_all(tmp_path: Path) -> None:
-    coco.write(tmp_path / "coco", [], labelled.CLASSES)
+    coco.Writer(labelled.CLASSES).write(tmp_path / "coco", [])
     assert [path.name for path in (tmp_path / "coco").rglob("*")] == ["annotations"]
 
 
@@ -192,7 +192,6 @@ def test_no_picture_at_all(tmp_path: Path) -> None:
         (dict.fromkeys(labelled.CLASSES, 3), "ids: got .*, wanted a number of its own for each"),
     ],
 )
-def test_ids_that_do_not_fit(tmp_path: Path, ids: dict[str, int], message: str) -> None:
+def test_ids_that_do_not_fit(ids: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        coco.write(tmp_path / "coco", [], labelled.CLASSES, ids)
-    assert not (tmp_path / "coco").exists()
+        coco.Writer(labelled.CLASSES, ids)

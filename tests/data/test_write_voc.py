@@ -25,7 +25,7 @@ SPLITS = ("train", "val")
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[LabelledPicture]:
     pictures = labelled.pictures(tmp_path / "shard")
-    voc.write(tmp_path / "voc", iter(pictures), labelled.CLASSES)
+    voc.Writer(labelled.CLASSES).write(tmp_path / "voc", iter(pictures))
     return pictures
 
 
@@ -136,7 +136,7 @@ def test_our_own_reader(tmp_path: Path, pictures: list[LabelledPicture]) -> None
 def test_fractions_grow_to_whole_pixels(tmp_path: Path) -> None:
     first = labelled.pictures(tmp_path / "shard")[0]
     only = dataclasses.replace(first, instances=(Instance(1, (0.25, 3.0, 4.5, 39.5), None, 155),))
-    voc.write(tmp_path / "voc", [only], labelled.CLASSES)
+    voc.Writer(labelled.CLASSES).write(tmp_path / "voc", [only])
     _, ((_, _, box, _),) = read_objects(root(tmp_path) / "Annotations" / "000004.xml", "it")
     assert box == (0, 3, 5, 40)
 
@@ -145,11 +145,11 @@ def test_what_its_masks_cannot_hold(tmp_path: Path) -> None:
     first, *_ = labelled.pictures(tmp_path / "shard")
     crowd = dataclasses.replace(first, instances=first.instances[:1] * 255)
     with pytest.raises(DataError, match="000004.jpg: has 255 objects; .* at most 254"):
-        voc.write(tmp_path / "voc", [crowd], labelled.CLASSES)
+        voc.Writer(labelled.CLASSES).write(tmp_path / "voc", [crowd])
     names = (BACKGROUND, *map(str, range(255)))
     with pytest.raises(ValueError, match="classes: got 255, wanted at most 254"):
-        voc.write(tmp_path / "voc", [], names)
+        voc.Writer(names)
     drawing = dataclasses.replace(first, file=first.file.rename(tmp_path / "a b.jpg"))
     with pytest.raises(DataError, match=r"a b.jpg: VOC's pictures are named \*.jpg, without"):
-        voc.write(tmp_path / "voc", [drawing], labelled.CLASSES)
+        voc.Writer(labelled.CLASSES).write(tmp_path / "voc", [drawing])
     assert not (tmp_path / "voc").exists()

@@ -24,7 +24,7 @@ ROUNDING = 1e-5
 
 def write(folder: Path, segments: bool) -> list[LabelledPicture]:
     pictures = labelled.pictures(folder / "shard")
-    yolo.write(folder / "yolo", iter(pictures), labelled.CLASSES, segments)
+    yolo.Writer(labelled.CLASSES, segments).write(folder / "yolo", iter(pictures))
     return pictures
 
 
@@ -130,7 +130,7 @@ def test_data_file_and_empty_labels(tmp_path: Path) -> None:
 
 def test_without_pictures_for_validation_those_for_training_serve(tmp_path: Path) -> None:
     pictures = [each for each in labelled.pictures(tmp_path / "s") if each.split == "train"]
-    yolo.write(tmp_path / "yolo", pictures, labelled.CLASSES)
+    yolo.Writer(labelled.CLASSES).write(tmp_path / "yolo", pictures)
     paths = yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text("utf-8"))
     assert paths["val"] == paths["train"] == "images/train"
     assert not (tmp_path / "yolo" / "images" / "val").exists()
@@ -143,5 +143,5 @@ def test_pictures_that_would_share_their_labels(tmp_path: Path) -> None:
     values = second.to_json() | {"file": other.name}
     clash = LabelledPicture.from_json(values, tmp_path / "shard")
     with pytest.raises(DataError, match="000004.png: shares its labels' name with another"):
-        yolo.write(tmp_path / "yolo", [first, clash], labelled.CLASSES)
+        yolo.Writer(labelled.CLASSES).write(tmp_path / "yolo", [first, clash])
     assert not (tmp_path / "yolo").exists()

@@ -92,29 +92,6 @@ class Writer(parts.Writer[dict[Split, Entries]]):
                 _put_together(entries_of, categories, path)
 
 
-def write(
-    folder: Path,
-    pictures: Iterable[LabelledPicture],
-    classes: Sequence[str],
-    ids: Mapping[str, int] | None = None,
-    polygons: bool = False,
-) -> None:
-    """Write a data set in COCO's format: :class:`Writer` says how.
-
-    Args:
-        folder: Replaced.
-        pictures: Taken a few at a time.
-        classes: Names by label; index 0 is ``__background__``.
-        ids: Category ids by name; None: the labels.
-        polygons: Write polygons, for tools that read nothing else.
-
-    Raises:
-        DataError: A picture is missing, two share a name, or the disk is full.
-        ValueError: A class has no id, two share one, or the labels are not valid.
-    """
-    Writer(classes, ids, polygons).write(folder, pictures)
-
-
 def _open(folder: Path, opened: ExitStack) -> dict[str, TextIO]:
     """A file for each kind of entry of a split."""
     folder.mkdir()

@@ -54,7 +54,12 @@ class Writer(parts.Writer[list[Listed]]):
             )
 
     def part(self, place: Path, pictures: Iterable[LabelledPicture]) -> list[Listed]:
-        """Link the pictures, write their XML and masks; return what lists name."""
+        """Link the pictures, write their XML and masks; return what lists name.
+
+        Raises:
+            DataError: A picture is missing, is no ``*.jpg`` without spaces in its name, shares its
+                name with another or has more than 254 objects.
+        """
         root = place / ROOT
         _make_folders(root)
         listed = []
@@ -79,22 +84,6 @@ class Writer(parts.Writer[list[Listed]]):
                 for image_set in (listed.split, "trainval"):
                     with (sets / task / f"{image_set}.txt").open("a") as file:
                         file.write(f"{listed.stem}\n")
-
-
-def write(folder: Path, pictures: Iterable[LabelledPicture], classes: Sequence[str]) -> None:
-    """Write a data set in Pascal VOC's format: :class:`Writer` says how.
-
-    Args:
-        folder: Replaced.
-        pictures: Taken a few at a time; JPEG files.
-        classes: Names by label; index 0 is ``__background__``.
-
-    Raises:
-        DataError: A picture is missing, is not named as VOC names them, shares its name with
-            another or has more than 254 objects, or the disk is full.
-        ValueError: The labels are not valid, or the classes more than 254.
-    """
-    Writer(classes).write(folder, pictures)
 
 
 def add_object(

@@ -73,27 +73,6 @@ class Writer(parts.Writer[set[Split]]):
         )
 
 
-def write(
-    folder: Path,
-    pictures: Iterable[LabelledPicture],
-    classes: Sequence[str],
-    segments: bool = False,
-) -> None:
-    """Write a data set in YOLO's format: :class:`Writer` says how.
-
-    Args:
-        folder: Replaced.
-        pictures: Taken a few at a time.
-        classes: Names by label; index 0 is ``__background__``, which YOLO does not count.
-        segments: Write polygons, for segmentation, instead of boxes.
-
-    Raises:
-        DataError: A picture is missing, two share a name, or the disk is full.
-        ValueError: The labels are not valid.
-    """
-    Writer(classes, segments).write(folder, pictures)
-
-
 def _box(instance: Instance, size: tuple[int, int]) -> str:
     height, width = size
     x1, y1, x2, y2 = instance.box
