@@ -14,6 +14,8 @@ HELD = 256 * 2**20
 """Bytes of decoded backgrounds that a process holds."""
 COARSEST = 8
 """A background that would have to be enlarged more to cover the canvas is left out."""
+LONGEST = 65_500
+"""Pixels; no JPEG has a longer side, so a longer background cannot keep its own size."""
 
 
 class Backgrounds:
@@ -78,17 +80,24 @@ class Backgrounds:
             return self._held[index]
         items, skips = self._records[index].loaded()
         found = items[0] if items else None
-        if found is not None and self._size is not None:
-            if enlargement(found, self._size) > COARSEST:
-                skips.append(Skip(f"enlarged more than {COARSEST} times", found.name))
-                found = None
-            else:
-                found = covering(found, self._size)
+        if found is not None and (reason := self._unfit(found)):
+            skips.append(Skip(reason, found.name))
+            found = None
+        elif found is not None and self._size is not None:
+            found = covering(found, self._size)
         self._held[index] = found, skips
         self._bytes += _bytes(found)
         while self._bytes > HELD and len(self._held) > 1:
             self._bytes -= _bytes(self._held.popitem(last=False)[1][0])
         return found, skips
+
+    def _unfit(self, found: Photograph) -> str | None:
+        """Why no canvas can be cut out of a background, if so."""
+        if self._size is not None:
+            coarse = enlargement(found, self._size) > COARSEST
+            return f"enlarged more than {COARSEST} times" if coarse else None
+        long = max(found.image.shape[:2]) > LONGEST
+        return f"side longer than a JPEG's {LONGEST:,} pixels" if long else None
 
 
 def _bytes(found: Photograph | None) -> int:

@@ -86,6 +86,19 @@ def test_backgrounds_that_would_be_enlarged_too_much_are_left_out(
         grounds.load(0)
 
 
+def test_backgrounds_longer_than_a_jpeg_do_not_keep_their_size(tmp_path: Path) -> None:
+    options = config(tmp_path, "out", size="native")
+    for n, long in enumerate((65_500, 65_501)):
+        (tmp_path / "grounds" / f"{n}.jpg").unlink()
+        Image.fromarray(np.zeros((20, long, 3), np.uint8)).save(tmp_path / "grounds" / f"{n}.png")
+    grounds = material.read(options).splits["train"].backgrounds
+    assert [grounds.load(n).name for n in range(4)] == ["0.png", "2.jpg", "2.jpg", "3.jpg"]
+    assert grounds.left_out == {"side longer than a JPEG's 65,500 pixels": ["1.png"]}
+    Image.fromarray(grounds.load(0).image).save(tmp_path / "long.jpg")
+    grounds = material.read(replace(options, size=(48, 64))).splits["train"].backgrounds
+    assert grounds.load(1).name == "1.png"
+
+
 def test_a_cut_out_is_searched_for_its_nearest_colours_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
