@@ -40,6 +40,10 @@ class Skip(Exception):
         super().__init__(f"{name}: {reason}")
         self.reason, self.name, self.cutout = reason, name, cutout
 
+    def bare(self) -> "Skip":
+        """The same as if never raised: an error holds its frames, and these the decoded picture."""
+        return Skip(self.reason, self.name, self.cutout)
+
 
 class Found(NamedTuple):
     """An object as a file gives it, not yet checked against the image.
@@ -153,9 +157,9 @@ class Record(Generic[Item]):
         skips: list[Skip] = []
         try:
             for item in self.load():
-                skips.append(item) if isinstance(item, Skip) else items.append(item)
+                skips.append(item.bare()) if isinstance(item, Skip) else items.append(item)
         except Skip as skip:
-            skips.append(skip)
+            skips.append(skip.bare())
         return items, skips
 
 
