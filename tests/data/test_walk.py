@@ -56,6 +56,22 @@ def test_linked_classes_and_backgrounds_are_read(tmp_path: Path) -> None:
     assert found == ["cup/b.jpg", "cup/b.png", "dog/a.png"]
 
 
+def test_what_zip_files_and_notebooks_leave_is_no_class(tmp_path: Path) -> None:
+    top = tmp_path / ".mine"  # what the user names counts, whatever its name
+    rgba(top / "cat" / "a.png", (5, 5, 20, 30))
+    left = ["cat/._a.png", "__MACOSX/cat/._a.png", ".ipynb_checkpoints/a-checkpoint.png"]
+    for name in left:
+        rgba(top / name, (5, 5, 20, 30))
+    records = source.cutouts(top, ANY)
+    assert records.classes == ("__background__", "cat")
+    assert [record.name for record in records.records] == ["cat/a.png"]
+    assert records.left_out == {
+        "hidden file or folder": [".ipynb_checkpoints", "__MACOSX", "cat/._a.png"]
+    }
+    tiny_data.bigbird(tmp_path / "views", ["cup", ".ipynb_checkpoints"], views=1)
+    assert source.cutouts(tmp_path / "views", ANY).classes == ("__background__", "cup")
+
+
 def test_names_that_are_not_utf_8_are_left_out_when_they_are_listed(tmp_path: Path) -> None:
     bad = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.png"))
     tiny_data.save(tmp_path / "good.png", picture(40, 50))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from compositor.data import images, masks
 from compositor.data.cleanup import DEFAULT, CleanUp
-from compositor.data.read.walk import printable
+from compositor.data.read.walk import hidden, printable
 from compositor.data.records import BACKGROUND, Cutout, Record, Records, Skip
 from compositor.files import DataError
 
@@ -42,7 +42,8 @@ def cutouts(
         raise DataError(f"{folder}: is not a folder; {WHERE}")
     left_out: dict[str, list[str]] = {}
     if names is None:
-        objects = sorted(path for path in folder.iterdir() if path.is_dir())
+        folders = (path for path in folder.iterdir() if path.is_dir())
+        objects = sorted(path for path in folders if not hidden(path.name))
         names = [path.name for path in objects if any(path.glob("*.jpg"))]
         if empty := [path.name for path in objects if path.name not in names]:
             left_out["folder without *.jpg"] = empty

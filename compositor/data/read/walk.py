@@ -11,7 +11,7 @@ from compositor.files import DataError, there
 
 
 def files(folder: Path) -> tuple[list[Path], LeftOut]:
-    """All files in a folder and its sub-folders, sorted, and what cannot be one.
+    """All files in a folder and its sub-folders, sorted, and what cannot be one or is hidden.
 
     Links to folders are followed, each folder once: by its own name where it lies below, and
     otherwise by its first link's.
@@ -35,10 +35,14 @@ def files(folder: Path) -> tuple[list[Path], LeftOut]:
                 folders.clear()
                 continue
             seen.add(real)
-            folders.sort()
+            for name in filter(hidden, (*folders, *names)):
+                lost("hidden file or folder", os.path.join(here, name))
+            folders[:] = sorted(name for name in folders if not hidden(name))
             places = (os.path.join(here, name) for name in folders)
             waiting += [place for place in places if os.path.islink(place)]
             for name in names:
+                if hidden(name):
+                    continue
                 path = os.path.join(here, name)
                 if printable(path) != path:
                     lost("name that is not UTF-8", path)
@@ -47,6 +51,11 @@ def files(folder: Path) -> tuple[list[Path], LeftOut]:
                 elif os.path.islink(path):
                     lost("link to a missing file", path)
     return sorted(found), {reason: sorted(names) for reason, names in left_out.items()}
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or a folder is none of the user's, such as what macOS adds to a zip file."""
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def pictures(folder: Path, without: Collection[Path] = ()) -> tuple[list[Path], LeftOut]:
