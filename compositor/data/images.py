@@ -162,6 +162,8 @@ def _load(path: Path, name: str, whole: bool = True) -> tuple[Image.Image, int]:
 
 
 def _orientation(image: Image.Image) -> int:
+    if image.format == "TIFF":  # Pillow turns it, and from 11 on the size in its header
+        return 1
     try:
         value = image.getexif().get(ORIENTATION)
     except Exception:  # a picture with a broken tag is still usable

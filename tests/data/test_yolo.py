@@ -120,11 +120,12 @@ STORED = dict(zip(range(2, 9), (0, 3, 1, 5, 2, 6, 4), strict=True))
 """Pillow's numbers of the turns from upright to what is stored under each value of the tag."""
 
 
-def test_labels_follow_the_orientation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_labels_follow_the_orientation(tmp_path: Path, suffix: str) -> None:
     """As Ultralytics shows pictures to those who label: a dark stripe on top, however stored."""
     upright = np.full((80, 60, 3), 220, np.uint8)
     upright[:20] = 30
-    pictures = {f"images/train/{n}.png": "1 0.5 0.125 1 0.25\n" for n in range(1, 9)}
+    pictures = {f"images/train/{n}.{suffix}": "1 0.5 0.125 1 0.25\n" for n in range(1, 9)}
     tiny_data.yolo(tmp_path, pictures, "train: images/train\n" + NAMES)
     for n, name in enumerate(pictures, 1):
         exif = Image.Exif()
