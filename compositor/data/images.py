@@ -82,6 +82,8 @@ def read_annotated(
 def read_levels(path: Path, name: str, palette: bool = False) -> NDArray[Any]:
     """Decode a mask's levels as stored: (H, W) numbers.
 
+    Of a picture that is transparent in places, they are its alpha: a cut-out, or white all over.
+
     Args:
         path: The mask's file.
         name: Its name in reports.
@@ -98,7 +100,10 @@ def read_levels(path: Path, name: str, palette: bool = False) -> NDArray[Any]:
         raise Skip("mask of colours, not of indices", name)
     if palette:
         return np.asarray(image)
-    colours, levels = np.asarray(image.convert("RGB")), np.asarray(image.convert("L"))
+    if image.has_transparency_data and np.ptp(alpha := np.asarray(image.convert("RGBA"))[..., 3]):
+        return alpha
+    image = image.convert("RGB")  # first, for not every mode becomes grey
+    colours, levels = np.asarray(image), np.asarray(image.convert("L"))
     # Grey may be stored as a JPEG's colours, which are never quite alike.
     if np.ptp(colours, axis=2).max() > GREY and len(np.unique(levels)) > 2:
         raise Skip("mask of colours", name)

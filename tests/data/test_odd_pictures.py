@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngImageFile
 
-from compositor.data import images
+from compositor.data import images, masks
 from compositor.data.read import bigbird, folder, layouts, listing, voc
 from compositor.data.records import Cutout, Photograph, Record, Skip
 from tests.data import tiny_data
@@ -228,6 +228,14 @@ def test_a_palettes_colours_say_which_level_is_higher(tmp_path: Path) -> None:
         image.save(file, "png")
     (item,) = load(bigbird.cutouts(tmp_path).records[0])
     assert np.array_equal(item.mask, ~mask)
+
+
+def test_a_mask_in_lab_is_black_and_white_too(tmp_path: Path) -> None:
+    image = Image.new("LAB", SIZE[::-1], (0, 128, 128))
+    image.paste((255, 128, 128), BOX)
+    image.save(tmp_path / "a.tif")
+    levels = images.read_levels(tmp_path / "a.tif", "a")
+    assert np.array_equal(masks.levels_mask(levels, "a"), rectangle(*SIZE, BOX))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from compositor.data.cleanup import CleanUp
 from compositor.data.read import joining, masked, source
@@ -208,6 +209,22 @@ def test_soft_masks_are_cut_at_half_and_colours_are_none(tmp_path: Path) -> None
     assert isinstance(item, Cutout)
     assert (item.mask == (levels >= 128)).all()
     assert skips == {"cup/colours.jpg": "mask of colours"}
+
+
+def test_of_a_transparent_mask_the_alpha_counts(tmp_path: Path) -> None:
+    """A cut-out beside the picture that it is of, and masks of one colour."""
+    shape = rectangle(40, 50, (8, 8, 40, 32))
+    alpha = shape.astype(np.uint8) * 255
+    for name in "abc":
+        tiny_data.save(tmp_path / "cup" / f"{name}.jpg", tiny_data.picture(40, 50))
+    tiny_data.save(tmp_path / "cup" / "a.png", np.dstack((tiny_data.picture(40, 50), alpha)))
+    white = np.dstack((np.full((40, 50), 255, np.uint8), alpha))
+    Image.fromarray(white, "LA").save(tmp_path / "cup" / "b_mask.png")
+    opaque = np.dstack((alpha, alpha, alpha, np.full_like(alpha, 255)))
+    tiny_data.save(tmp_path / "cup" / "c_mask.png", opaque)  # its alpha says nothing
+    items, skips = loaded(source.cutouts(tmp_path, ANY))
+    assert (sorted(items), skips) == (["cup/a.jpg", "cup/b.jpg", "cup/c.jpg"], {})
+    assert all((item.mask == shape).all() for item in items.values())
 
 
 def test_without_any_mask_the_namings_are_told(tmp_path: Path) -> None:
