@@ -148,10 +148,10 @@ def _object(
         ignore = ignore or beyond > GONE
         return Instance(label, _box(shown), encode(shown), left, ignore, 1.0, beyond)
     x1, y1, x2, y2 = np.clip(whole, 0, (size[1], size[0]) * 2).tolist()
-    area = (x2 - x1) * (y2 - y1)
-    beyond = max(1 - area / float((whole[2:] - whole[:2]).prod()), 0.0)
     if x2 - x1 < 1 or y2 - y1 < 1:
         return None
+    area = (x2 - x1) * (y2 - y1)
+    beyond = max(1 - area / float((whole[2:] - whole[:2]).prod()), 0.0)
     ignore = ignore or beyond > GONE
     return Instance(label, (x1, y1, x2, y2), None, round(area), ignore, 1.0, beyond)
 

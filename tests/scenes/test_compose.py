@@ -223,3 +223,13 @@ def test_boxes_without_masks_are_cut_at_the_canvas() -> None:
             width = found.box[2] - found.box[0]
             assert found.truncation == pytest.approx(1 - width / 40)
             assert 0 <= found.box[0] < found.box[2] <= 40
+
+
+def test_a_box_thinner_than_a_number_can_say_once_shrunk_is_no_object() -> None:
+    thin = (300.0002, 50, 300.0002 + 3.05e-5, 90)
+    annotation = Annotation.of([(thin, 1, False), ((10, 10, 50, 30), 1, False)])
+    (box,) = annotation.boxes[:1]
+    assert box[0] < box[2] and box[0] * np.float32(154 / 640) == box[2] * np.float32(154 / 640)
+    ground = covering(Photograph("p", np.zeros((400, 640, 3), np.uint8), annotation), (96, 154))
+    (found,) = cut(ground, None, np.random.default_rng(0)).objects
+    assert found.box == pytest.approx((2.4, 2.4, 12.0, 7.2), abs=0.05)
