@@ -53,7 +53,8 @@ def encode_each(owner: NDArray[np.integer[Any]], count: int) -> list[RunLengths]
 
 def decode(run_lengths: RunLengths) -> NDArray[np.bool_]:
     """Decode a mask (H, W)."""
-    return np.asarray(coco_mask.decode(dict(run_lengths)), np.bool_)
+    mask: NDArray[np.uint8] = coco_mask.decode(dict(run_lengths))  # zeros and ones
+    return mask.view(np.bool_)
 
 
 @dataclass(frozen=True)

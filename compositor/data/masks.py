@@ -43,7 +43,7 @@ def decode(segmentation: Any, size: tuple[int, int], name: str) -> tuple[NDArray
         raise Skip(BROKEN, name)
     # One by one, because it takes a list whose first item has 4 numbers for boxes.
     pieces = [coco_mask.frPyObjects([points], *size)[0] for points in polygons]
-    mask = coco_mask.decode(coco_mask.merge(pieces)).astype(bool)
+    mask = coco_mask.decode(coco_mask.merge(pieces)).view(np.bool_)  # of zeros and ones
     return mask, len(polygons) == len(segmentation)
 
 

@@ -59,7 +59,9 @@ def covering(photograph: Photograph, size: tuple[int, int]) -> Photograph:
     image, annotation = stretch(photograph, wanted)
     # Each colour by itself in memory, as the op takes them: every canvas cut out of it is.
     image = np.ascontiguousarray(image.transpose(2, 0, 1)).transpose(1, 2, 0)
-    masks = tuple(None if mask is None else _stretched(mask, wanted) for mask in photograph.masks)
+    # By rows and columns that stay: the masks of a large photograph are many, and mostly empty.
+    kept = np.ix_(_nearest(height, wanted[0]), _nearest(width, wanted[1]))
+    masks = tuple(None if mask is None else mask[kept] for mask in photograph.masks)
     return replace(photograph, image=image, annotation=annotation, masks=masks)
 
 
@@ -125,9 +127,10 @@ def uncovered(
     return kept
 
 
-def _stretched(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    stretched = Image.fromarray(mask).resize(size[::-1], Image.Resampling.NEAREST)
-    return np.asarray(stretched)
+def _nearest(length: int, wanted: int) -> NDArray[np.int32]:
+    """The pixels of a line that Pillow takes to make it ``wanted`` long."""
+    line = Image.fromarray(np.arange(length, dtype=np.int32)[None])
+    return np.asarray(line.resize((wanted, 1), Image.Resampling.NEAREST)).ravel()
 
 
 def _object(

@@ -1,6 +1,7 @@
 """COCO masks of any origin: good ones decode as in pycocotools, the others are counted."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from compositor.data import masks, prepared
+from compositor.data import labels, masks, prepared
 from compositor.data.read import layouts, listing
 from compositor.data.records import Skip
 from tests.data import tiny_data
@@ -57,6 +58,22 @@ def test_good_polygons_are_pycocotools_own() -> None:
         assert np.array_equal(mask, truth(polygons))
         strings = [list(map(str, polygon)) for polygon in polygons]
         assert np.array_equal(masks.decode(strings, SIZE, "a")[0], mask)
+
+
+def test_what_pycocotools_decodes_is_not_copied() -> None:
+    side = 1000
+    held = labels.encode(rectangle(side, side, (1, 2, 30, 40)))
+    ring = [1, 2, 30, 2, 30, 40, 1, 40]
+    decoders = lambda: masks.decode([ring], (side, side), "a")[0], lambda: labels.decode(held)
+    for decoded in decoders:
+        tracemalloc.start()
+        try:
+            mask = decoded()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert mask.dtype == np.bool_ and (mask == rectangle(side, side, (1, 2, 30, 40))).all()
+        assert mask.size <= peak < 1.1 * mask.size
 
 
 def test_run_lengths_are_pycocotools_own() -> None:

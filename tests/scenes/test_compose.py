@@ -1,10 +1,12 @@
 """Rendered scenes and their labels, against cases worked out by hand."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import compositor
 from compositor.data.labels import Instance, decode, encode
@@ -233,3 +235,21 @@ def test_a_box_thinner_than_a_number_can_say_once_shrunk_is_no_object() -> None:
     ground = covering(Photograph("p", np.zeros((400, 640, 3), np.uint8), annotation), (96, 154))
     (found,) = cut(ground, None, np.random.default_rng(0)).objects
     assert found.box == pytest.approx((2.4, 2.4, 12.0, 7.2), abs=0.05)
+
+
+def test_masks_are_shrunk_as_pillow_does_without_a_copy_of_the_whole() -> None:
+    random = np.random.default_rng(0)
+    for h, w, *size in [*random.integers(1, 60, (50, 4)), (1000, 1500, 20, 30)]:
+        mask = np.asfortranarray(random.random((h, w)) < 0.5)  # as decoders give them
+        annotation = Annotation.of([((0, 0, 1, 1), 1, False)])
+        photograph = Photograph("p", np.zeros((h, w, 3), np.uint8), annotation, (mask,))
+        tracemalloc.start()
+        try:
+            ground = covering(photograph, (size[0], size[1]))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        height, width = ground.image.shape[:2]
+        truth = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
+        assert (ground.masks[0] == np.asarray(truth)).all()
+    assert peak < mask.size / 8  # less than one bit of each of its pixels
