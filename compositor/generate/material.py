@@ -105,7 +105,7 @@ def read(config: Config) -> Sources:
     pictures = [source.photographs(path) for path in config.backgrounds]
     pictures = joining.distinct(pictures, config.backgrounds)
     grounds = joining.joined(pictures)
-    match = [source.photographs(path) for path in config.match]
+    match = [source.photographs(path, with_masks=False) for path in config.match]
     # Objects of the backgrounds join the labels if something of their class is pasted, too.
     grounds = _by_name(grounds, objects.classes)
     listed = [each.left_out for each in (objects, *others)]

@@ -131,6 +131,19 @@ def test_an_object_of_a_background_that_cannot_be_used_is_reported(tmp_path: Pat
     assert material.read(matched).left_out == {"box without area in the image": ["a.jpg/2"]}
 
 
+def test_of_pictures_that_are_only_measured_no_mask_is_decoded(tmp_path: Path) -> None:
+    box = (20.0, 20.0, 80.0, 70.0)
+    entry = {"bbox": [20, 20, 60, 50], "segmentation": [[20, 20, 80, 20, 80, 70]], "category_id": 3}
+    tiny_data.coco(tmp_path / "coco", {"a.jpg": [entry]}, ("ball",))
+    root, mask = tmp_path / "VOCdevkit" / "VOC2007", tiny_data.rectangle(90, 120, (21, 21, 79, 69))
+    tiny_data.voc_image(root, "1", [("ball", box, 0)], {1: mask})
+    tiny_data.voc_sets(root, Main_trainval=["1"])
+    options = replace(config(tmp_path, "out"), match=(tmp_path / "coco", tmp_path / "VOCdevkit"))
+    found = [item for record in material.read(options).annotated for item in record.loaded()[0]]
+    assert [item.annotation.boxes.tolist() for item in found] == [[list(box)]] * 2
+    assert [item.masks for item in found] == [(), ()]
+
+
 def test_what_validation_needs_is_told(tmp_path: Path) -> None:
     options = config(tmp_path, "out", val=0.3)
     wanted = (

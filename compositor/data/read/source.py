@@ -82,12 +82,13 @@ def _cutouts(path: Path, clean_up: CleanUp) -> Records[Cutout]:
     return others
 
 
-def photographs(path: Path) -> Records[Photograph]:
+def photographs(path: Path, with_masks: bool = True) -> Records[Photograph]:
     """List the backgrounds of a source, with the objects that it annotates.
 
     Args:
         path: As for :func:`cutouts`, with ``Annotations`` enough for VOC, whose XML may also lie
             beside the pictures; or any folder of pictures, whose objects are then unknown.
+        with_masks: Decode the objects' masks, too, where there are any.
 
     Raises:
         DataError: There is no such path, or it holds no picture.
@@ -95,11 +96,13 @@ def photographs(path: Path) -> Records[Photograph]:
     _exists(path)
     path = path.absolute()  # pictures may lie beside it, and its name may count
     if files := _annotated(path, boxes=True):
-        listed = [listing.photographs(file, keep_empty=True, with_masks=True) for file in files]
+        listed = [
+            listing.photographs(file, keep_empty=True, with_masks=with_masks) for file in files
+        ]
         return joining.joined(joining.distinct(listed, [file.path for file in files]))
     if sets := _voc(path, "Main"):
         root, names = sets
-        return voc.photographs(root, names, voc.kinds(root, names), True, with_masks=True)
+        return voc.photographs(root, names, voc.kinds(root, names), True, with_masks)
     _no_data_set(path)
     return folder.backgrounds(path)
 
