@@ -168,12 +168,16 @@ def counted(left_out: Mapping[str, Sized]) -> str:
     return ", ".join(f"{reason}: {len(lost)}" for reason, lost in left_out.items())
 
 
-def note(left_out: LeftOut, skips: Sequence[Skip]) -> None:
-    """Add what could not be used to its reason, each name once."""
+def note(left_out: LeftOut, skips: Iterable[Skip]) -> None:
+    """Add what could not be used to its reason, each name once.
+
+    It goes over all the names there: call it once for many.
+    """
+    found: dict[str, dict[str, None]] = {}
     for skip in skips:
-        names = left_out.setdefault(skip.reason, [])
-        if skip.name not in names:
-            names.append(skip.name)
+        found.setdefault(skip.reason, {})[skip.name] = None
+    for reason, names in found.items():
+        left_out[reason] = list(dict.fromkeys(left_out.get(reason, ())) | names)
 
 
 @dataclass(frozen=True)

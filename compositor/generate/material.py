@@ -1,7 +1,7 @@
 """What scenes are made of, by split: cut-outs held in memory, and the backgrounds."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
@@ -72,10 +72,14 @@ class Sources:
     def _seen(self) -> list[Seen]:
         """The annotated pictures, decoded once; only if a matched law or the report needs them."""
         found: list[Seen] = []
-        for record in tqdm(self.annotated, "real pictures", unit="file", disable=None):
-            items, skips = record.loaded()
-            note(self.left_out, skips)
-            found += [(item.annotation, item.image.shape[:2]) for item in items]
+
+        def lost() -> Iterator[Skip]:
+            for record in tqdm(self.annotated, "real pictures", unit="file", disable=None):
+                items, skips = record.loaded()
+                found.extend((item.annotation, item.image.shape[:2]) for item in items)
+                yield from skips
+
+        note(self.left_out, lost())
         return found
 
     @cached_property
@@ -195,11 +199,15 @@ def _banked(
         return [banked(item, largest) for item in items], skips
 
     kept: list[tuple[Path, BankedCutout]] = []
+
+    def lost(loaded: Iterable[tuple[list[BankedCutout], list[Skip]]]) -> Iterator[Skip]:
+        pairs = zip(records.records, loaded, strict=True)
+        for record, (items, skips) in tqdm(pairs, title, len(records), unit="file", disable=None):
+            kept.extend((_file(record), item) for item in items)
+            yield from skips
+
     with threads(2) as pool:
-        loaded = zip(records.records, pool.map(load, records.records), strict=True)
-        for record, (items, skips) in tqdm(loaded, title, len(records), unit="file", disable=None):
-            kept += [(_file(record), item) for item in items]
-            note(left_out, skips)
+        note(left_out, lost(pool.map(load, records.records)))
     if not kept:
         raise DataError(f"{records.source}: no cut-out can be used ({counted(left_out)})")
     return kept

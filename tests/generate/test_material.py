@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -129,6 +130,23 @@ def test_an_object_of_a_background_that_cannot_be_used_is_reported(tmp_path: Pat
         assert grounds.left_out == {"box without area in the image": ["a.jpg/2"]}
     matched = replace(options, match=both, law=replace(options.law, placement=MATCHED.placement))
     assert material.read(matched).left_out == {"box without area in the image": ["a.jpg/2"]}
+
+
+def test_what_loading_leaves_out_is_noted_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noting goes over the names there: picture by picture, a large data set would take minutes."""
+    options = config(tmp_path, "out")
+    for kind, lost in (("ball", "0.png"), ("ball", "1.png"), ("box", "2.png")):
+        (tmp_path / "cutouts" / kind / lost).write_bytes(b"")
+    bad = {"bbox": [20, 20, 0, 0], "category_id": 3}
+    tiny_data.coco(tmp_path / "coco", {"a.jpg": [bad], "b.jpg": [bad, bad]}, ("ball",))
+    noted = Mock(side_effect=material.note)
+    monkeypatch.setattr(material, "note", noted)
+    sources = material.read(replace(options, match=(tmp_path / "coco",)))
+    assert sources.left_out == {"broken .png file": ["ball/0.png", "ball/1.png", "box/2.png"]}
+    assert (sources.real is not None, noted.call_count) == (True, 2)
+    assert sources.left_out["box without area in the image"] == ["a.jpg/1", "b.jpg/2", "b.jpg/3"]
 
 
 def test_of_pictures_that_are_only_measured_no_mask_is_decoded(tmp_path: Path) -> None:
