@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from compositor.data.images import box_of
+
 Points = NDArray[np.int64]
 """A closed outline: its corners (n, 2), (x, y) in pixels, the first not repeated at the end."""
 
@@ -23,11 +25,15 @@ def outlines(mask: NDArray[np.bool_]) -> list[Points]:
     Returns:
         An outline a part, in the order of their first pixels by rows; none for an empty mask.
     """
+    if not mask.any():
+        return []
+    x1, y1, x2, y2 = box_of(mask)
+    mask = mask[y1:y2, x1:x2]  # objects are small in their pictures
     points, flat, steep = _corners(mask)
     following, parts, holes = _rings(mask, points, flat, steep)
     if holes:
         points, following = _bridged(mask, points, following, flat, steep, holes)
-    return [_tidy(points[_walk(following, first)]) for first in parts]
+    return [_tidy(points[_walk(following, first)]) + (x1, y1) for first in parts]
 
 
 def joined(parts: Sequence[Points]) -> Points:

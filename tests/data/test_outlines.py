@@ -1,5 +1,7 @@
 """Outlines: filled by others' rasterisers, they give the mask back."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -77,3 +79,16 @@ def test_by_hand() -> None:
     two = joined([square, square + (10, 0)])
     assert two.tolist()[:3] == [[1, 2], [4, 2], [11, 2]]
     assert len(two) == 10
+
+
+def test_only_the_object_is_gone_over() -> None:
+    mask = rectangle(1000, 1500, (700, 300, 720, 310))
+    mask[305, 705] = False
+    tracemalloc.start()
+    try:
+        (outline,) = outlines(mask)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (even_odd(outline, mask.shape) == mask).all()
+    assert peak < mask.size / 8
