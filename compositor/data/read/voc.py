@@ -284,7 +284,8 @@ def _identifiers(
 
 def _picture(root: Path, identifier: str) -> Path:
     """A JPEG, as VOC's are, or else a file with another suffix, as of sets in its layout."""
-    places = [root / "JPEGImages" / f"{identifier}{suffix}" for suffix in images.SUFFIXES]
+    suffixes = (*images.SUFFIXES, *(suffix.upper() for suffix in images.SUFFIXES))
+    places = [root / "JPEGImages" / f"{identifier}{suffix}" for suffix in suffixes]
     return next(filter(there, places), places[0])
 
 
