@@ -7,7 +7,7 @@ import pytest
 
 from compositor.data import prepared
 from compositor.data.cleanup import CleanUp
-from compositor.data.read import voc
+from compositor.data.read import image_sets, voc
 from compositor.data.records import Cutout, Photograph, Skip
 from compositor.files import DataError
 from tests.data import tiny_data
@@ -279,6 +279,24 @@ def test_names_with_spaces_are_quoted(kit: Path) -> None:
     (found,) = items(voc.photographs(kit, [("2007", "default")]))
     assert isinstance(found, Photograph)
     assert found.name == "VOC2007/a photo 1"
+
+
+def test_a_name_may_end_in_a_number_unless_all_do(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    for text, names in (
+        ("my dog 1\nmy dog 2\n\nscan 0\nscan 12\n", ["my dog 1", "my dog 2", "scan 0", "scan 12"]),
+        ("000005  1\n000007 -1\n000009  0\n", ["000005", "000007", "000009"]),
+        ('"a photo 1" 1\n"b" -1\nc 0\nd\n', ["a photo 1", "b", "c 0", "d"]),
+    ):
+        path.write_text(text)
+        assert image_sets.identifiers(path) == names
+
+
+def test_suffixes_may_be_in_capitals_as_cameras_have_them(kit: Path) -> None:
+    pictures = kit / "VOC2007" / "JPEGImages"
+    (pictures / "000005.jpg").rename(pictures / "000005.JPG")
+    (found,) = items(voc.photographs(kit, [("2007", "test")]))
+    assert isinstance(found, Photograph)
 
 
 @pytest.mark.parametrize("place", ["VOC2007", ""])

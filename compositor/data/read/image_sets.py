@@ -36,8 +36,11 @@ def identifiers(path: Path) -> list[str]:
     Raises:
         DataError: It is not text, or cannot be read.
     """
-    found = [match[2] for line in lines(path) if (match := LINE.fullmatch(line))]
-    return list(dict.fromkeys(found))
+    found = [match.groups("") for line in lines(path) if (match := LINE.fullmatch(line))]
+    # Without a column, a name may end in a number: my dog 1, my dog 2.
+    column = all(present for _, _, present in found)
+    names = [name if quote or column else name + present for quote, name, present in found]
+    return list(dict.fromkeys(names))
 
 
 def _of_a_class(path: Path) -> bool:
