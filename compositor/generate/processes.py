@@ -1,5 +1,6 @@
 """The processes that make a data set."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -88,6 +89,7 @@ _job: Job
 
 def _start(job: Job, parent: int) -> None:
     global _job
+    gc.freeze()  # collecting writes to every object, and shared memory would be copied
     _job = job
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

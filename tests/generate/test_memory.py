@@ -1,5 +1,6 @@
 """Memory and the report stay as they are, however many pictures there are."""
 
+import gc
 import json
 from itertools import combinations
 from pathlib import Path
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from compositor.data.labels import LabelledPicture
-from compositor.generate import finish, gallery, generate
+from compositor.generate import finish, gallery, generate, material
+from compositor.generate.processes import Job, Workers
 from compositor.generate.scenes import TOO_EASY, Maker, Tally
 from compositor.generate.shards import SCENES, Shards
 from tests.generate.tiny import config
@@ -64,6 +66,28 @@ def test_memory_does_not_grow_with_the_pictures(
     generate(options)
     assert [len(sampled) for sampled in passes] == [SHARDS] * (1 + len(formats) + 1)
     assert max(map(growth, passes)) < KEPT * SCENES
+
+
+def private() -> int:
+    """Bytes of this process that it no longer shares with the one that it was forked from."""
+    usage = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    (line,) = (line for line in usage if "Private_Dirty" in line)
+    return 1024 * int(line.split()[1])
+
+
+def copied(job: Job, number: int) -> int:
+    """Bytes that this process copies as it collects garbage."""
+    before = private()
+    gc.collect()
+    return private() - before
+
+
+def test_workers_share_what_sources_list(tmp_path: Path) -> None:
+    options = config(tmp_path, "out", workers=2)
+    shards = Shards(options.output, options.count, "0-of-1")
+    with Workers(Job(options, material.read(options), shards)) as workers:
+        # Of some 100 MB that the libraries alone have.
+        assert max(workers.map(copied, range(2))) < 10e6
 
 
 def test_the_report_names_only_the_first(tmp_path: Path) -> None:
