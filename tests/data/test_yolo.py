@@ -240,7 +240,7 @@ def test_names_are_text_whatever_yaml_takes_them_for(tmp_path: Path) -> None:
 def test_our_own_writer_is_read_back(tmp_path: Path, split: str, segments: bool) -> None:
     """Every box; every mask, in several parts or with holes, less the one that is just its box."""
     pictures = labelled.pictures(tmp_path / "shard")
-    writer.write(tmp_path / "yolo", iter(pictures), labelled.CLASSES, segments)
+    writer.Writer(labelled.CLASSES, segments).write(tmp_path / "yolo", iter(pictures))
     found = layouts.find(tmp_path / "yolo", split)
     assert found.categories == labelled.CLASSES[1:] and not found.left_out
     records = listing.photographs(found, keep_empty=True, with_masks=True)
