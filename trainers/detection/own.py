@@ -39,9 +39,6 @@ class OwnConfig(Config):
     # What a detector of one's own takes, not the paper's comparison; Config explains both.
     ways: tuple[Way, ...] = ("baseline", "matched")
     seeds: tuple[int, ...] = (0,)
-    artefacts: float = 0.0
-    """Share of the real pictures, and of the backgrounds on which single objects are placed, that
-    get a blending artefact (section 3.1); 0: none. For a way with D take 0.5, as the paper does."""
     data: Path = Path("data")
     """Folder in one of the layouts above."""
     split: tuple[str, ...] = ()
