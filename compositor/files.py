@@ -100,7 +100,7 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
 def held(path: Path) -> bool:
     """Whether another process holds the lock that a file is.
 
-    To ask is to take it for a moment: a lock that this process holds is given back.
+    Asking takes the lock for a moment, so one that this process holds itself is lost.
     """
     try:
         with locked(path):

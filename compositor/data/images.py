@@ -82,7 +82,7 @@ def read_annotated(
 def read_levels(path: Path, name: str, palette: bool = False) -> NDArray[Any]:
     """Decode a mask's levels as stored: (H, W) numbers.
 
-    Of a picture that is transparent in places, they are its alpha: a cut-out, or white all over.
+    If its alpha varies, that is the mask: a cut-out's, or that of a picture white all over.
 
     Args:
         path: The mask's file.
@@ -167,7 +167,7 @@ def _load(path: Path, name: str, whole: bool = True) -> tuple[Image.Image, int]:
 
 
 def _orientation(image: Image.Image) -> int:
-    if image.format == "TIFF":  # Pillow turns it, and from 11 on the size in its header
+    if image.format == "TIFF":  # Pillow has turned it, and the size in its header
         return 1
     try:
         value = image.getexif().get(ORIENTATION)

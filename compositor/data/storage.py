@@ -22,7 +22,7 @@ from compositor._threads import threads
 from compositor.data.records import Ignored, Item, Record, Records, Skip
 from compositor.files import DataError, locked, replacing, roomy
 
-VERSION = 3
+VERSION = 4
 """Version of the format and of the processing: changing it prepares everything again."""
 CHUNK = 64
 """Records between saves of the progress."""

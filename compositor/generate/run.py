@@ -23,7 +23,7 @@ FREE = ("output", "count", "formats", "workers", "shard", "preview", "device")
 """Options that change no picture."""
 JUDGED = ("weights", "hard", "keep", "share", "tries")
 """Options that change none unless there is a detector."""
-VERSION = 5
+VERSION = 6
 """Version of how scenes are drawn and rendered, and of the settings: folders of another are not
 resumed."""
 

@@ -149,7 +149,7 @@ class Shards:
 
 @contextmanager
 def settled(folder: Path, settings: Mapping[str, str], launch: str) -> Iterator[None]:
-    """Hold a folder for a launch, with its pictures made of what the settings say, or none there.
+    """Hold a folder for a launch; its pictures, if any, are made of what the settings say.
 
     Args:
         folder: The data set's.
@@ -157,8 +157,8 @@ def settled(folder: Path, settings: Mapping[str, str], launch: str) -> Iterator[
         launch: As for :class:`Shards`.
 
     Raises:
-        DataError: The folder holds pictures made of something else, or what a run would replace but
-            none has left, or cannot be written to; or this launch is running already.
+        DataError: The folder holds pictures made of something else, or files that a run would
+            replace but did not write; it cannot be written to; or this launch is running already.
     """
     check_writable(folder)
     _check_left_by_run(folder)
@@ -182,7 +182,8 @@ def _check_left_by_run(folder: Path) -> None:
         ours = False
     if not ours:
         raise DataError(
-            f"{folder}: holds {here[0]}, which no run has left; write to another folder (--output)"
+            f"{folder}: holds {here[0]}, which no run has written; write to another folder "
+            "(--output)"
         )
 
 
@@ -211,7 +212,10 @@ def _settle(folder: Path, settings: Mapping[str, str]) -> None:
 
 def _holds(path: Path) -> bool:
     """Whether there is anything to lose: a file, or a folder that is not empty."""
-    return any(path.iterdir()) if path.is_dir() else path.exists()
+    try:
+        return any(path.iterdir()) if path.is_dir() else path.exists()
+    except FileNotFoundError:  # another launch has just replaced it
+        return False
 
 
 def _settings(path: Path) -> dict[str, Any]:

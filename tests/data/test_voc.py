@@ -292,6 +292,15 @@ def test_a_name_may_end_in_a_number_unless_all_do(tmp_path: Path) -> None:
         assert image_sets.identifiers(path) == names
 
 
+def test_a_set_of_such_names_is_not_of_one_class(tmp_path: Path) -> None:
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("my dog 1\nmy dog 2\na\n")
+    (lists / "small_train.txt").write_text("my dog 1\nmy dog 2\na\n")
+    (lists / "dog_train.txt").write_text("my dog 1 1\nmy dog 2 -1\na  0\n")
+    assert image_sets.names(tmp_path, "Main") == ["train", "small_train"]
+
+
 def test_suffixes_may_be_in_capitals_as_cameras_have_them(kit: Path) -> None:
     pictures = kit / "VOC2007" / "JPEGImages"
     (pictures / "000005.jpg").rename(pictures / "000005.JPG")

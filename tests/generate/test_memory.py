@@ -86,7 +86,7 @@ def test_workers_share_what_sources_list(tmp_path: Path) -> None:
     options = config(tmp_path, "out", workers=2)
     shards = Shards(options.output, options.count, "0-of-1")
     with Workers(Job(options, material.read(options), shards)) as workers:
-        # Of some 100 MB that the libraries alone have.
+        # The libraries' objects alone take some 100 MB.
         assert max(workers.map(copied, range(2))) < 10e6
 
 

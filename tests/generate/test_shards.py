@@ -140,7 +140,7 @@ def test_what_no_run_has_left_is_not_replaced(made: Path, tmp_path: Path) -> Non
         path.parent.mkdir(parents=True)
         path.write_text('{"mine": 1}')
         with pytest.raises(
-            DataError, match=f"out: holds {name}, which no run has left; write to another folder"
+            DataError, match=f"out: holds {name}, which no run has written; write to another folder"
         ):
             generate(options)
         assert path.read_text() == '{"mine": 1}'

@@ -15,7 +15,7 @@ History = Sequence[Mapping[str, Any]]
 def score(record: Mapping[str, Any], measure: str) -> float | None:
     """The mean of T's figures over the IoUs that were measured, in percent; None: one is missing.
 
-    At the least IoU alone, T may have nothing left to gain.
+    Not that at the lowest IoU alone, where T may have nothing left to gain.
 
     Args:
         record: A cycle's.
@@ -63,7 +63,7 @@ class BestWeights:
 
     Attributes:
         cycle: The number of that cycle.
-        weights: They, by the network's own names.
+        weights: T's, by the network's own names.
         frozen_norms: Whether its batch norms did not learn.
     """
 

@@ -258,7 +258,7 @@ class Config:
     """Height and width in pixels to which all pictures are stretched."""
     artefacts: float = 0.5
     """Share of the real pictures, and of the backgrounds on which single objects are placed, that
-    get a blending artefact, or D could know composites by theirs (section 3.1); 0: none."""
+    get a blending artefact (section 3.1), so that D cannot know composites by theirs; 0: none."""
     clean_up: bool = True
     """Leave out objects whose mask and box disagree, small objects and fragments (table 2)."""
     points: Points = 11

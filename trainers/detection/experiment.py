@@ -22,7 +22,7 @@ from trainers.detection.report import Layout
 from trainers.detection.run import DetectionRun
 from trainers.detection.sources import Data, Sources
 from trainers.detection.task import DETECTION, Task
-from trainers.detection.ways import Way
+from trainers.detection.ways import RULES, Way
 from trainers.output import claimed
 from trainers.side_by_side import Histories, History, Job, Workers, at_once
 
@@ -91,6 +91,12 @@ def _check_shares(config: Config, processes: int) -> None:
                 f"{name}.batch: got {batch}, wanted a multiple of {processes}, the number of "
                 "processes"
             )
+    judged = config.table2 or any(RULES[way].judged for way in config.ways)
+    if judged and config.target.mix == "half" and 1 < config.target.batch == processes:
+        raise ConfigError(
+            f"target.batch: got {processes}, wanted {2 * processes} or more: D compares real "
+            "pictures and composites within each process"
+        )
 
 
 def _run_all(config: Config, state: PartialState, here: "_Worker[Any]") -> Histories:
@@ -149,7 +155,9 @@ def _run(worker: _Worker[Any], job: Job) -> History:
     run = DetectionRun(config, way, seed, worker.data(name, seed), name, worker.line, worker.task)
     history = run.run(cycles)
     if 0 < cycles < (done := len(history) - 1):
-        raise ConfigError(f"cycles: got {cycles}, wanted {done} or more, which {run.path} has done")
+        raise ConfigError(
+            f"cycles: got {cycles}, wanted {done} or more: {run.path} has done {done}"
+        )
     if cycles:  # otherwise T has only started
         leave(run, name)
     return history

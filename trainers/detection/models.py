@@ -80,7 +80,7 @@ def best(
     name = max(mean, key=lambda name: (mean[name], name == "baseline"))
     seed = max(ap[name], key=lambda seed: ap[name][seed])
     cycle = cycles[name][seed]
-    what = "".join(f" ({mean})" for mean in over(histories[name], measure))
+    what = "".join(f" ({told})" for told in over(histories[name], measure))
     which = f"{name}, seed {seed}, {f'cycle {cycle}' if cycle else 'the start'}"
     figure = f"{MEASURES[measure]} {ap[name][seed]:.1f}{what}"
     line = f"best: {model_path(config, name, seed)} ({which}), {figure}"

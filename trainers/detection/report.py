@@ -183,7 +183,7 @@ def _per_iou(results: Mapping[str, Any]) -> list[list[str]]:
     for iou in ap[BEFORE]["mean"]:
         ours = [_cell(ap[way]["mean"][iou], gain=way != BEFORE) for way in ap]
         rows.append([iou, *ours, *(_number(column.get(iou), 2) for column in theirs.values())])
-    best = results.get("best", {})  # folds have none
+    best = results.get("best", {})  # older results have none; empty for folds
     if any(run["cycle"] < run["cycles"] for runs in best.values() for run in runs):
         ours = [best_told(best.get(way, ())) for way in ap]
         rows.append(["mean, best cycle", *ours, *("-" for _ in theirs)])

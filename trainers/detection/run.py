@@ -210,8 +210,8 @@ class DetectionRun(Loop):
     def _learn_context(self) -> None:
         """Teach Context-DA's network what is around objects."""
         assert self.synthesizer is not None
-        size, steps = self.config.synthesizer.batch, self.config.context.steps
-        contexts = Contexts(self.scenes.real, self.seed, steps, size, self._process)
+        size, count = self.config.synthesizer.batch, self.config.context.steps
+        contexts = Contexts(self.scenes.real, self.seed, count, size, self._process)
         for batch in self._loaded(contexts, "context"):
             with self.clock.part("context"):
                 loss = context_loss(self.synthesizer.model, *batch)

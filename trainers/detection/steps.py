@@ -120,7 +120,7 @@ def teaches(accelerator: Accelerator, real: Tensor) -> bool:
     """Whether D learns from a batch: every process's part has real pictures and composites.
 
     Args:
-        accelerator: Its processes must all say the same, or some would wait for the others.
+        accelerator: Its processes must decide alike, or some would wait for the others for ever.
         real: (n,) bool, which of this process's part are real.
     """
     both = (real.any() & ~real.all()).float()

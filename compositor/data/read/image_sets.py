@@ -36,14 +36,19 @@ def identifiers(path: Path) -> list[str]:
     Raises:
         DataError: It is not text, or cannot be read.
     """
-    found = [match.groups("") for line in lines(path) if (match := LINE.fullmatch(line))]
+    found = _columns(path)
     # Without a column, a name may end in a number: my dog 1, my dog 2.
     column = all(present for _, _, present in found)
     names = [name if quote or column else name + present for quote, name, present in found]
     return list(dict.fromkeys(names))
 
 
+def _columns(path: Path) -> list[tuple[str, ...]]:
+    """Of each line a quote, if there is one, the name, and what may be the second column."""
+    return [match.groups("") for line in lines(path) if (match := LINE.fullmatch(line))]
+
+
 def _of_a_class(path: Path) -> bool:
     """Whether a set has a second column."""
-    first = next(iter(lines(path)), "")
-    return bool((match := LINE.fullmatch(first)) and match[3])
+    found = _columns(path)
+    return bool(found) and all(present for _, _, present in found)

@@ -11,7 +11,7 @@ from compositor.files import DataError, there
 
 
 def files(folder: Path) -> tuple[list[Path], LeftOut]:
-    """All files in a folder and its sub-folders, sorted, and what cannot be one or is hidden.
+    """All files in a folder and its sub-folders, sorted, and what is left out: hidden, broken.
 
     Links to folders are followed, each folder once: by its own name where it lies below, and
     otherwise by its first link's.
@@ -54,7 +54,7 @@ def files(folder: Path) -> tuple[list[Path], LeftOut]:
 
 
 def hidden(name: str) -> bool:
-    """Whether a file or a folder is none of the user's, such as what macOS adds to a zip file."""
+    """Whether a name is hidden, or macOS's own in a zip file: what it holds is not the user's."""
     return name.startswith(".") or name == "__MACOSX"
 
 

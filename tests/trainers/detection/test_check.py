@@ -159,6 +159,20 @@ def test_processes_have_to_share_batches_evenly(tmp_path: Path) -> None:
             experiment._check_shares(ours, 2)
 
 
+def test_d_has_both_kinds_of_pictures_in_every_process(tmp_path: Path) -> None:
+    base = Config(output=tmp_path, ways=("synthesizer_discriminator",))
+    base = replace(base, target=replace(base.target, batch=4))
+    experiment._check_shares(base, 2)
+    wanted = "target.batch: got 4, wanted 8 or more: D compares"
+    with pytest.raises(ConfigError, match=wanted):
+        experiment._check_shares(base, 4)
+    with pytest.raises(ConfigError, match=wanted):
+        experiment._check_shares(replace(base, ways=("synthesizer",), table2=True), 4)
+    experiment._check_shares(replace(base, ways=("synthesizer",)), 4)
+    mixed = replace(base, target=replace(base.target, mix="concatenate"))
+    experiment._check_shares(mixed, 4)
+
+
 def test_every_number_has_its_limits() -> None:
     """What cannot be a count, a rate or a part is refused, in every trainer's config."""
     for config in (trainer.SCALES["full"] for trainer in (train, voc_person, gmu_kitchen)):
