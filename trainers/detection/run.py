@@ -238,8 +238,8 @@ class DetectionRun(Loop):
         last, labels = last_objects(made.targets)
         found = Found.of(batch, replace(made, boxes=last), batch.recipes.last, made.valid)
         scores = self._ask(replace(found, labels=labels))["object"]
-        pasted = None if self.rules.places != "nobody" else 0  # the last box is not of a paste
-        boxes = [target["boxes"][:pasted].cpu() for target in made.targets]
+        shown = 0 if self.rules.places == "nobody" else None  # no box is a pasted object's
+        boxes = [target["boxes"][:shown].cpu() for target in made.targets]
         sheet = self.gallery.add(f"cycle {len(self.history)}", made.images, boxes, scores)
         self.picture("composites", sheet)
 

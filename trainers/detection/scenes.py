@@ -73,8 +73,7 @@ class Recipes:
         return type(self)(**{name: value[index] for name, value in vars(self).items()})
 
     def to(self, device: torch.device) -> Self:
-        # To the CPU a copy that does not block could be read before it is there.
-        ahead = device.type != "cpu"
+        ahead = device.type != "cpu"  # there it could be read before it has come
         return type(self)(**{k: v.to(device, non_blocking=ahead) for k, v in vars(self).items()})
 
     @property
